@@ -1,0 +1,292 @@
+//! The plant model: the tables a utility exports from its GIS and SCADA. Every column beyond the ids may be missing;
+//! what can be said falls from L3 to L0 with it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{CircuitId, DeviceId, NetworkId, NodeId, PipeId, SignalId, SignalName, SiteId, ValveId};
+
+/// Hash of a plant model's content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PlantHash(pub u64);
+
+impl fmt::Display for PlantHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// What flows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Medium {
+    /// Hot water.
+    #[default]
+    Water,
+    /// Steam.
+    Steam,
+}
+
+/// Primary or secondary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CircuitKind {
+    /// Source to stations.
+    #[default]
+    Primary,
+    /// Station to homes.
+    Secondary,
+}
+
+/// What a site is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SiteKind {
+    /// Heat source (热源).
+    Source,
+    /// Heat-exchange station (热力站).
+    Station,
+    /// Valve chamber (检查室).
+    Chamber,
+    /// Building.
+    Building,
+    /// Household: private, see the archive's household data set.
+    Household,
+}
+
+/// Side of a pipe or sensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// Supply (供水).
+    Supply,
+    /// Return (回水).
+    Return,
+}
+
+impl Side {
+    /// The word used in labels and tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Supply => "supply",
+            Self::Return => "return",
+        }
+    }
+}
+
+/// Where a circuit is in its year; selects classes, limits and expected silence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the words of the trade say it")]
+pub enum SeasonState {
+    Off,
+    WetLayup,
+    Filling,
+    PressureTest,
+    ColdCirculation,
+    HeatingUp,
+    #[default]
+    Heating,
+    ShuttingDown,
+    Repair,
+}
+
+/// A row of `networks`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the columns are documented with the plant tables")]
+pub struct Network {
+    pub id: NetworkId,
+    #[serde(default)]
+    pub name: Option<String>,
+    #[serde(default)]
+    pub medium: Option<Medium>,
+    #[serde(default)]
+    pub time_zone: Option<String>,
+    #[serde(default)]
+    pub operator: Option<String>,
+    #[serde(default)]
+    pub district: Option<String>,
+}
+
+/// A row of `circuits`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the columns are documented with the plant tables")]
+pub struct Circuit {
+    pub id: CircuitId,
+    pub network: NetworkId,
+    #[serde(default)]
+    pub kind: Option<CircuitKind>,
+    #[serde(default)]
+    pub medium: Option<Medium>,
+    #[serde(default)]
+    pub converted_on: Option<String>,
+    #[serde(default)]
+    pub water_volume_m3: Option<f64>,
+    #[serde(default)]
+    pub design_flow_kg_s: Option<f64>,
+    #[serde(default)]
+    pub topped_up_from: Option<CircuitId>,
+}
+
+/// A row of `nodes`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the columns are documented with the plant tables")]
+pub struct Node {
+    pub id: NodeId,
+    #[serde(default)]
+    pub network: Option<NetworkId>,
+    #[serde(default)]
+    pub x_m: Option<f64>,
+    #[serde(default)]
+    pub y_m: Option<f64>,
+    #[serde(default)]
+    pub elevation_m: Option<f64>,
+}
+
+/// A row of `sites`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the columns are documented with the plant tables")]
+pub struct Site {
+    pub id: SiteId,
+    #[serde(default)]
+    pub network: Option<NetworkId>,
+    #[serde(default)]
+    pub kind: Option<SiteKind>,
+    #[serde(default)]
+    pub node: Option<NodeId>,
+    #[serde(default)]
+    pub parent: Option<SiteId>,
+    #[serde(default)]
+    pub name: Option<String>,
+    #[serde(default)]
+    pub operator: Option<String>,
+    #[serde(default)]
+    pub district: Option<String>,
+    #[serde(default)]
+    pub heated_area_m2: Option<f64>,
+    #[serde(default)]
+    pub households: Option<u32>,
+    #[serde(default)]
+    pub lon: Option<f64>,
+    #[serde(default)]
+    pub lat: Option<f64>,
+    #[serde(default)]
+    pub crs: Option<String>,
+}
+
+/// A row of `pipes`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the columns are documented with the plant tables")]
+pub struct Pipe {
+    pub id: PipeId,
+    pub circuit: CircuitId,
+    pub from: NodeId,
+    pub to: NodeId,
+    #[serde(default)]
+    pub length_m: Option<f64>,
+    #[serde(default)]
+    pub inner_diameter_mm: Option<f64>,
+    #[serde(default)]
+    pub roughness_mm: Option<f64>,
+    #[serde(default)]
+    pub side: Option<Side>,
+    #[serde(default)]
+    pub material: Option<String>,
+    #[serde(default)]
+    pub laid_year: Option<u32>,
+    #[serde(default)]
+    pub depth_m: Option<f64>,
+}
+
+/// A row of `valves`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the columns are documented with the plant tables")]
+pub struct Valve {
+    pub id: ValveId,
+    pub pipe: PipeId,
+    #[serde(default)]
+    pub chamber: Option<SiteId>,
+    #[serde(default)]
+    pub normal_state: Option<ValveState>,
+    #[serde(default)]
+    pub operable: Option<bool>,
+}
+
+/// Open or closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the words say it")]
+pub enum ValveState {
+    Open,
+    Closed,
+}
+
+/// A row of `signals`. `network` is implied by the id where the column is missing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the columns are documented with the plant tables")]
+pub struct SignalSpec {
+    pub id: SignalId,
+    pub site: SiteId,
+    pub device: DeviceId,
+    pub name: SignalName,
+    #[serde(default)]
+    pub unit: Option<String>,
+    #[serde(default)]
+    pub topic: Option<String>,
+    #[serde(default)]
+    pub pointer: Option<String>,
+    #[serde(default)]
+    pub interval_s: Option<f64>,
+    #[serde(default)]
+    pub range_min: Option<f64>,
+    #[serde(default)]
+    pub range_max: Option<f64>,
+    #[serde(default)]
+    pub accuracy_class: Option<String>,
+    #[serde(default)]
+    pub sensor_side: Option<Side>,
+}
+
+/// All tables. [`crate::plant`] holds them as they are; `heat_codec::plant` reads and checks them.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "one field a table, named as the table")]
+pub struct PlantModel {
+    #[serde(default)]
+    pub networks: Vec<Network>,
+    #[serde(default)]
+    pub circuits: Vec<Circuit>,
+    #[serde(default)]
+    pub nodes: Vec<Node>,
+    #[serde(default)]
+    pub sites: Vec<Site>,
+    #[serde(default)]
+    pub pipes: Vec<Pipe>,
+    #[serde(default)]
+    pub valves: Vec<Valve>,
+    #[serde(default)]
+    pub signals: Vec<SignalSpec>,
+}
+
+/// How much of a network the plant model describes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub enum ModelLevel {
+    /// Signals only.
+    #[default]
+    L0,
+    /// Sites and branches.
+    L1,
+    /// Pipes with length and diameter.
+    L2,
+    /// Elevations and valves.
+    L3,
+}

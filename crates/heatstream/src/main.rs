@@ -1,0 +1,3 @@
+//! The `heatstream` binary.
+
+fn main() {}

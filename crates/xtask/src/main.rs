@@ -1,0 +1,3 @@
+//! Chores of the developers.
+
+fn main() {}

@@ -1,0 +1,75 @@
+//! Support for tests with real servers: each gets its own ports and directories, and only processes that the test
+//! started are ended, by id.
+//!
+//! A server that a machine lacks is not a failure on a user's machine: [`require`] says how to get it and the test
+//! returns. With `HEATSTREAM_REQUIRE_SERVERS=1` (CI) it fails.
+
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::Child,
+    time::{Duration, Instant},
+};
+
+pub mod kafka;
+pub mod mosquitto;
+
+/// Whether a missing server must fail the test.
+pub fn servers_are_required() -> bool {
+    std::env::var_os("HEATSTREAM_REQUIRE_SERVERS").is_some_and(|value| value == "1")
+}
+
+/// Passes a found server on, or says on standard error how to get it; panics instead where servers are required.
+pub fn require<T>(found: Option<T>, server: &str, how_to_get: &str) -> Option<T> {
+    if found.is_none() {
+        assert!(!servers_are_required(), "{server} is missing: {how_to_get}");
+        eprintln!("skipped: {server} is missing; {how_to_get}");
+    }
+    found
+}
+
+/// A port that nothing listened on a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("loopback has a free port").port()
+}
+
+/// The repository's root.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the repository").to_path_buf()
+}
+
+/// Looks a program up in PATH, and in `/usr/sbin`, where some servers live.
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain([PathBuf::from("/usr/sbin")])
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
+}
+
+/// Waits until the condition holds; panics with `what` after the deadline.
+pub fn wait_until(what: &str, deadline: Duration, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < deadline, "waited {deadline:?} in vain: {what}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+/// A process that ends with the test.
+#[derive(Debug)]
+pub struct Process(pub Child);
+
+impl Process {
+    /// Ends it the hard way and waits for it.
+    pub fn kill(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
