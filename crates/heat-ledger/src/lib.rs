@@ -9,4 +9,7 @@
 //! - `received = logged + rejected` in every heartbeat; [`audit`] holds it against the data.
 #![warn(missing_docs)]
 
+pub mod admission;
 pub mod durable;
+pub mod redelivery;
+pub mod repeats;

@@ -7,6 +7,7 @@
 //! Start reading at [`record::Envelope`]: it is what travels on the log.
 #![warn(missing_docs)]
 
+pub mod fresh;
 pub mod ids;
 pub mod incident;
 pub mod label;
@@ -18,6 +19,7 @@ pub mod ticket;
 pub mod time;
 pub mod unit;
 
+pub use fresh::FreshMask;
 pub use ids::{
     CircuitId, DeviceId, GatewayId, IncidentId, InvalidId, NetworkId, NodeId, PipeId, SignalId, SignalName,
     SiteId, ValveId,

@@ -1,0 +1,223 @@
+//! What the signals of a network are: which site and side each one belongs to, and where its site stands in the pipes.
+//!
+//! Derived from the signals' names and the plant model alone, so a restored core rebuilds it and never stores it.
+
+use std::collections::BTreeMap;
+
+use heat_model::{
+    NetworkId, SiteId,
+    plant::{ModelLevel, PlantModel, SiteKind},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::topology::Topology;
+
+/// What a signal measures at its site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Role {
+    SupplyFlow,
+    ReturnFlow,
+    SupplyPressure,
+    ReturnPressure,
+    DifferentialPressure,
+    SupplyTemperature,
+    ReturnTemperature,
+    MakeUpFlow,
+    MakeUpTemperature,
+    MakeUpVolume,
+    SecondarySupplyTemperature,
+}
+
+pub(crate) const ROLES: usize = 11;
+
+impl Role {
+    /// From a standard name; the flag says that the name carries the prefix of a station's primary side.
+    fn of(name: &str) -> Option<(Self, bool)> {
+        let (bare, primary) = match name.strip_prefix("primary_") {
+            Some(bare) => (bare, true),
+            None => (name, false),
+        };
+        let role = match bare {
+            "supply_flow" => Self::SupplyFlow,
+            "return_flow" => Self::ReturnFlow,
+            "supply_pressure" => Self::SupplyPressure,
+            "return_pressure" => Self::ReturnPressure,
+            "differential_pressure" => Self::DifferentialPressure,
+            "supply_temperature" => Self::SupplyTemperature,
+            "return_temperature" => Self::ReturnTemperature,
+            "make_up_flow" => Self::MakeUpFlow,
+            "make_up_temperature" => Self::MakeUpTemperature,
+            "make_up_volume" => Self::MakeUpVolume,
+            "secondary_supply_temperature" if !primary => Self::SecondarySupplyTemperature,
+            _ => return None,
+        };
+        Some((role, primary))
+    }
+
+    pub(crate) const fn is_flow(self) -> bool {
+        matches!(self, Self::SupplyFlow | Self::ReturnFlow | Self::MakeUpFlow)
+    }
+
+    pub(crate) const fn is_pressure(self) -> bool {
+        matches!(self, Self::SupplyPressure | Self::ReturnPressure | Self::DifferentialPressure)
+    }
+}
+
+/// Name and unit of a signal that detectors use; part of the snapshot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SignalKey {
+    pub(crate) site: SiteId,
+    pub(crate) device: heat_model::DeviceId,
+    pub(crate) name: heat_model::SignalName,
+    /// SI unit of the values.
+    pub(crate) unit: Box<str>,
+}
+
+/// Whether any detector uses a signal of this name.
+pub(crate) fn is_used(name: &str) -> bool {
+    Role::of(name).is_some()
+}
+
+/// A signal's place in the layout.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Placed {
+    pub(crate) site: u32,
+    pub(crate) role: Role,
+    /// Index of the device, unique in the network.
+    pub(crate) device: u32,
+    /// The values are kg/s, not m3/s.
+    pub(crate) is_mass: bool,
+}
+
+/// A site of the network and its signals.
+#[derive(Debug, Clone)]
+pub(crate) struct Site {
+    pub(crate) id: SiteId,
+    pub(crate) kind: SiteKind,
+    kind_is_known: bool,
+    /// Index of its node in the topology.
+    pub(crate) node: Option<u32>,
+    /// Signal of each role; the first device that carries a role has it.
+    pub(crate) signals: [Option<u32>; ROLES],
+    /// Make-up meters beyond the first.
+    pub(crate) more_make_up: Vec<u32>,
+}
+
+impl Site {
+    pub(crate) fn signal(&self, role: Role) -> Option<u32> {
+        self.signals[role as usize]
+    }
+}
+
+/// The layout of one network.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    pub(crate) placed: Vec<Placed>,
+    pub(crate) sites: Vec<Site>,
+    site_index: BTreeMap<SiteId, u32>,
+    device_index: BTreeMap<(u32, String), u32>,
+    known: BTreeMap<SiteId, (Option<SiteKind>, Option<u32>)>,
+    pub(crate) topology: Topology,
+    pub(crate) water_volume_m3: Option<f64>,
+    pub(crate) design_flow_kg_s: Option<f64>,
+}
+
+impl Layout {
+    pub(crate) fn new(network: &NetworkId, plant: &PlantModel, keys: &[SignalKey]) -> Self {
+        let topology = Topology::new(network, plant);
+        let known = plant
+            .sites
+            .iter()
+            .filter(|site| site.network.as_ref().is_none_or(|of| of == network))
+            .map(|site| {
+                let node = site.node.as_ref().and_then(|node| topology.node(node));
+                (site.id.clone(), (site.kind, node))
+            })
+            .collect();
+        let primary = || {
+            plant.circuits.iter().filter(|circuit| {
+                circuit.network == *network
+                    && circuit.kind.unwrap_or_default() == heat_model::plant::CircuitKind::Primary
+            })
+        };
+        let mut layout = Self {
+            placed: Vec::new(),
+            sites: Vec::new(),
+            site_index: BTreeMap::new(),
+            device_index: BTreeMap::new(),
+            known,
+            topology,
+            water_volume_m3: primary().find_map(|circuit| circuit.water_volume_m3),
+            design_flow_kg_s: primary().find_map(|circuit| circuit.design_flow_kg_s),
+        };
+        for key in keys {
+            layout.add(key);
+        }
+        layout
+    }
+
+    /// Adds a signal whose name [`is_used`].
+    pub(crate) fn add(&mut self, key: &SignalKey) {
+        let (role, primary) = Role::of(key.name.as_str()).expect("only used names are registered");
+        let site = self.site_of(&key.site);
+        let devices = u32::try_from(self.device_index.len()).expect("devices are fewer than signals, which are bounded");
+        let device = *self.device_index.entry((site, key.device.as_str().to_owned())).or_insert(devices);
+        let index = u32::try_from(self.placed.len()).expect("signals are bounded by the settings");
+        self.placed.push(Placed { site, role, device, is_mass: &*key.unit == "kg/s" });
+
+        let entry = &mut self.sites[site as usize];
+        match &mut entry.signals[role as usize] {
+            slot @ None => *slot = Some(index),
+            Some(_) if role == Role::MakeUpFlow => entry.more_make_up.push(index),
+            Some(_) => {}
+        }
+        if !entry.kind_is_known {
+            entry.kind = if primary || role == Role::SecondarySupplyTemperature {
+                SiteKind::Station
+            } else if role.is_flow() || role == Role::MakeUpVolume {
+                SiteKind::Source
+            } else {
+                entry.kind
+            };
+        }
+    }
+
+    fn site_of(&mut self, id: &SiteId) -> u32 {
+        if let Some(index) = self.site_index.get(id) {
+            return *index;
+        }
+        let index = u32::try_from(self.sites.len()).expect("sites are fewer than signals, which are bounded");
+        let (kind, node) = self.known.get(id).copied().unwrap_or_default();
+        self.sites.push(Site {
+            id: id.clone(),
+            kind: kind.unwrap_or(SiteKind::Chamber),
+            kind_is_known: kind.is_some(),
+            node,
+            signals: [None; ROLES],
+            more_make_up: Vec::new(),
+        });
+        self.site_index.insert(id.clone(), index);
+        index
+    }
+
+    /// Level of the plant model as far as locating can use it.
+    pub(crate) fn level(&self) -> ModelLevel {
+        if self.topology.has_pipes() {
+            if self.topology.has_elevations_and_valves() { ModelLevel::L3 } else { ModelLevel::L2 }
+        } else if self.known.is_empty() {
+            ModelLevel::L0
+        } else {
+            ModelLevel::L1
+        }
+    }
+
+    pub(crate) fn of_kind(&self, kind: SiteKind) -> impl Iterator<Item = (u32, &Site)> {
+        (0_u32..).zip(&self.sites).filter(move |(_, site)| site.kind == kind)
+    }
+
+    /// Number of devices.
+    pub(crate) fn devices(&self) -> usize {
+        self.device_index.len()
+    }
+}

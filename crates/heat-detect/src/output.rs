@@ -1,0 +1,152 @@
+//! What the core says.
+
+use heat_model::{
+    IncidentId, NetworkId, Offset,
+    incident::IncidentEvent,
+    plant::{ModelLevel, PlantHash},
+    time::AppendTime,
+};
+use serde::{Deserialize, Serialize};
+
+/// One output of [`crate::PartitionCore`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "outputs are rare and short-lived; a box would buy nothing")]
+pub enum Output {
+    /// An incident changed; carries its whole state.
+    Event(IncidentEvent),
+    /// What a network's detectors can and cannot judge; said when it changes.
+    Status(NetworkStatus),
+    /// A command or model activation was refused, and why.
+    Refused(Refusal),
+}
+
+/// How able a detector is to judge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DetectorState {
+    /// It judges.
+    Ready,
+    /// It learns its baseline and says nothing yet.
+    Learning {
+        /// Seconds of usable data still needed.
+        seconds_left: u64,
+    },
+    /// Signals that it needs are missing.
+    Lacking {
+        /// Standard names of what is missing, with the place where it matters.
+        signals: Vec<String>,
+    },
+}
+
+/// One detector's state for one network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DetectorStatus {
+    /// Name of the detector.
+    pub detector: String,
+    /// Its state.
+    pub state: DetectorState,
+}
+
+/// What a network's detectors can judge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkStatus {
+    /// The network.
+    pub network: NetworkId,
+    /// When, by the append clock.
+    pub at: AppendTime,
+    /// Level of plant model in use.
+    pub level: ModelLevel,
+    /// Its detectors, in a fixed order.
+    pub detectors: Vec<DetectorStatus>,
+}
+
+/// Why something was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalReason {
+    /// The incident is not known here.
+    #[error("there is no such incident in this network")]
+    UnknownIncident,
+    /// The user saw an older version.
+    #[error("the incident is at version {current}, the command was given for version {seen}: look at it again")]
+    StaleVersion {
+        /// Version that the user saw.
+        seen: u32,
+        /// Current version.
+        current: u32,
+    },
+    /// The state does not allow it.
+    #[error("the incident is {state}: that does not go with {action}")]
+    NotInThisState {
+        /// Alarm state, as in payloads.
+        state: String,
+        /// What was asked.
+        action: String,
+    },
+    /// The time until which it should hold lies in the past or too far ahead.
+    #[error("the end must lie after now and at most {max_seconds} s ahead")]
+    EndOutOfBounds {
+        /// Longest time allowed, seconds.
+        max_seconds: u64,
+    },
+    /// A P1 incident is shelved by two users; the first has asked, another must confirm.
+    #[error("shelving a P1 incident takes a second user: the same command by another user within 10 min does it")]
+    NeedsSecondUser,
+    /// The record names no network.
+    #[error("the command names no network")]
+    NoNetwork,
+    /// No maintenance window of that name.
+    #[error("there is no maintenance window of that name")]
+    UnknownWindow,
+    /// A bound of the settings is reached.
+    #[error("at most {limit} {what} are kept: end some first")]
+    TooMany {
+        /// Of what.
+        what: String,
+        /// The bound.
+        limit: u64,
+    },
+    /// A plant model took effect that was never offered to the core.
+    #[error("plant model {0} is not known to this processor: the old one stays in use until it is offered")]
+    UnknownModel(PlantHash),
+}
+
+/// A command or model activation that was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Offset of the refused record.
+    pub input_offset: Offset,
+    /// Its place among the outputs of that record.
+    pub ordinal: u32,
+    /// When, by the append clock.
+    pub at: AppendTime,
+    /// The network, if it named one.
+    pub network: Option<NetworkId>,
+    /// The incident, if it named one.
+    pub incident: Option<IncidentId>,
+    /// Who asked.
+    pub user: Option<String>,
+    /// Why it was refused.
+    pub reason: RefusalReason,
+}
+
+/// Counts since the core was made (not part of the snapshot: they describe this process, not the networks).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Readings seen.
+    pub readings: u64,
+    /// Readings that were repeats.
+    pub repeats: u64,
+    /// Readings set aside for bad quality.
+    pub bad: u64,
+    /// Readings set aside because their device's clock is wrong.
+    pub clock: u64,
+    /// Live readings that came after the lateness bound: counted, not applied.
+    pub late: u64,
+    /// Readings of names that no detector uses.
+    pub unused: u64,
+    /// Readings refused by the bound on networks or signals.
+    pub over_bound: u64,
+    /// Incidents dropped by the bound on incidents kept.
+    pub incidents_dropped: u64,
+}

@@ -1,0 +1,60 @@
+//! What a utility may turn. Thresholds are not among it: they follow from the alarm budget and the network's own
+//! residuals.
+
+use std::time::Duration;
+
+/// Settings of a partition's core.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DetectSettings {
+    /// How late a live reading may come and still be applied.
+    pub lateness: Duration,
+    /// The alarm budget: false pages (P1 and P2) a network may have in 30 days. A design default, not a norm.
+    pub false_pages_per_month: f64,
+    /// Usable data a water balance needs before it judges.
+    pub learning: Duration,
+    /// Share of circulation lost from the start that is worth a note as `standing_loss`; one operators' rule calls
+    /// 0.5 to 1 % a target, unverified in a standard.
+    pub standing_loss_ratio: f64,
+    /// Shortest time between two `updated` events of one incident.
+    pub update_interval: Duration,
+    /// How long a burst's evidence must be gone before it clears.
+    pub burst_clear: Duration,
+    /// How long a repair may wait for the data's verdict before it is reopened.
+    pub verify: Duration,
+    /// Longest shelving of a P1 incident.
+    pub shelve_p1_max: Duration,
+    /// Longest shelving of any other incident.
+    pub shelve_max: Duration,
+    /// Networks in one partition.
+    pub networks_max: usize,
+    /// Signals of one network that detectors use.
+    pub signals_max: usize,
+    /// Incidents kept per network, cleared ones included.
+    pub incidents_max: usize,
+    /// Maintenance windows kept per network.
+    pub maintenance_max: usize,
+}
+
+const fn hours(hours: u64) -> Duration {
+    Duration::from_secs(hours * 3_600)
+}
+
+impl Default for DetectSettings {
+    fn default() -> Self {
+        Self {
+            lateness: Duration::from_secs(120),
+            false_pages_per_month: 1.0,
+            learning: hours(3 * 24),
+            standing_loss_ratio: 0.005,
+            update_interval: hours(1),
+            burst_clear: Duration::from_secs(600),
+            verify: hours(24),
+            shelve_p1_max: hours(1),
+            shelve_max: hours(30 * 24),
+            networks_max: 4_096,
+            signals_max: 200_000,
+            incidents_max: 256,
+            maintenance_max: 256,
+        }
+    }
+}

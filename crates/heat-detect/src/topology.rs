@@ -1,0 +1,239 @@
+//! The pipes of a network as a tree rooted at its sources.
+//!
+//! A tree is itself. Of meshed pipes it is the shortest-path tree by resistance, which carries most of the flow; what
+//! hangs on a loop's other side is then attributed to the stronger way only.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+};
+
+use heat_model::{
+    NetworkId, NodeId, PipeId, ValveId,
+    plant::{PlantModel, Side, SiteKind},
+};
+
+/// A supply and a return pipe between the same nodes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Trench {
+    /// Node nearer to the source.
+    pub(crate) upper: u32,
+    /// Node farther from it.
+    pub(crate) lower: u32,
+    pub(crate) length_m: f64,
+    /// Pressure loss per squared mass flow of one pipe, Pa/(kg/s)2.
+    pub(crate) resistance: f64,
+    pub(crate) supply: Option<PipeId>,
+    pub(crate) back: Option<PipeId>,
+    /// Laid in, where known.
+    pub(crate) laid_year: Option<u32>,
+    pub(crate) valves: Vec<ValveId>,
+}
+
+impl Trench {
+    pub(crate) fn pipe(&self, side: Side) -> Option<&PipeId> {
+        match side {
+            Side::Supply => self.supply.as_ref().or(self.back.as_ref()),
+            Side::Return => self.back.as_ref().or(self.supply.as_ref()),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Topology {
+    nodes: BTreeMap<NodeId, u32>,
+    pub(crate) trenches: Vec<Trench>,
+    /// Trench towards the source, per node; `None` at a root and at what no pipe joins.
+    parent: Vec<Option<u32>>,
+    elevations_and_valves: bool,
+}
+
+/// Friction factor of a rough pipe in turbulent flow, where bursts live; water velocity changes it little.
+const FRICTION: f64 = 0.02;
+const MEAN_DENSITY_KG_M3: f64 = 975.0;
+/// Where a table has no diameter or length: DN 150 and 50 m only scale candidates against each other.
+const DEFAULT_DIAMETER_M: f64 = 0.15;
+const DEFAULT_LENGTH_M: f64 = 50.0;
+
+impl Topology {
+    pub(crate) fn new(network: &NetworkId, plant: &PlantModel) -> Self {
+        let circuits: Vec<_> = plant
+            .circuits
+            .iter()
+            .filter(|circuit| {
+                circuit.network == *network
+                    && circuit.kind.unwrap_or_default() == heat_model::plant::CircuitKind::Primary
+            })
+            .map(|circuit| &circuit.id)
+            .collect();
+        let mut topology = Self::default();
+        let mut by_ends: BTreeMap<(u32, u32), u32> = BTreeMap::new();
+        let mut pipe_trench: BTreeMap<&PipeId, u32> = BTreeMap::new();
+        for pipe in plant.pipes.iter().filter(|pipe| circuits.contains(&&pipe.circuit)) {
+            let (from, to) = (topology.intern(&pipe.from), topology.intern(&pipe.to));
+            let ends = (from.min(to), from.max(to));
+            let next = u32::try_from(topology.trenches.len()).expect("a plant table has fewer rows than 2^32");
+            let free = by_ends.get(&ends).copied().filter(|&index| {
+                let trench = &topology.trenches[index as usize];
+                match pipe.side.unwrap_or(Side::Supply) {
+                    Side::Supply => trench.supply.is_none(),
+                    Side::Return => trench.back.is_none(),
+                }
+            });
+            let index = free.unwrap_or(next);
+            if index == next {
+                let length_m = pipe.length_m.unwrap_or(DEFAULT_LENGTH_M).max(0.1);
+                let diameter_m = pipe.inner_diameter_mm.map_or(DEFAULT_DIAMETER_M, |mm| mm / 1e3).max(0.01);
+                topology.trenches.push(Trench {
+                    upper: ends.0,
+                    lower: ends.1,
+                    length_m,
+                    resistance: resistance(length_m, diameter_m, pipe.roughness_mm),
+                    laid_year: pipe.laid_year,
+                    ..Trench::default()
+                });
+                by_ends.insert(ends, next);
+            }
+            let trench = &mut topology.trenches[index as usize];
+            match pipe.side.unwrap_or(Side::Supply) {
+                Side::Supply => trench.supply = Some(pipe.id.clone()),
+                Side::Return => trench.back = Some(pipe.id.clone()),
+            }
+            pipe_trench.insert(&pipe.id, index);
+        }
+        for valve in &plant.valves {
+            if let Some(&trench) = pipe_trench.get(&valve.pipe)
+                && valve.operable != Some(false)
+            {
+                topology.trenches[trench as usize].valves.push(valve.id.clone());
+            }
+        }
+        let sources: Vec<u32> = plant
+            .sites
+            .iter()
+            .filter(|site| site.kind == Some(SiteKind::Source))
+            .filter_map(|site| site.node.as_ref().and_then(|node| topology.node(node)))
+            .collect();
+        topology.root_at(&sources);
+        topology.elevations_and_valves = !topology.trenches.is_empty()
+            && topology.trenches.iter().any(|trench| !trench.valves.is_empty())
+            && plant.nodes.iter().any(|node| topology.nodes.contains_key(&node.id) && node.elevation_m.is_some());
+        topology
+    }
+
+    fn intern(&mut self, node: &NodeId) -> u32 {
+        let next = u32::try_from(self.nodes.len()).expect("a plant table has fewer rows than 2^32");
+        *self.nodes.entry(node.clone()).or_insert(next)
+    }
+
+    /// Shortest paths by resistance from all sources at once (Dijkstra), ties by index.
+    fn root_at(&mut self, sources: &[u32]) {
+        let count = self.nodes.len();
+        let mut around: Vec<Vec<u32>> = vec![Vec::new(); count];
+        for (index, trench) in (0_u32..).zip(&self.trenches) {
+            around[trench.upper as usize].push(index);
+            around[trench.lower as usize].push(index);
+        }
+        self.parent = vec![None; count];
+        let mut distance = vec![f64::INFINITY; count];
+        let mut queue = BinaryHeap::new();
+        for &source in sources {
+            distance[source as usize] = 0.0;
+            queue.push(Reverse((0_u64, source)));
+        }
+        while let Some(Reverse((bits, node))) = queue.pop() {
+            // Non-negative floats order as their bits.
+            let so_far = f64::from_bits(bits);
+            if so_far > distance[node as usize] {
+                continue;
+            }
+            for &index in &around[node as usize] {
+                let trench = &self.trenches[index as usize];
+                let other = if trench.upper == node { trench.lower } else { trench.upper };
+                let through = so_far + trench.resistance;
+                if through < distance[other as usize] {
+                    distance[other as usize] = through;
+                    self.parent[other as usize] = Some(index);
+                    queue.push(Reverse((through.to_bits(), other)));
+                }
+            }
+        }
+        for node in 0..count {
+            if let Some(index) = self.parent[node] {
+                let trench = &mut self.trenches[index as usize];
+                let node = u32::try_from(node).expect("node indexes are u32");
+                if trench.upper == node {
+                    std::mem::swap(&mut trench.upper, &mut trench.lower);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn node(&self, id: &NodeId) -> Option<u32> {
+        self.nodes.get(id).copied()
+    }
+
+    pub(crate) fn has_pipes(&self) -> bool {
+        self.parent.iter().any(Option::is_some)
+    }
+
+    pub(crate) const fn has_elevations_and_valves(&self) -> bool {
+        self.elevations_and_valves
+    }
+
+    /// Trench towards the source.
+    pub(crate) fn parent(&self, node: u32) -> Option<u32> {
+        self.parent[node as usize]
+    }
+
+    /// Trenches from a node up to its source.
+    pub(crate) fn path(&self, mut node: u32) -> impl Iterator<Item = u32> + '_ {
+        std::iter::from_fn(move || {
+            let index = self.parent(node)?;
+            node = self.trenches[index as usize].upper;
+            Some(index)
+        })
+    }
+
+    /// Whether the trench joins its lower node to the source, so that water reaches that node through it.
+    pub(crate) fn is_in_tree(&self, trench: u32) -> bool {
+        self.parent[self.trenches[trench as usize].lower as usize] == Some(trench)
+    }
+
+    /// Nearest trenches with valves around one: towards the source, and each way beyond.
+    pub(crate) fn isolating_valves(&self, trench: u32) -> Vec<ValveId> {
+        let mut valves = Vec::new();
+        let own = &self.trenches[trench as usize];
+        match std::iter::once(trench).chain(self.path(own.upper)).find(|&index| !self.trenches[index as usize].valves.is_empty()) {
+            Some(index) => valves.extend(self.trenches[index as usize].valves.iter().cloned()),
+            None => return valves,
+        }
+        let mut below = vec![own.lower];
+        while let Some(node) = below.pop() {
+            for (index, child) in (0_u32..).zip(&self.trenches) {
+                if child.upper == node && index != trench && self.is_in_tree(index) {
+                    if child.valves.is_empty() {
+                        below.push(child.lower);
+                    } else {
+                        valves.extend(child.valves.iter().cloned());
+                    }
+                }
+            }
+        }
+        valves.sort();
+        valves.dedup();
+        valves
+    }
+}
+
+/// Darcy-Weisbach with Haaland's fully rough limit where the roughness is known.
+fn resistance(length_m: f64, diameter_m: f64, roughness_mm: Option<f64>) -> f64 {
+    let friction = roughness_mm.filter(|mm| *mm > 0.0).map_or(FRICTION, |mm| {
+        let relative = mm / 1e3 / diameter_m;
+        // Finite Reynolds number of 2e5 keeps smooth pipes from looking too smooth.
+        let inverse_root = -1.8 * ((relative / 3.7).powf(1.11) + 6.9 / 2e5).log10();
+        1.0 / (inverse_root * inverse_root)
+    });
+    let area = std::f64::consts::PI / 4.0 * diameter_m * diameter_m;
+    friction * length_m / diameter_m / (2.0 * MEAN_DENSITY_KG_M3 * area * area)
+}

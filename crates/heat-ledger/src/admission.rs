@@ -1,0 +1,110 @@
+//! What of a record a reader takes: the two checks in their one order, the same in every role.
+
+use heat_model::{Body, Envelope, FreshMask, Offset, QualityCode, record::NextOffset};
+
+use crate::{
+    redelivery::{Arrival, RedeliveryFilter},
+    repeats::{Novelty, RepeatSettings, RepeatWindow},
+};
+
+/// What was let in and what was not, since the reader started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AdmissionCounts {
+    /// Records taken.
+    pub records: u64,
+    /// Records that a gateway appended twice.
+    pub redelivered_records: u64,
+    /// Readings in them.
+    pub redelivered_readings: u64,
+    /// Readings taken.
+    pub readings: u64,
+    /// Readings that were seen before.
+    pub repeated_readings: u64,
+    /// Readings taken that give another value for a time already seen.
+    pub corrections: u64,
+}
+
+/// Whether a record is to be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Yes, but for the readings that the mask marks as repeats.
+    Take,
+    /// No: the gateway appended it before.
+    Redelivered,
+}
+
+/// One reader's admission to one partition.
+#[derive(Debug)]
+pub struct Admission {
+    redelivery: RedeliveryFilter,
+    repeats: RepeatWindow,
+    counts: AdmissionCounts,
+}
+
+impl Admission {
+    /// Nothing seen yet. Feed it from [`Admission::read_back`] on, and use its verdicts from the resume offset on.
+    pub fn new(settings: RepeatSettings) -> Self {
+        Self {
+            redelivery: RedeliveryFilter::default(),
+            repeats: RepeatWindow::new(settings),
+            counts: AdmissionCounts::default(),
+        }
+    }
+
+    /// Where to begin reading in order to resume at `next`.
+    pub fn read_back(settings: &RepeatSettings, next: NextOffset) -> NextOffset {
+        RepeatWindow::read_back(settings, next)
+    }
+
+    /// Judges the next record of the partition; `fresh` is reset and gets its repeats.
+    pub fn observe(&mut self, offset: Offset, envelope: &Envelope, fresh: &mut FreshMask) -> Verdict {
+        fresh.reset();
+        self.repeats.begin_record(offset);
+        let readings = match &envelope.body {
+            Body::Readings(readings) => readings.readings.len() as u64,
+            Body::Command(_)
+            | Body::Ticket(_)
+            | Body::Forecast(_)
+            | Body::ModelActivated(_)
+            | Body::Heartbeat(_) => 0,
+        };
+        if self.redelivery.observe(&envelope.origin) == Arrival::Redelivered {
+            self.counts.redelivered_records += 1;
+            self.counts.redelivered_readings += readings;
+            return Verdict::Redelivered;
+        }
+        self.counts.records += 1;
+        let mut repeated = 0;
+        if let Body::Readings(record) = &envelope.body {
+            let counts = &mut self.counts;
+            self.repeats.observe(&record.set, &record.readings, |index, novelty| match novelty {
+                Novelty::New => {}
+                Novelty::Correction => counts.corrections += 1,
+                // Arrival time stands in for an untimed value's own: equal ones are no proof of a repeat.
+                Novelty::Repeat if record.readings[index].code == QualityCode::Untimed => {}
+                Novelty::Repeat => {
+                    fresh.mark_repeat(index);
+                    repeated += 1;
+                }
+            });
+        }
+        self.counts.repeated_readings += repeated;
+        self.counts.readings += readings - repeated;
+        Verdict::Take
+    }
+
+    /// Counts since it was made, read-back included.
+    pub fn counts(&self) -> AdmissionCounts {
+        self.counts
+    }
+
+    /// Numbers that gateways assigned and that never arrived, as far as proven.
+    pub fn holes(&self) -> u64 {
+        self.redelivery.holes()
+    }
+
+    /// Readings remembered.
+    pub fn window_readings(&self) -> usize {
+        self.repeats.len()
+    }
+}

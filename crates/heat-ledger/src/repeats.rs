@@ -1,0 +1,281 @@
+//! Repeats and corrections, by what a reading is: (signal, event time, value bits, quality).
+//!
+//! A broker may deliver a message again through another gateway, so numbers do not tell. The log is cut into blocks of
+//! [`RepeatSettings::block_records`] offsets; a reading is a repeat if an equal one stands before it in its own block or
+//! the block before. The window is thus one to two blocks, counted in log positions, and a reader that starts at
+//! [`RepeatWindow::read_back`] decides exactly as one that read from the beginning. Two whole blocks are cheaper than a
+//! sliding window: no ring, and a block is forgotten at once.
+//!
+//! Equality is judged by a 64-bit hash of signal and time and a 32-bit hash of value and quality.
+
+use hashbrown::{HashMap, HashTable};
+use heat_model::{Offset, Reading, SignalSet, SignalSetId, record::NextOffset};
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+/// Signal sets whose hashes are kept; beyond, they are computed anew.
+const SETS_MAX: usize = 65_536;
+
+/// The window's size. All readers of a log must use the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepeatSettings {
+    /// Offsets in a block.
+    pub block_records: u64,
+    /// Readings after which a block is cut early, to bound memory (12 bytes each, two blocks).
+    pub block_readings_max: usize,
+}
+
+impl Default for RepeatSettings {
+    fn default() -> Self {
+        Self { block_records: 1 << 20, block_readings_max: 1 << 22 }
+    }
+}
+
+/// What a reading is among those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Novelty {
+    /// Not seen in the window.
+    New,
+    /// The same was seen.
+    Repeat,
+    /// The same signal and time were seen with another value or quality: kept, and counted.
+    Correction,
+}
+
+/// Signal-and-time hash in two words, and value hash.
+type Entry = [u32; 3];
+
+fn entry(key: u64, value: u32) -> Entry {
+    #[expect(clippy::cast_possible_truncation, reason = "splits the hash in two")]
+    let halves = [(key >> 32) as u32, key as u32];
+    [halves[0], halves[1], value]
+}
+
+fn key_of(entry: &Entry) -> u64 {
+    u64::from(entry[0]) << 32 | u64::from(entry[1])
+}
+
+/// One partition's window.
+#[derive(Debug)]
+pub struct RepeatWindow {
+    settings: RepeatSettings,
+    block: u64,
+    current: HashTable<Entry>,
+    previous: HashTable<Entry>,
+    signals: HashMap<SignalSetId, Box<[u64]>, foldhash::fast::FixedState>,
+}
+
+impl RepeatWindow {
+    /// An empty window.
+    pub fn new(settings: RepeatSettings) -> Self {
+        Self {
+            settings,
+            block: 0,
+            current: HashTable::new(),
+            previous: HashTable::new(),
+            signals: HashMap::with_hasher(foldhash::fast::FixedState::default()),
+        }
+    }
+
+    /// Where a reader that resumes at `next` must begin to read back, so that it judges as if it had read all.
+    pub fn read_back(settings: &RepeatSettings, next: NextOffset) -> NextOffset {
+        let block = next.0 / settings.block_records;
+        NextOffset(block.saturating_sub(1) * settings.block_records)
+    }
+
+    /// Begins a record; call it for every record that the log holds, in order.
+    pub fn begin_record(&mut self, offset: Offset) {
+        let block = offset.0 / self.settings.block_records;
+        if block == self.block {
+            if self.current.len() >= self.settings.block_readings_max {
+                self.turn_over();
+            }
+            return;
+        }
+        self.turn_over();
+        if block != self.block + 1 {
+            self.previous.clear();
+        }
+        self.block = block;
+    }
+
+    fn turn_over(&mut self) {
+        std::mem::swap(&mut self.previous, &mut self.current);
+        self.current.clear();
+    }
+
+    /// Judges the readings of a record in order, and remembers them. `each` gets the index and the verdict.
+    pub fn observe(&mut self, set: &SignalSet, readings: &[Reading], mut each: impl FnMut(usize, Novelty)) {
+        if self.signals.len() >= SETS_MAX && !self.signals.contains_key(&set.id) {
+            self.signals.clear();
+        }
+        let signals = self.signals.entry(set.id).or_insert_with(|| signal_hashes(set));
+        for (index, reading) in readings.iter().enumerate() {
+            let signal = signals[reading.signal as usize];
+            let key = mix(signal, reading.event_time.as_micros().cast_unsigned());
+            #[expect(clippy::cast_possible_truncation, reason = "a 32-bit hash is the low half of a 64-bit one")]
+            let value = mix(reading.raw.to_bits(), u64::from(reading.quality as u8)) as u32;
+            let entry = entry(key, value);
+            let same = |other: &Entry| *other == entry;
+            let same_key = |other: &Entry| key_of(other) == key;
+            let novelty = if self.current.find(key, same).is_some() {
+                Novelty::Repeat
+            } else {
+                let before = if self.previous.is_empty() {
+                    Novelty::New
+                } else if self.previous.find(key, same).is_some() {
+                    Novelty::Repeat
+                } else if self.previous.find(key, same_key).is_some() {
+                    Novelty::Correction
+                } else {
+                    Novelty::New
+                };
+                let novelty = if before == Novelty::New && self.current.find(key, same_key).is_some() {
+                    Novelty::Correction
+                } else {
+                    before
+                };
+                self.current.insert_unique(key, entry, key_of);
+                novelty
+            };
+            each(index, novelty);
+        }
+    }
+
+    /// Readings remembered.
+    pub fn len(&self) -> usize {
+        self.current.len() + self.previous.len()
+    }
+
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+fn signal_hashes(set: &SignalSet) -> Box<[u64]> {
+    (0..set.signals.len()).map(|index| xxh3_64(set.signal_id(index).to_string().as_bytes())).collect()
+}
+
+/// Mixes two words; xxh3 of the one seeded with the other.
+fn mix(a: u64, b: u64) -> u64 {
+    xxh3_64_with_seed(&a.to_le_bytes(), b)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use heat_model::{EventTime, Quality, QualityCode, SignalDecl};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SETTINGS: RepeatSettings = RepeatSettings { block_records: 8, block_readings_max: 1_000 };
+
+    fn set(id: u64, names: &[&str]) -> SignalSet {
+        SignalSet {
+            id: SignalSetId(id),
+            network: "n".parse().unwrap(),
+            site: "s".parse().unwrap(),
+            device: "d".parse().unwrap(),
+            signals: names
+                .iter()
+                .map(|name| SignalDecl {
+                    name: name.parse().unwrap(),
+                    unit: "".into(),
+                    raw_unit: "".into(),
+                    scale: 1.0,
+                    offset: 0.0,
+                })
+                .collect(),
+        }
+    }
+
+    fn reading(signal: u32, micros: i64, value: f64) -> Reading {
+        Reading {
+            signal,
+            event_time: EventTime::from_micros(micros),
+            raw: value,
+            value,
+            quality: Quality::Good,
+            code: QualityCode::None,
+        }
+    }
+
+    fn judge(window: &mut RepeatWindow, offset: u64, set: &SignalSet, readings: &[Reading]) -> Vec<Novelty> {
+        let mut verdicts = Vec::new();
+        window.begin_record(Offset(offset));
+        window.observe(set, readings, |_, novelty| verdicts.push(novelty));
+        verdicts
+    }
+
+    #[test]
+    fn a_repeat_is_known_in_another_message_with_other_neighbours() {
+        let mut window = RepeatWindow::new(SETTINGS);
+        judge(&mut window, 0, &set(1, &["a", "b"]), &[reading(0, 5, 1.0), reading(1, 5, 2.0)]);
+        let verdicts = judge(&mut window, 1, &set(2, &["b", "c"]), &[reading(0, 5, 2.0), reading(1, 5, 2.0)]);
+        assert_eq!(verdicts, [Novelty::Repeat, Novelty::New]);
+    }
+
+    #[test]
+    fn another_value_at_the_same_time_is_a_correction_and_its_own_repeat_is_known() {
+        let mut window = RepeatWindow::new(SETTINGS);
+        let set = set(1, &["a"]);
+        assert_eq!(judge(&mut window, 0, &set, &[reading(0, 5, 1.0)]), [Novelty::New]);
+        assert_eq!(judge(&mut window, 1, &set, &[reading(0, 5, 1.5)]), [Novelty::Correction]);
+        assert_eq!(judge(&mut window, 9, &set, &[reading(0, 5, 1.5)]), [Novelty::Repeat]);
+        assert_eq!(judge(&mut window, 10, &set, &[reading(0, 5, 1.0)]), [Novelty::Repeat]);
+    }
+
+    #[test]
+    fn a_full_block_is_cut_early_so_that_memory_is_bounded() {
+        let mut window = RepeatWindow::new(RepeatSettings { block_records: 1 << 20, block_readings_max: 10 });
+        let set = set(1, &["a"]);
+        for offset in 0..1_000u64 {
+            judge(&mut window, offset, &set, &[reading(0, i64::try_from(offset).unwrap(), 1.0)]);
+            assert!(window.len() <= 20);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_reader_that_reads_back_judges_like_one_that_read_all(
+            records in prop::collection::vec((0i64..6, 0u8..3), 1..60), resume in 0usize..60)
+        {
+            let set = set(1, &["a"]);
+            let mut all = RepeatWindow::new(SETTINGS);
+            let verdicts: Vec<_> = records.iter().enumerate().map(|(offset, (micros, value))| {
+                judge(&mut all, offset as u64, &set, &[reading(0, *micros, f64::from(*value))])
+            }).collect();
+
+            let resume = resume.min(records.len());
+            let from = RepeatWindow::read_back(&SETTINGS, NextOffset(resume as u64));
+            let mut resumed = RepeatWindow::new(SETTINGS);
+            for offset in usize::try_from(from.0).unwrap()..records.len() {
+                let (micros, value) = records[offset];
+                let verdict = judge(&mut resumed, offset as u64, &set, &[reading(0, micros, f64::from(value))]);
+                if offset >= resume {
+                    prop_assert_eq!(&verdict, &verdicts[offset]);
+                }
+            }
+        }
+
+        #[test]
+        fn it_agrees_with_a_map_of_the_two_blocks(records in prop::collection::vec((0i64..6, 0u8..3), 1..60)) {
+            let set = set(1, &["a"]);
+            let mut window = RepeatWindow::new(SETTINGS);
+            let mut seen: BTreeMap<(i64, u8), u64> = BTreeMap::new();
+            for (offset, (micros, value)) in records.iter().enumerate() {
+                let block = offset as u64 / SETTINGS.block_records;
+                let verdict = judge(&mut window, offset as u64, &set, &[reading(0, *micros, f64::from(*value))]);
+                let in_window = |seen_in: &u64| seen_in + 1 >= block;
+                let repeat = seen.get(&(*micros, *value)).is_some_and(in_window);
+                let other = (0u8..3).any(|v| v != *value && seen.get(&(*micros, v)).is_some_and(in_window));
+                let expected = if repeat { Novelty::Repeat } else if other { Novelty::Correction } else { Novelty::New };
+                prop_assert_eq!(verdict, vec![expected]);
+                seen.insert((*micros, *value), block);
+            }
+        }
+    }
+}
