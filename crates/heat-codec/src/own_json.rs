@@ -105,8 +105,7 @@ impl Decoder {
     /// False if the bound on values is passed.
     fn document(&mut self, reader: &mut Reader<'_>) -> Result<bool, JsonFault> {
         if reader.kind()? != Kind::Array {
-            let within = self.item(reader, None)?;
-            return reader.end().map(|()| within);
+            return Ok(self.item(reader, None)? && reader.end().map(|()| true)?);
         }
         reader.enter_array()?;
         let mut index = 0;

@@ -120,7 +120,7 @@ fn work_out(
     let values = decoded.values(item);
     let mut signals = Vec::with_capacity(values.len());
     let mut slots = Vec::with_capacity(values.len());
-    let mut names = hashbrown::HashSet::with_capacity(values.len());
+    let mut names = std::collections::HashSet::with_capacity(values.len());
     for value in values {
         let name = decoded.name(value);
         let signal = if names.insert(name) {

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use heat_model::{
-    NetworkId, SiteId,
-    plant::{ModelLevel, PlantModel, SiteKind},
+    DeviceId, NetworkId, SignalName, SiteId,
+    plant::{ModelLevel, PlantModel, Side, SiteKind},
 };
 use serde::{Deserialize, Serialize};
 
@@ -68,8 +68,8 @@ impl Role {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SignalKey {
     pub(crate) site: SiteId,
-    pub(crate) device: heat_model::DeviceId,
-    pub(crate) name: heat_model::SignalName,
+    pub(crate) device: DeviceId,
+    pub(crate) name: SignalName,
     /// SI unit of the values.
     pub(crate) unit: Box<str>,
 }
@@ -88,6 +88,8 @@ pub(crate) struct Placed {
     pub(crate) device: u32,
     /// The values are kg/s, not m3/s.
     pub(crate) is_mass: bool,
+    /// Side on which the meter sits, where the plant model says it.
+    pub(crate) side: Option<Side>,
 }
 
 /// A site of the network and its signals.
@@ -118,6 +120,7 @@ pub(crate) struct Layout {
     site_index: BTreeMap<SiteId, u32>,
     device_index: BTreeMap<(u32, String), u32>,
     known: BTreeMap<SiteId, (Option<SiteKind>, Option<u32>)>,
+    sides: BTreeMap<(SiteId, DeviceId, SignalName), Side>,
     pub(crate) topology: Topology,
     pub(crate) water_volume_m3: Option<f64>,
     pub(crate) design_flow_kg_s: Option<f64>,
@@ -147,6 +150,14 @@ impl Layout {
             site_index: BTreeMap::new(),
             device_index: BTreeMap::new(),
             known,
+            sides: plant
+                .signals
+                .iter()
+                .filter(|signal| signal.id.network == *network)
+                .filter_map(|signal| {
+                    Some(((signal.site.clone(), signal.device.clone(), signal.name.clone()), signal.sensor_side?))
+                })
+                .collect(),
             topology,
             water_volume_m3: primary().find_map(|circuit| circuit.water_volume_m3),
             design_flow_kg_s: primary().find_map(|circuit| circuit.design_flow_kg_s),
@@ -164,7 +175,8 @@ impl Layout {
         let devices = u32::try_from(self.device_index.len()).expect("devices are fewer than signals, which are bounded");
         let device = *self.device_index.entry((site, key.device.as_str().to_owned())).or_insert(devices);
         let index = u32::try_from(self.placed.len()).expect("signals are bounded by the settings");
-        self.placed.push(Placed { site, role, device, is_mass: &*key.unit == "kg/s" });
+        let side = self.sides.get(&(key.site.clone(), key.device.clone(), key.name.clone())).copied();
+        self.placed.push(Placed { site, role, device, is_mass: &*key.unit == "kg/s", side });
 
         let entry = &mut self.sites[site as usize];
         match &mut entry.signals[role as usize] {

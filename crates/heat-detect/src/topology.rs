@@ -173,6 +173,11 @@ impl Topology {
         self.nodes.get(id).copied()
     }
 
+    /// Number of nodes.
+    pub(crate) fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
     pub(crate) fn has_pipes(&self) -> bool {
         self.parent.iter().any(Option::is_some)
     }

@@ -10,6 +10,7 @@
 #![warn(missing_docs)]
 
 pub mod admission;
+pub mod commit;
 pub mod durable;
 pub mod redelivery;
 pub mod repeats;

@@ -1,0 +1,144 @@
+//! Sorted rows of readings to the bytes of a Parquet file.
+//!
+//! Columns by what they depend on: names and units on the signal (runs), times of receipt and numbers on the message
+//! (indices into the messages, shared by all those columns), `value` and `raw_value` on each other (one dictionary of
+//! pairs), `quality` and its code on themselves (runs). `event_time` is `DELTA_BINARY_PACKED`. Where a dictionary
+//! does not pay, the columns are written row by row: whole numbers as deltas, values as `BYTE_STREAM_SPLIT`.
+
+use std::sync::Arc;
+
+use parquet::{
+    basic::Encoding,
+    column::writer::ColumnWriter,
+    data_type::{Int64Type, DoubleType},
+    errors::ParquetError,
+    file::{
+        metadata::{KeyValue, SortingColumn},
+        properties::{EnabledStatistics, WriterProperties},
+        writer::{SerializedFileWriter, SerializedRowGroupWriter},
+    },
+    schema::types::{ColumnDescPtr, ColumnPath},
+};
+
+mod chunk;
+mod columns;
+mod pairs;
+
+use chunk::Zstd;
+
+use crate::{
+    buffer::{FileRows, Message, Row, Signal},
+    schema,
+};
+
+/// Rows of one row group at most.
+const ROW_GROUP_ROWS: usize = 1 << 20;
+
+type Group<'a> = SerializedRowGroupWriter<'a, Vec<u8>>;
+
+/// What all files of a commit share.
+#[derive(Debug)]
+pub(crate) struct Shared<'a> {
+    pub(crate) messages: &'a [Message],
+    pub(crate) gateways: &'a [&'a str],
+    pub(crate) partition: u32,
+    pub(crate) zstd_level: i32,
+}
+
+/// Encodes one file.
+pub(crate) fn readings_file(
+    shared: &Shared<'_>,
+    file: &FileRows,
+    metadata: Vec<KeyValue>,
+) -> Result<Vec<u8>, ParquetError> {
+    let mut zstd = Zstd::new(shared.zstd_level).map_err(|error| ParquetError::External(Box::new(error)))?;
+    let properties = properties(&zstd, metadata)?;
+    let mut writer = SerializedFileWriter::new(Vec::new(), schema::readings(), Arc::new(properties))?;
+    let columns: Vec<ColumnDescPtr> = writer.schema_descr().columns().to_vec();
+    let mut runs = file.runs.as_slice();
+    let mut split = None;
+    for rows in file.rows.chunks(ROW_GROUP_ROWS) {
+        let of_group = runs_of_group(&mut runs, &mut split, rows.len());
+        let mut group = writer.next_row_group()?;
+        columns::write_group(&mut group, &columns, &mut zstd, shared, &of_group, rows)?;
+        group.close()?;
+    }
+    writer.finish()?;
+    writer.into_inner()
+}
+
+/// Takes runs that cover `rows` rows; a run that a row group's end cuts goes on in the next.
+fn runs_of_group<'a>(
+    runs: &mut &'a [(Signal, usize)],
+    rest: &mut Option<usize>,
+    mut rows: usize,
+) -> Vec<(&'a Signal, usize)> {
+    let mut taken = Vec::new();
+    while rows > 0 {
+        let (signal, count) = runs.first().expect("the runs cover all rows");
+        let left = rest.unwrap_or(*count);
+        let now = left.min(rows);
+        taken.push((signal, now));
+        rows -= now;
+        if now == left {
+            *runs = &runs[1..];
+            *rest = None;
+        } else {
+            *rest = Some(left - now);
+        }
+    }
+    taken
+}
+
+fn properties(zstd: &Zstd, metadata: Vec<KeyValue>) -> Result<WriterProperties, ParquetError> {
+    let sorting = schema::SORT_COLUMNS
+        .map(|column_idx| SortingColumn { column_idx, descending: false, nulls_first: false })
+        .to_vec();
+    let mut builder = WriterProperties::builder()
+        .set_compression(zstd.codec()?)
+        .set_dictionary_enabled(false)
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_data_page_row_count_limit(chunk::PAGE_ROWS)
+        .set_write_batch_size(8 * 1024)
+        .set_sorting_columns(Some(sorting))
+        .set_key_value_metadata(Some(metadata));
+    for name in ["event_time", "ingest_time", "append_time", "seq", "kafka_offset"] {
+        builder = builder.set_column_encoding(ColumnPath::from(name), Encoding::DELTA_BINARY_PACKED);
+    }
+    for name in ["value", "raw_value"] {
+        builder = builder.set_column_encoding(ColumnPath::from(name), Encoding::BYTE_STREAM_SPLIT);
+    }
+    Ok(builder
+        .set_column_statistics_enabled(ColumnPath::from("event_time"), EnabledStatistics::Page)
+        .build())
+}
+
+/// Writes a column of whole numbers row by row.
+fn write_numbers(group: &mut Group<'_>, values: &[i64]) -> Result<(), ParquetError> {
+    let mut column = group.next_column()?.expect("the caller counts the columns");
+    column.typed::<Int64Type>().write_batch(values, None, None)?;
+    column.close()
+}
+
+/// Writes an optional column of numbers row by row; NaN is null.
+fn write_optional(group: &mut Group<'_>, values: &[f64]) -> Result<(), ParquetError> {
+    let mut column = group.next_column()?.expect("the caller counts the columns");
+    debug_assert!(matches!(column.untyped(), ColumnWriter::DoubleColumnWriter(_)));
+    let levels: Vec<i16> = values.iter().map(|value| i16::from(!value.is_nan())).collect();
+    let present: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
+    column.typed::<DoubleType>().write_batch(&present, Some(&levels), None)?;
+    column.close()
+}
+
+/// The words of `lane` by their numbers.
+fn lane_word(lane: u8) -> &'static str {
+    match lane {
+        0 => heat_model::Lane::Live.as_str(),
+        _ => heat_model::Lane::Backfill.as_str(),
+    }
+}
+
+/// Runs of equal keys among rows.
+fn runs_by<K: PartialEq>(rows: &[Row], key: impl Fn(&Row) -> K) -> Vec<(K, usize)> {
+    rows.chunk_by(|a, b| key(a) == key(b)).map(|run| (key(&run[0]), run.len())).collect()
+}

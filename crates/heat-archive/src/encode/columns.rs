@@ -1,0 +1,323 @@
+//! The columns of one row group, in the order of the schema.
+
+use parquet::{
+    errors::Result,
+    file::statistics::Statistics,
+    schema::types::ColumnDescPtr,
+};
+
+use super::{
+    Group, Shared,
+    chunk::{self, Dictionary, IndexPage, PAGE_ROWS, Zstd},
+    lane_word,
+    pairs::Pairs,
+    runs_by, write_numbers, write_optional,
+};
+use crate::buffer::{Message, Row, Signal};
+
+/// A message's columns are written by dictionary if messages have at least so many rows each.
+const ROWS_PER_MESSAGE_MIN: usize = 4;
+
+/// Writes all columns of a row group.
+pub(super) fn write_group(
+    group: &mut Group<'_>,
+    columns: &[ColumnDescPtr],
+    zstd: &mut Zstd,
+    shared: &Shared<'_>,
+    signals: &[(&Signal, usize)],
+    rows: &[Row],
+) -> Result<()> {
+    let mut writer = GroupWriter { group, columns: columns.iter(), zstd };
+    let messages = Messages::of(shared.messages, rows);
+    let message_pages = messages.pages(writer.zstd)?;
+    let mut values = Values::of(rows);
+
+    writer.texts(signals.iter().map(|(signal, rows)| (signal.network.as_str(), *rows)))?;
+    writer.texts(signals.iter().map(|(signal, rows)| (&*signal.site, *rows)))?;
+    writer.texts(signals.iter().map(|(signal, rows)| (&*signal.device, *rows)))?;
+    writer.texts(signals.iter().map(|(signal, rows)| (&*signal.name, *rows)))?;
+    writer.texts(signals.iter().map(|(signal, rows)| (&*signal.id, *rows)))?;
+    writer.rows_as_numbers(rows.iter().map(|row| row.event_time).collect())?;
+    writer.message_numbers(&messages, message_pages.as_deref(), |message| message.ingest_time)?;
+    writer.message_numbers(&messages, message_pages.as_deref(), |message| message.append_time)?;
+    writer.values(&mut values, Side::Value)?;
+    writer.texts(signals.iter().map(|(signal, rows)| (&*signal.unit, *rows)))?;
+    writer.values(&mut values, Side::Raw)?;
+    writer.texts(signals.iter().map(|(signal, rows)| (&*signal.raw_unit, *rows)))?;
+    let flags = runs_by(rows, |row| (row.quality, row.code));
+    writer.texts(flags.iter().map(|&((quality, code), rows)| (Row::words(quality, code).0, rows)))?;
+    writer.texts(flags.iter().map(|&((quality, code), rows)| (Row::words(quality, code).1, rows)))?;
+    let lanes = messages.runs(|message| message.lane);
+    writer.texts(lanes.iter().map(|&(lane, rows)| (lane_word(lane), rows)))?;
+    let gateways = messages.runs(|message| message.gateway);
+    writer.texts(gateways.iter().map(|&(gateway, rows)| (shared.gateways[gateway as usize], rows)))?;
+    writer.number_runs(messages.runs(|message| message.epoch).into_iter())?;
+    writer.message_numbers(&messages, message_pages.as_deref(), |message| as_signed(message.seq))?;
+    writer.number_runs(std::iter::once((u64::from(shared.partition), rows.len())))?;
+    writer.message_numbers(&messages, message_pages.as_deref(), |message| as_signed(message.offset))
+}
+
+/// Parquet keeps unsigned numbers in its signed types, bit for bit.
+const fn as_signed(number: u64) -> i64 {
+    number.cast_signed()
+}
+
+struct GroupWriter<'a, 'g> {
+    group: &'a mut Group<'g>,
+    columns: std::slice::Iter<'a, ColumnDescPtr>,
+    zstd: &'a mut Zstd,
+}
+
+impl GroupWriter<'_, '_> {
+    fn next_column(&mut self) -> ColumnDescPtr {
+        self.columns.next().expect("write_group writes as many columns as the schema has").clone()
+    }
+
+    /// A text column given as runs.
+    fn texts<'t>(&mut self, runs: impl Iterator<Item = (&'t str, usize)>) -> Result<()> {
+        let column = self.next_column();
+        let mut texts: Vec<&str> = Vec::new();
+        let mut of_text = hashbrown::HashMap::new();
+        let mut indexed: Vec<(u32, usize)> = Vec::new();
+        for (text, rows) in runs {
+            let next = texts.len();
+            let index = *of_text.entry(text).or_insert(next);
+            if index == next {
+                texts.push(text);
+            }
+            push_merged(&mut indexed, u32::try_from(index).expect("fewer texts than rows"), rows);
+        }
+        let mut dictionary = Dictionary::default();
+        texts.iter().for_each(|text| dictionary.push_text(text));
+        let mut pages = Vec::new();
+        for page in paged(&indexed) {
+            let of_page = || page.iter().map(|&(index, _)| texts[index as usize]);
+            let least = of_page().min().expect("a page has rows");
+            let greatest = of_page().max().expect("a page has rows");
+            let text_bytes = page.iter().map(|&(index, rows)| texts[index as usize].len() * rows).sum();
+            let encoded = chunk::page_of_runs(self.zstd, texts.len(), &page)?
+                .with_bounds(least.as_bytes().to_vec(), greatest.as_bytes().to_vec())
+                .with_text_bytes(text_bytes);
+            pages.push(encoded);
+        }
+        let least = texts.iter().min().expect("a row group has rows");
+        let greatest = texts.iter().max().expect("a row group has rows");
+        let statistics = chunk::text_statistics(least, greatest);
+        chunk::append_chunk(self.group, &column, self.zstd, &dictionary, &pages, statistics)
+    }
+
+    /// A column of unsigned numbers given as runs.
+    fn number_runs(&mut self, runs: impl Iterator<Item = (u64, usize)>) -> Result<()> {
+        let column = self.next_column();
+        let mut numbers: Vec<u64> = Vec::new();
+        let mut of_number = hashbrown::HashMap::new();
+        let mut indexed: Vec<(u32, usize)> = Vec::new();
+        for (number, rows) in runs {
+            let next = numbers.len();
+            let index = *of_number.entry(number).or_insert(next);
+            if index == next {
+                numbers.push(number);
+            }
+            push_merged(&mut indexed, u32::try_from(index).expect("fewer numbers than rows"), rows);
+        }
+        let pages = paged(&indexed)
+            .iter()
+            .map(|page| chunk::page_of_runs(self.zstd, numbers.len(), page))
+            .collect::<Result<Vec<_>>>()?;
+        let least = *numbers.iter().min().expect("a row group has rows");
+        let greatest = *numbers.iter().max().expect("a row group has rows");
+        let statistics = chunk::number_statistics(&column, least, greatest);
+        let dictionary = Dictionary::of_numbers(&column, &numbers);
+        chunk::append_chunk(self.group, &column, self.zstd, &dictionary, &pages, statistics)
+    }
+
+    fn rows_as_numbers(&mut self, values: Vec<i64>) -> Result<()> {
+        self.next_column();
+        write_numbers(self.group, &values)
+    }
+
+    /// A column that depends on the message.
+    fn message_numbers(
+        &mut self,
+        messages: &Messages<'_>,
+        pages: Option<&[IndexPage]>,
+        field: impl Fn(&Message) -> i64,
+    ) -> Result<()> {
+        let Some(pages) = pages else {
+            return self.rows_as_numbers(messages.by_row().map(|message| field(message)).collect());
+        };
+        let column = self.next_column();
+        let values: Vec<i64> = messages.used.iter().map(|&message| field(&messages.all[message as usize])).collect();
+        let least = *values.iter().min().expect("a row group has rows");
+        let greatest = *values.iter().max().expect("a row group has rows");
+        let statistics = Statistics::int64(Some(least), Some(greatest), None, Some(0), false);
+        let dictionary = Dictionary::of_u64(values.iter().map(|value| value.cast_unsigned()));
+        chunk::append_chunk(self.group, &column, self.zstd, &dictionary, pages, statistics)
+    }
+
+    fn values(&mut self, values: &mut Values<'_>, side: Side) -> Result<()> {
+        let Some(pairs) = &values.pairs else {
+            self.next_column();
+            let of_side: Vec<f64> = values.rows.iter().map(|row| side.of((row.raw, row.value))).collect();
+            return write_optional(self.group, &of_side);
+        };
+        let column = self.next_column();
+        let pages = match values.shared_pages.take() {
+            Some(pages) => pages,
+            None => side.pages(self.zstd, pairs)?,
+        };
+        let dictionary = Dictionary::of_u64(pairs.entries.iter().map(|&pair| side.of(pair).to_bits()));
+        let statistics = side.statistics(pairs);
+        chunk::append_chunk(self.group, &column, self.zstd, &dictionary, &pages, statistics)?;
+        if values.same_nulls {
+            values.shared_pages = Some(pages);
+        }
+        Ok(())
+    }
+}
+
+/// Adds a run; one with the same index as the last makes that longer.
+fn push_merged(runs: &mut Vec<(u32, usize)>, index: u32, rows: usize) {
+    match runs.last_mut() {
+        Some(last) if last.0 == index => last.1 += rows,
+        _ => runs.push((index, rows)),
+    }
+}
+
+/// Cuts runs into pages.
+fn paged(runs: &[(u32, usize)]) -> Vec<Vec<(u32, usize)>> {
+    let mut pages = Vec::new();
+    let mut page = Vec::new();
+    let mut room = PAGE_ROWS;
+    for &(index, mut rows) in runs {
+        while rows > 0 {
+            let now = rows.min(room);
+            page.push((index, now));
+            rows -= now;
+            room -= now;
+            if room == 0 {
+                pages.push(std::mem::take(&mut page));
+                room = PAGE_ROWS;
+            }
+        }
+    }
+    if !page.is_empty() {
+        pages.push(page);
+    }
+    pages
+}
+
+/// The messages that a row group's rows came with.
+struct Messages<'a> {
+    all: &'a [Message],
+    rows: &'a [Row],
+    /// Those used, in order of the log.
+    used: Vec<u32>,
+    /// Place in `used` of each message.
+    place: Vec<u32>,
+}
+
+impl<'a> Messages<'a> {
+    fn of(all: &'a [Message], rows: &'a [Row]) -> Self {
+        let mut place = vec![0_u32; all.len()];
+        for row in rows {
+            place[row.message as usize] = 1;
+        }
+        let mut used = Vec::new();
+        for (message, place) in (0_u32..).zip(&mut place) {
+            if *place == 1 {
+                *place = u32::try_from(used.len()).expect("messages are counted in u32");
+                used.push(message);
+            }
+        }
+        Self { all, rows, used, place }
+    }
+
+    fn by_row(&self) -> impl Iterator<Item = &Message> {
+        self.rows.iter().map(|row| &self.all[row.message as usize])
+    }
+
+    /// The rows' indices into the messages, if writing the messages' columns by dictionary pays.
+    fn pages(&self, zstd: &mut Zstd) -> Result<Option<Vec<IndexPage>>> {
+        if self.rows.len() < self.used.len() * ROWS_PER_MESSAGE_MIN {
+            return Ok(None);
+        }
+        let mut indices = Vec::with_capacity(PAGE_ROWS.min(self.rows.len()));
+        let mut pages = Vec::new();
+        for rows in self.rows.chunks(PAGE_ROWS) {
+            indices.clear();
+            indices.extend(rows.iter().map(|row| self.place[row.message as usize]));
+            pages.push(chunk::page_of_indices(zstd, self.used.len(), &indices)?);
+        }
+        Ok(Some(pages))
+    }
+
+    /// Runs of a field that rarely changes.
+    fn runs<K: PartialEq + Copy>(&self, field: impl Fn(&Message) -> K) -> Vec<(K, usize)> {
+        let first = field(&self.all[self.used[0] as usize]);
+        if self.used.iter().all(|&message| field(&self.all[message as usize]) == first) {
+            return vec![(first, self.rows.len())];
+        }
+        runs_by(self.rows, |row| field(&self.all[row.message as usize]))
+    }
+}
+
+/// `value` and `raw_value` of a row group.
+struct Values<'a> {
+    rows: &'a [Row],
+    pairs: Option<Pairs>,
+    /// Whether both columns are null in the same rows, so that they may share their pages.
+    same_nulls: bool,
+    shared_pages: Option<Vec<IndexPage>>,
+}
+
+impl<'a> Values<'a> {
+    fn of(rows: &'a [Row]) -> Self {
+        let pairs = Pairs::of(rows);
+        let same_nulls = pairs
+            .as_ref()
+            .is_some_and(|pairs| pairs.entries.iter().all(|(raw, value)| raw.is_nan() == value.is_nan()));
+        Self { rows, pairs, same_nulls, shared_pages: None }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Side {
+    Raw,
+    Value,
+}
+
+impl Side {
+    const fn of(self, (raw, value): (f64, f64)) -> f64 {
+        match self {
+            Self::Raw => raw,
+            Self::Value => value,
+        }
+    }
+
+    fn pages(self, zstd: &mut Zstd, pairs: &Pairs) -> Result<Vec<IndexPage>> {
+        let present: Vec<bool> = pairs.entries.iter().map(|&pair| !self.of(pair).is_nan()).collect();
+        let mut pages = Vec::new();
+        for indices in pairs.indices.chunks(PAGE_ROWS) {
+            let is_present = indices.iter().map(|&index| present[index as usize]);
+            let page = if present.iter().all(|&p| p) {
+                chunk::page_of_optional(zstd, present.len(), is_present, indices)?
+            } else {
+                let of_present: Vec<u32> =
+                    indices.iter().copied().filter(|&index| present[index as usize]).collect();
+                chunk::page_of_optional(zstd, present.len(), is_present, &of_present)?
+            };
+            pages.push(page);
+        }
+        Ok(pages)
+    }
+
+    fn statistics(self, pairs: &Pairs) -> Statistics {
+        let numbers = || pairs.entries.iter().map(|&pair| self.of(pair)).filter(|number| !number.is_nan());
+        // Parquet's rule for floating point: a zero bound takes the sign that widens the range.
+        let least = numbers().min_by(f64::total_cmp).map(|least| if least == 0.0 { -0.0 } else { least });
+        let greatest = numbers().max_by(f64::total_cmp).map(|most| if most == 0.0 { 0.0 } else { most });
+        let nulls = pairs.indices.iter().filter(|&&i| self.of(pairs.entries[i as usize]).is_nan()).count();
+        Statistics::double(least, greatest, None, Some(nulls as u64), false)
+    }
+}

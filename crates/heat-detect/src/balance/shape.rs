@@ -1,0 +1,89 @@
+//! Step or ramp: the best step and the best ramp are fitted to the residuals and compared.
+
+use std::collections::VecDeque;
+
+use crate::bins::BINS_PER_DAY;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// It began within minutes.
+    Step,
+    /// It grows.
+    Ramp,
+    /// The data do not tell yet.
+    Undecided,
+}
+
+/// Residuals before the onset that the fits see.
+const LEAD_BINS: i64 = 48;
+/// Improvement in squared standard deviations that decides; about a likelihood ratio of 20.
+const DECISION: f64 = 6.0;
+/// Residuals are pooled over hours, which are nearly independent.
+const POOL: usize = 4;
+
+/// Shape of an excess that a test dates to `onset`.
+pub(crate) fn of(recent: &VecDeque<(i64, f32)>, onset: i64, scale: f64) -> Shape {
+    let from = onset - LEAD_BINS;
+    let values: Vec<f64> = recent
+        .iter()
+        .rev()
+        .take_while(|(bin, _)| *bin >= from)
+        .take(8 * BINS_PER_DAY)
+        .map(|(_, residual)| f64::from(*residual))
+        .collect();
+    // Pooled from the newest backwards, so that the newest hour is whole.
+    let mut hours: Vec<f64> =
+        values.chunks_exact(POOL).map(|hour| hour.iter().sum::<f64>() / POOL as f64).collect();
+    hours.reverse();
+    if hours.len() < 6 {
+        return Shape::Undecided;
+    }
+    let step = best(&hours, |_, _| 1.0);
+    let ramp = best(&hours, |index, start| (index - start) as f64 + 0.5);
+    // Base losses wander over hours; half of the quarter-hour scale is what remains in an hour's mean.
+    let sigma = (0.5 * scale).max(1e-12);
+    let gain = (ramp - step) / (sigma * sigma);
+    if gain > DECISION {
+        Shape::Step
+    } else if gain < -DECISION {
+        Shape::Ramp
+    } else {
+        Shape::Undecided
+    }
+}
+
+/// Least sum of squares over all starts of a one-parameter profile that is zero before its start.
+fn best(values: &[f64], profile: impl Fn(usize, usize) -> f64) -> f64 {
+    let total: f64 = values.iter().map(|value| value * value).sum();
+    (1..values.len())
+        .map(|start| {
+            let (mut product, mut square) = (0.0, 0.0);
+            for (index, value) in values.iter().enumerate().skip(start) {
+                let weight = profile(index, start);
+                product += weight * value;
+                square += weight * weight;
+            }
+            if product > 0.0 { total - product * product / square } else { total }
+        })
+        .fold(total, f64::min)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series(leak: impl Fn(i64) -> f64) -> VecDeque<(i64, f32)> {
+        (0..192).map(|bin| (bin, (leak(bin) + 0.1 * ((bin * 7_919 % 13) as f64 / 6.0 - 1.0)) as f32)).collect()
+    }
+
+    #[test]
+    fn a_leak_at_once_is_a_step_and_a_growing_one_a_ramp() {
+        assert_eq!(of(&series(|bin| if bin >= 150 { 1.0 } else { 0.0 }), 150, 0.1), Shape::Step);
+        assert_eq!(of(&series(|bin| (bin - 100).max(0) as f64 * 0.01), 110, 0.1), Shape::Ramp);
+    }
+
+    #[test]
+    fn noise_alone_does_not_decide() {
+        assert_eq!(of(&series(|_| 0.0), 150, 0.1), Shape::Undecided);
+    }
+}

@@ -1,0 +1,83 @@
+//! Means over quarter hours, per signal, for what needs no seconds.
+//!
+//! Two bins are open at a time, so that a late reading still finds its own.
+
+use serde::{Deserialize, Serialize};
+
+/// Width of a bin, seconds: the scan rate of slow plants, and short against the transit of any network.
+pub(crate) const BIN_SECONDS: i64 = 900;
+/// The same in microseconds.
+pub(crate) const BIN_US: i64 = BIN_SECONDS * 1_000_000;
+/// Bins in a day.
+pub(crate) const BINS_PER_DAY: usize = 96;
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+struct Sum {
+    sum: f64,
+    count: u32,
+}
+
+/// Open bins of one lane.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Bins {
+    /// Lower of the two open bins; bins are numbered from the epoch.
+    open: Option<i64>,
+    sums: Vec<[Sum; 2]>,
+}
+
+/// Number of the bin that an instant lies in.
+pub(crate) const fn bin_of(at_us: i64) -> i64 {
+    at_us.div_euclid(BIN_US)
+}
+
+impl Bins {
+    pub(crate) fn add_signal(&mut self) {
+        self.sums.push(<[Sum; 2]>::default());
+    }
+
+    /// Adds a value; false if its bin is not open.
+    pub(crate) fn add(&mut self, signal: u32, at_us: i64, value: f64) -> bool {
+        let bin = bin_of(at_us);
+        let open = *self.open.get_or_insert(bin);
+        if bin != open && bin != open + 1 {
+            return false;
+        }
+        let sum = &mut self.sums[signal as usize][bin.rem_euclid(2) as usize];
+        sum.sum += value;
+        sum.count += 1;
+        true
+    }
+
+    /// The lower open bin, if it has ended at `until_us`.
+    pub(crate) fn ended(&self, until_us: i64) -> Option<i64> {
+        self.open.filter(|open| (open + 1) * BIN_US <= until_us)
+    }
+
+    /// Mean of a signal in the lower open bin.
+    pub(crate) fn mean(&self, signal: u32) -> Option<f64> {
+        let bin = self.open?;
+        let sum = self.sums[signal as usize][bin.rem_euclid(2) as usize];
+        (sum.count > 0).then(|| sum.sum / f64::from(sum.count))
+    }
+
+    /// Sum of a signal in the lower open bin.
+    pub(crate) fn sum(&self, signal: u32) -> Option<f64> {
+        let bin = self.open?;
+        let sum = self.sums[signal as usize][bin.rem_euclid(2) as usize];
+        (sum.count > 0).then_some(sum.sum)
+    }
+
+    /// Closes the lower open bin; after a gap of time the next one is that of `until_us`.
+    pub(crate) fn close(&mut self, until_us: i64) {
+        let Some(open) = self.open else { return };
+        let newest = bin_of(until_us);
+        for sums in &mut self.sums {
+            sums[open.rem_euclid(2) as usize] = Sum::default();
+        }
+        self.open = Some(open + 1);
+        // Only the two open bins can hold anything, so nothing is skipped.
+        if newest > open + 2 && self.sums.iter().all(|sums| sums[(open + 1).rem_euclid(2) as usize].count == 0) {
+            self.open = Some(newest - 1);
+        }
+    }
+}

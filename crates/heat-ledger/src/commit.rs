@@ -1,0 +1,245 @@
+//! What one archive commit found in its stretch of a partition, beside what the gateways said there.
+//!
+//! It is stored next to the archive, so that conservation can be proved after the log's retention is over: each
+//! heartbeat says what was received, the counts here say what arrived, and the archive's digests say what is kept.
+
+use heat_model::{
+    AppendTime, Body, Envelope, GatewayId,
+    record::{Heartbeat, HourCounts},
+    time::MICROS_PER_HOUR,
+};
+use serde::{Deserialize, Serialize};
+
+/// How a record's readings fared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// The record is new; so many of its readings are kept, the others are repeats of earlier ones.
+    New {
+        /// Readings that go to the archive.
+        kept: u64,
+    },
+    /// The whole record is a redelivery: its (gateway, epoch, seq) was seen before.
+    Redelivered,
+}
+
+/// Counts of what was found, for one ingest hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Found {
+    /// Start of the UTC hour of ingest, microseconds since the epoch.
+    pub hour_start_us: i64,
+    /// Records, redelivered ones included, heartbeats not.
+    pub records: u64,
+    /// Messages that the new records account for.
+    pub messages: u64,
+    /// Readings in new records.
+    pub readings: u64,
+    /// Readings in new records that are kept.
+    pub archived: u64,
+    /// Readings in new records that repeat earlier ones.
+    pub duplicates: u64,
+    /// Records that are redeliveries.
+    pub redelivered_records: u64,
+    /// Readings in redelivered records.
+    pub redelivered_readings: u64,
+}
+
+impl Found {
+    fn add(&mut self, other: &Self) {
+        self.records += other.records;
+        self.messages += other.messages;
+        self.readings += other.readings;
+        self.archived += other.archived;
+        self.duplicates += other.duplicates;
+        self.redelivered_records += other.redelivered_records;
+        self.redelivered_readings += other.redelivered_readings;
+    }
+}
+
+/// What was found of one run of one gateway, and what it said of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpochFound {
+    /// The gateway.
+    pub gateway: GatewayId,
+    /// Its run.
+    pub epoch: u64,
+    /// Lowest sequence number among the new records of this commit, heartbeats included.
+    pub first_seq: Option<u64>,
+    /// Highest sequence number among them.
+    pub last_seq: Option<u64>,
+    /// New records, heartbeats included: each takes one sequence number.
+    pub numbered: u64,
+    /// Counts by ingest hour, in order of the hour; heartbeats count in none.
+    pub hours: Vec<Found>,
+    /// The last heartbeat of the commit.
+    pub last_heartbeat: Option<SaidAt>,
+    /// The latest counts that heartbeats gave for each hour, in order of the hour.
+    pub said: Vec<HourCounts>,
+}
+
+impl EpochFound {
+    /// Sequence numbers between the first and the last that did not appear in this commit. Those between two commits
+    /// show when the next commit's `first_seq` is compared with this one's `last_seq`.
+    pub fn missing(&self) -> u64 {
+        match (self.first_seq, self.last_seq) {
+            (Some(first), Some(last)) => (last - first + 1).saturating_sub(self.numbered),
+            _ => 0,
+        }
+    }
+
+    /// Sums over all hours; `hour_start_us` is 0.
+    pub fn total(&self) -> Found {
+        let mut total = Found::default();
+        for hour in &self.hours {
+            total.add(hour);
+        }
+        total
+    }
+}
+
+/// What a heartbeat said of its partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SaidAt {
+    /// The heartbeat's own number.
+    pub seq: u64,
+    /// Records numbered into the partition before it.
+    pub records_in_partition: u64,
+    /// Readings in them.
+    pub readings_in_partition: u64,
+    /// Messages taken in whose records were not yet durable.
+    pub messages_in_flight: u64,
+}
+
+/// Records that could not be decoded, by the hour of append: their ingest hour is unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Undecodable {
+    /// Start of the UTC hour of append, microseconds since the epoch.
+    pub hour_start_us: i64,
+    /// How many.
+    pub records: u64,
+}
+
+/// The ledger of one commit. Its order is fixed: the same stretch of the log gives equal ledgers.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct CommitLedger {
+    /// Per gateway run, in order of (gateway, epoch).
+    pub epochs: Vec<EpochFound>,
+    /// What could not be decoded, in order of the hour.
+    pub undecodable: Vec<Undecodable>,
+}
+
+impl CommitLedger {
+    /// Counts one decoded record.
+    pub fn count(&mut self, envelope: &Envelope, fate: Fate) {
+        let epoch = self.epoch_mut(envelope);
+        if let Fate::New { .. } = fate {
+            let seq = envelope.origin.seq;
+            epoch.numbered += 1;
+            epoch.first_seq = Some(epoch.first_seq.map_or(seq, |first| first.min(seq)));
+            epoch.last_seq = Some(epoch.last_seq.map_or(seq, |last| last.max(seq)));
+        }
+        let readings = match &envelope.body {
+            Body::Heartbeat(heartbeat) => {
+                if let Fate::New { .. } = fate {
+                    epoch.hear(envelope.origin.seq, heartbeat);
+                }
+                return;
+            }
+            Body::Readings(readings) => readings.readings.len() as u64,
+            Body::Command(_) | Body::Ticket(_) | Body::Forecast(_) | Body::ModelActivated(_) => 0,
+        };
+        let hour = hour_mut(
+            &mut epoch.hours,
+            envelope.ingest_time.hour_start(),
+            |found| found.hour_start_us,
+            |hour_start_us| Found { hour_start_us, ..Found::default() },
+        );
+        hour.records += 1;
+        match fate {
+            Fate::New { kept } => {
+                debug_assert!(kept <= readings, "a record cannot keep more readings than it has");
+                hour.messages += u64::from(envelope.messages);
+                hour.readings += readings;
+                hour.archived += kept;
+                hour.duplicates += readings - kept.min(readings);
+            }
+            Fate::Redelivered => {
+                hour.redelivered_records += 1;
+                hour.redelivered_readings += readings;
+            }
+        }
+    }
+
+    /// Counts one record that could not be decoded.
+    pub fn count_undecodable(&mut self, append_time: AppendTime) {
+        hour_mut(
+            &mut self.undecodable,
+            append_time.hour_start(),
+            |undecodable| undecodable.hour_start_us,
+            |hour_start_us| Undecodable { hour_start_us, records: 0 },
+        )
+        .records += 1;
+    }
+
+    /// What was found by ingest hour, over all gateways, in order of the hour.
+    pub fn hours(&self) -> Vec<Found> {
+        let mut hours = Vec::new();
+        for found in self.epochs.iter().flat_map(|epoch| &epoch.hours) {
+            hour_mut(
+                &mut hours,
+                found.hour_start_us,
+                |found| found.hour_start_us,
+                |hour_start_us| Found { hour_start_us, ..Found::default() },
+            )
+            .add(found);
+        }
+        hours
+    }
+
+    fn epoch_mut(&mut self, envelope: &Envelope) -> &mut EpochFound {
+        let origin = &envelope.origin;
+        let found =
+            self.epochs.binary_search_by(|e| (&e.gateway, e.epoch).cmp(&(&origin.gateway, origin.epoch)));
+        let place = found.unwrap_or_else(|place| {
+            let epoch = EpochFound {
+                gateway: origin.gateway.clone(),
+                epoch: origin.epoch,
+                first_seq: None,
+                last_seq: None,
+                numbered: 0,
+                hours: Vec::new(),
+                last_heartbeat: None,
+                said: Vec::new(),
+            };
+            self.epochs.insert(place, epoch);
+            place
+        });
+        &mut self.epochs[place]
+    }
+}
+
+impl EpochFound {
+    fn hear(&mut self, seq: u64, heartbeat: &Heartbeat) {
+        if self.last_heartbeat.is_some_and(|last| last.seq > seq) {
+            return;
+        }
+        self.last_heartbeat = Some(SaidAt {
+            seq,
+            records_in_partition: heartbeat.records_in_partition,
+            readings_in_partition: heartbeat.readings_in_partition,
+            messages_in_flight: heartbeat.messages_in_flight,
+        });
+        for counts in &heartbeat.hours {
+            *hour_mut(&mut self.said, counts.hour_start_us, |said| said.hour_start_us, |_| *counts) = *counts;
+        }
+    }
+}
+
+/// The entry of an hour in a list that is in order of the hour; nearly always the last one.
+fn hour_mut<T>(list: &mut Vec<T>, hour_start_us: i64, key: impl Fn(&T) -> i64, new: impl Fn(i64) -> T) -> &mut T {
+    debug_assert_eq!(hour_start_us.rem_euclid(MICROS_PER_HOUR), 0, "an hour starts at its start");
+    let place = list.partition_point(|entry| key(entry) < hour_start_us);
+    if list.get(place).is_none_or(|entry| key(entry) != hour_start_us) {
+        list.insert(place, new(hour_start_us));
+    }
+    &mut list[place]
+}

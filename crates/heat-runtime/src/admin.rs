@@ -1,0 +1,130 @@
+//! The admin port: `/livez`, `/readyz`, `/metrics`, `/state`.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use tokio::net::TcpListener;
+
+use crate::{Shutdown, metrics::Metrics};
+
+/// Where Prometheus scrapes, unless configured.
+pub const DEFAULT_ADDRESS: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9464);
+
+/// What a process says of its health. Cheap to clone; all clones are one.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    parts: Arc<Mutex<BTreeMap<&'static str, Part>>>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Part {
+    ready: bool,
+    state: String,
+}
+
+impl Health {
+    /// Says whether a part is ready to work, and its state as JSON text.
+    pub fn set(&self, part: &'static str, ready: bool, state: impl Into<String>) {
+        self.lock().insert(part, Part { ready, state: state.into() });
+    }
+
+    /// Parts that are not ready.
+    pub fn unready(&self) -> Vec<&'static str> {
+        self.lock().iter().filter(|(_, part)| !part.ready).map(|(name, _)| *name).collect()
+    }
+
+    fn state(&self) -> String {
+        let parts: Vec<String> = self
+            .lock()
+            .iter()
+            .map(|(name, part)| {
+                let state = if part.state.is_empty() { "{}" } else { part.state.as_str() };
+                format!("\"{name}\":{{\"ready\":{},\"state\":{state}}}", part.ready)
+            })
+            .collect();
+        format!("{{{}}}", parts.join(","))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, Part>> {
+        self.parts.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// The admin server cannot work.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// The address is taken or not ours.
+    #[error("cannot listen on {address} for metrics and health; free it or set another [admin] address")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It stopped serving.
+    #[error("the admin server failed")]
+    Serve(#[source] std::io::Error),
+}
+
+/// Bound, not yet serving.
+#[derive(Debug)]
+pub struct Admin {
+    listener: TcpListener,
+    router: Router,
+}
+
+impl Admin {
+    /// Binds the address.
+    pub async fn bind(address: SocketAddr, metrics: Metrics, health: Health) -> Result<Self, AdminError> {
+        let listener =
+            TcpListener::bind(address).await.map_err(|source| AdminError::Bind { address, source })?;
+        let router = Router::new()
+            .route("/livez", get(|| async { "ok\n" }))
+            .route("/readyz", get(readyz))
+            .route("/metrics", get(scrape))
+            .route("/state", get(state))
+            .with_state((metrics, health));
+        Ok(Self { listener, router })
+    }
+
+    /// The address it listens on.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until shutdown.
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), AdminError> {
+        axum::serve(self.listener, self.router)
+            .with_graceful_shutdown(async move { shutdown.begun().await })
+            .await
+            .map_err(AdminError::Serve)
+    }
+}
+
+async fn readyz(State((_, health)): State<(Metrics, Health)>) -> Response {
+    let unready = health.unready();
+    if unready.is_empty() {
+        "ok\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", unready.join(", "))).into_response()
+    }
+}
+
+async fn scrape(State((metrics, _)): State<(Metrics, Health)>) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render()).into_response()
+}
+
+async fn state(State((_, health)): State<(Metrics, Health)>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], health.state()).into_response()
+}
