@@ -30,7 +30,10 @@ pub fn require<T>(found: Option<T>, server: &str, how_to_get: &str) -> Option<T>
 
 /// A port that nothing listened on a moment ago.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("loopback has a free port").port()
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("loopback has a free port")
+        .port()
 }
 
 /// The repository's root.

@@ -9,7 +9,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use heat_model::{
     Envelope, GatewayId, NetworkId, Position, Quality, QualityCode, Reading, SignalSet, SignalSetId,
-    reading::Readings, time::MICROS_PER_DAY,
+    record::Readings, time::MICROS_PER_DAY,
 };
 
 use crate::{
@@ -270,7 +270,8 @@ impl Buffer {
     /// The rows, file by file, in order of (network, day); each file's rows sorted by signal and event time. The
     /// buffer keeps them until [`Self::clear`].
     pub(crate) fn files(&self) -> impl Iterator<Item = FileRows> {
-        let mut order: Vec<u32> = (0..u32::try_from(self.buckets.len()).expect("checked at insertion")).collect();
+        let mut order: Vec<u32> =
+            (0..u32::try_from(self.buckets.len()).expect("checked at insertion")).collect();
         order.sort_unstable_by_key(|&bucket| {
             let bucket = &self.buckets[bucket as usize];
             let signal = &self.known[bucket.signal as usize].signal;

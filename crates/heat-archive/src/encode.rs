@@ -10,7 +10,7 @@ use std::sync::Arc;
 use parquet::{
     basic::Encoding,
     column::writer::ColumnWriter,
-    data_type::{Int64Type, DoubleType},
+    data_type::{DoubleType, Int64Type},
     errors::ParquetError,
     file::{
         metadata::{KeyValue, SortingColumn},
@@ -63,7 +63,6 @@ pub(crate) fn readings_file(
         columns::write_group(&mut group, &columns, &mut zstd, shared, &of_group, rows)?;
         group.close()?;
     }
-    writer.finish()?;
     writer.into_inner()
 }
 
@@ -108,9 +107,7 @@ fn properties(zstd: &Zstd, metadata: Vec<KeyValue>) -> Result<WriterProperties, 
     for name in ["value", "raw_value"] {
         builder = builder.set_column_encoding(ColumnPath::from(name), Encoding::BYTE_STREAM_SPLIT);
     }
-    Ok(builder
-        .set_column_statistics_enabled(ColumnPath::from("event_time"), EnabledStatistics::Page)
-        .build())
+    Ok(builder.set_column_statistics_enabled(ColumnPath::from("event_time"), EnabledStatistics::Page).build())
 }
 
 /// Writes a column of whole numbers row by row.
@@ -141,4 +138,33 @@ fn lane_word(lane: u8) -> &'static str {
 /// Runs of equal keys among rows.
 fn runs_by<K: PartialEq>(rows: &[Row], key: impl Fn(&Row) -> K) -> Vec<(K, usize)> {
     rows.chunk_by(|a, b| key(a) == key(b)).map(|run| (key(&run[0]), run.len())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_a_row_group_cuts_goes_on_in_the_next() {
+        let signal = |id: &str| Signal {
+            network: "n".parse().expect("an id"),
+            id: id.into(),
+            site: "s".into(),
+            device: "d".into(),
+            name: id.into(),
+            unit: "".into(),
+            raw_unit: "".into(),
+        };
+        let all = [(signal("a"), 5), (signal("b"), 7)];
+        let (mut runs, mut rest) = (all.as_slice(), None);
+
+        let mut group = |rows| -> Vec<(String, usize)> {
+            let taken = runs_of_group(&mut runs, &mut rest, rows);
+            taken.into_iter().map(|(signal, rows)| (signal.id.to_string(), rows)).collect()
+        };
+
+        assert_eq!(group(3), [("a".to_owned(), 3)]);
+        assert_eq!(group(4), [("a".to_owned(), 2), ("b".to_owned(), 2)]);
+        assert_eq!(group(5), [("b".to_owned(), 5)]);
+    }
 }

@@ -4,7 +4,7 @@
 //! readings/date=YYYY-MM-DD/network=ID/TOPIC-PARTITION-FIRST-LAST.parquet
 //! incidents/date=YYYY-MM-DD/…, incident_events/…, inputs/…, rejected/… likewise, without the network's folder
 //! manifests/TOPIC/PARTITION/FIRST.json
-//! ledger/TOPIC/PARTITION/FIRST.json
+//! ledger/TOPIC/PARTITION/FIRST-LAST.json
 //! ```
 //! Numbers are zero-padded, so that names sort as offsets do. A manifest's name holds the first offset only: two
 //! archivers that go on from the same offset meet there, whatever each believes the commit's end to be.
@@ -63,7 +63,13 @@ pub(crate) struct Stretch<'a> {
 
 impl Stretch<'_> {
     fn file_name(&self) -> String {
-        format!("{}-{}-{:020}-{:020}.parquet", escaped(self.topic), self.partition.0, self.first.0, self.last.0)
+        format!(
+            "{}-{}-{:020}-{:020}.parquet",
+            escaped(self.topic),
+            self.partition.0,
+            self.first.0,
+            self.last.0
+        )
     }
 
     /// Where the readings of one day and network go.
@@ -79,7 +85,8 @@ impl Stretch<'_> {
 
     /// Where the ledger goes.
     pub(crate) fn ledger_path(&self) -> String {
-        format!("{}/{:020}.json", partition_folder(LEDGER, self.topic, self.partition), self.first.0)
+        let folder = partition_folder(LEDGER, self.topic, self.partition);
+        format!("{folder}/{:020}-{:020}.json", self.first.0, self.last.0)
     }
 }
 
@@ -115,8 +122,7 @@ pub fn date_of_day(day: i64) -> String {
     let shifted = day.clamp(FIRST, LAST) + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day_of_month = day_of_year - (153 * month_from_march + 2) / 5 + 1;

@@ -26,6 +26,8 @@ pub mod rotation;
 pub mod schema;
 mod store;
 pub mod table;
+#[cfg(test)]
+mod tests;
 pub mod verify;
 pub mod writer;
 
@@ -35,4 +37,5 @@ pub use manifest::{FileEntry, Manifest};
 pub use read::{ArchivedReading, Scan};
 pub use rotation::RotationSettings;
 pub use table::TableRow;
+pub use verify::VerifyReport;
 pub use writer::{CommitWriter, Keep, SealedCommit};

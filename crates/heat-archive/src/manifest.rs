@@ -75,7 +75,9 @@ pub enum ManifestError {
     #[error("not a manifest")]
     Parse(#[source] serde_json::Error),
     /// Written by a later version.
-    #[error("manifest format {found} is newer than {MANIFEST_FORMAT}: use the version that wrote it, or a later one")]
+    #[error(
+        "manifest format {found} is newer than {MANIFEST_FORMAT}: use the version that wrote it, or a later one"
+    )]
     Newer {
         /// The number found.
         found: u32,

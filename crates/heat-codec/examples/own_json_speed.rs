@@ -34,13 +34,25 @@ fn payload(n: u32, units: bool) -> Vec<u8> {
         .map(|(&(name, unit), at)| {
             let raw = f64::from((n.wrapping_mul(2_654_435_761).wrapping_add(at * 97)) % 100_000) / 1_000.0;
             let unit = if units { unit } else { None };
-            OutValue { name, raw: Some(raw), unit, quality: Quality::Good, code: QualityCode::None, time: None }
+            OutValue {
+                name,
+                raw: Some(raw),
+                unit,
+                quality: Quality::Good,
+                code: QualityCode::None,
+                time: None,
+            }
         })
         .collect();
     let time = EventTime::from_micros(1_795_478_400_000_000 + i64::from(n) * 1_000_000);
     let mut out = Vec::new();
-    let item =
-        OutItem { time: Some(time), seq: Some(n.into()), boot: Some("a1"), lane: Some(Lane::Live), values: &values };
+    let item = OutItem {
+        time: Some(time),
+        seq: Some(n.into()),
+        boot: Some("a1"),
+        lane: Some(Lane::Live),
+        values: &values,
+    };
     encode(&mut out, &item);
     out
 }
@@ -106,7 +118,10 @@ fn main() {
     for n in 0..messages {
         out.clear();
         let time = EventTime::from_micros(1_795_478_400_000_000 + i64::from(n));
-        encode(&mut out, &OutItem { time: Some(time), seq: Some(n.into()), values: &values, ..OutItem::default() });
+        encode(
+            &mut out,
+            &OutItem { time: Some(time), seq: Some(n.into()), values: &values, ..OutItem::default() },
+        );
         black_box(&out);
     }
     report("encode, with units", messages, out.len(), started);

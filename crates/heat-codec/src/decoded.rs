@@ -77,6 +77,12 @@ pub(crate) struct Mark {
     rejects: usize,
 }
 
+impl Mark {
+    pub(crate) const fn text(self) -> usize {
+        self.text
+    }
+}
+
 impl Decoded {
     /// The items that have at least one value, in the payload's order.
     pub fn items(&self) -> &[Item] {

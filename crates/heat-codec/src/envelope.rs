@@ -268,7 +268,7 @@ fn small_body(body: pb::envelope::Body) -> Result<Body, DecodeError> {
             hours: beat.hours.iter().map(hour_from_wire).collect(),
             records_in_partition: beat.records_in_partition,
             readings_in_partition: beat.readings_in_partition,
-            messages_in_flight: beat.messages_in_flight,
+            last: beat.last,
         }),
     })
 }
@@ -283,6 +283,8 @@ fn hour_from_wire(hour: &pb::HourCounts) -> HourCounts {
         readings_logged: hour.readings_logged,
         readings_rejected: hour.readings_rejected,
         dead_letters: hour.dead_letters,
+        messages_queued: hour.messages_queued,
+        readings_queued: hour.readings_queued,
     }
 }
 
@@ -296,6 +298,8 @@ fn hour_to_wire(hour: &HourCounts) -> pb::HourCounts {
         readings_logged: hour.readings_logged,
         readings_rejected: hour.readings_rejected,
         dead_letters: hour.dead_letters,
+        messages_queued: hour.messages_queued,
+        readings_queued: hour.readings_queued,
     }
 }
 
@@ -459,7 +463,7 @@ fn body_to_wire(body: &Body) -> pb::envelope::Body {
             hours: beat.hours.iter().map(hour_to_wire).collect(),
             records_in_partition: beat.records_in_partition,
             readings_in_partition: beat.readings_in_partition,
-            messages_in_flight: beat.messages_in_flight,
+            last: beat.last,
         }),
     }
 }

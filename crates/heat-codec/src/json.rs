@@ -10,7 +10,7 @@
 use crate::reject::RejectReason;
 
 /// Deepest nesting of arrays and objects.
-pub const DEPTH_MAX: u32 = 32;
+pub(crate) const DEPTH_MAX: u32 = 32;
 
 /// What the next value is, by its first character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -448,10 +448,9 @@ impl Digits {
     #[inline]
     fn finish(&self, negative: bool, integer: bool, exponent: i32, text: &str) -> Number {
         const EXACT_MAX: u64 = 1 << 53;
-        if integer && !self.overflow && !(negative && self.mantissa == 0) {
-            if let Ok(value) = i64::try_from(self.mantissa) {
-                return Number::Integer(if negative { -value } else { value });
-            }
+        let fits = integer && !self.overflow && !(negative && self.mantissa == 0);
+        if fits && let Ok(value) = i64::try_from(self.mantissa) {
+            return Number::Integer(if negative { -value } else { value });
         }
         let power = usize::try_from(exponent.unsigned_abs()).ok().and_then(|at| POWERS_OF_TEN.get(at));
         let value = match power {
@@ -470,8 +469,8 @@ impl Digits {
 }
 
 const POWERS_OF_TEN: [f64; 23] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19,
-    1e20, 1e21, 1e22,
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
+    1e19, 1e20, 1e21, 1e22,
 ];
 
 /// A whole document in memory, for the small payloads that are not readings.

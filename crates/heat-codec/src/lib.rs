@@ -9,4 +9,17 @@
 #![warn(missing_docs)]
 
 pub mod dead_letter;
+pub mod decoded;
 pub mod envelope;
+pub mod forecast;
+mod json;
+pub mod labels;
+pub mod mapping;
+pub mod own_json;
+pub mod plant;
+pub mod recorded;
+pub mod reject;
+pub mod shape;
+pub mod ticket;
+pub mod time_text;
+pub mod topic;

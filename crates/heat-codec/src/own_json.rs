@@ -39,20 +39,20 @@ pub const DEVICE_CODES: [QualityCode; 4] =
 
 /// A fault of one field: the rest can still be read.
 #[derive(Debug)]
-struct Fault {
-    reason: RejectReason,
-    field: &'static str,
-    detail: String,
+pub(crate) struct Fault {
+    pub(crate) reason: RejectReason,
+    pub(crate) field: &'static str,
+    pub(crate) detail: String,
 }
 
 impl Fault {
-    fn new(reason: RejectReason, field: &'static str, detail: &str) -> Self {
+    pub(crate) fn new(reason: RejectReason, field: &'static str, detail: &str) -> Self {
         Self { reason, field, detail: detail.chars().take(crate::reject::DETAIL_MAX_CHARS).collect() }
     }
 }
 
 /// A field's value, or its fault; the outer error ends the payload.
-type Field<T> = Result<Result<T, Fault>, JsonFault>;
+pub(crate) type Field<T> = Result<Result<T, Fault>, JsonFault>;
 
 /// Decodes payloads; keeps its buffers between them.
 #[derive(Debug, Default)]
@@ -190,7 +190,11 @@ impl Decoder {
     }
 
     /// `None` if the bound on values is passed.
-    fn values(&mut self, reader: &mut Reader<'_>, index: Option<u32>) -> Result<Option<Result<(), Fault>>, JsonFault> {
+    fn values(
+        &mut self,
+        reader: &mut Reader<'_>,
+        index: Option<u32>,
+    ) -> Result<Option<Result<(), Fault>>, JsonFault> {
         let kind = reader.kind()?;
         if kind != Kind::Object {
             reader.skip(&mut self.scratch)?;
@@ -272,7 +276,9 @@ impl Decoder {
                     },
                     "quality" => word(reader, &mut self.scratch, "quality", quality_of)?
                         .map(|found| quality = Some(found)),
-                    "code" => word(reader, &mut self.scratch, "code", code_of)?.map(|found| code = Some(found)),
+                    "code" => {
+                        word(reader, &mut self.scratch, "code", code_of)?.map(|found| code = Some(found))
+                    }
                     _ => time(reader, &mut self.scratch)?.map(|found| value.time = Some(found)),
                 }
             };
@@ -288,9 +294,9 @@ impl Decoder {
 }
 
 /// A number, or null.
-type Raw = Option<f64>;
+pub(crate) type Raw = Option<f64>;
 
-fn set_raw(value: &mut DecodedValue, raw: Raw) {
+pub(crate) fn set_raw(value: &mut DecodedValue, raw: Raw) {
     match raw {
         Some(raw) => value.raw = raw,
         None => (value.quality, value.code) = (Quality::Bad, QualityCode::Null),
@@ -320,7 +326,7 @@ fn judge(
 }
 
 #[inline]
-fn scalar(reader: &mut Reader<'_>, scratch: &mut String, field: &'static str) -> Field<Raw> {
+pub(crate) fn scalar(reader: &mut Reader<'_>, scratch: &mut String, field: &'static str) -> Field<Raw> {
     let kind = reader.kind()?;
     let start = reader.position();
     let reason = match kind {
@@ -352,7 +358,7 @@ fn wrong_type<T>(reader: &mut Reader<'_>, scratch: &mut String, field: &'static 
     Ok(Err(Fault::new(RejectReason::WrongType, field, reader.text_between(start, reader.position()))))
 }
 
-fn time(reader: &mut Reader<'_>, scratch: &mut String) -> Field<EventTime> {
+pub(crate) fn time(reader: &mut Reader<'_>, scratch: &mut String) -> Field<EventTime> {
     let kind = reader.kind()?;
     let start = reader.position();
     let outcome = match kind {
@@ -381,7 +387,9 @@ fn sequence(reader: &mut Reader<'_>, scratch: &mut String) -> Field<u64> {
         Number::Integer(seq) if seq >= 0 => Ok(seq.unsigned_abs()),
         Number::Float(_) if text.parse::<u64>().is_ok() => Ok(text.parse().unwrap_or(u64::MAX)),
         Number::Float(_) | Number::NotFinite => Err(Fault::new(RejectReason::WrongType, "seq", text)),
-        Number::Integer(_) | Number::OutOfRange => Err(Fault::new(RejectReason::NumberOutOfRange, "seq", text)),
+        Number::Integer(_) | Number::OutOfRange => {
+            Err(Fault::new(RejectReason::NumberOutOfRange, "seq", text))
+        }
     })
 }
 
@@ -398,7 +406,7 @@ fn word<T>(
     Ok(known(text).ok_or_else(|| Fault::new(RejectReason::UnknownWord, field, text)))
 }
 
-fn short_text<'s, 'a: 's>(
+pub(crate) fn short_text<'s, 'a: 's>(
     reader: &mut Reader<'a>,
     scratch: &'s mut String,
     field: &'static str,

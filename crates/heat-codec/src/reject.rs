@@ -173,7 +173,11 @@ mod tests {
     #[test]
     fn a_long_place_is_cut_at_a_character() {
         let reject = Reject::at(RejectReason::InvalidId, format!("/values/{}", "温".repeat(200)), 1);
-        assert!(reject.place.len() <= PLACE_MAX_BYTES && reject.place.ends_with('…'), "{}", reject.place.len());
+        assert!(
+            reject.place.len() <= PLACE_MAX_BYTES && reject.place.ends_with('…'),
+            "{}",
+            reject.place.len()
+        );
     }
 
     #[test]

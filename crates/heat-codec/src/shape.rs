@@ -184,8 +184,10 @@ mod tests {
     #[test]
     fn the_same_names_and_units_are_worked_out_once() {
         let mut shapes = shapes();
-        let first = shape_of(&mut shapes, r#"{"values":{"a":1,"supply_temperature":{"value":2,"unit":"K"}}}"#);
-        let again = shape_of(&mut shapes, r#"{"values":{"a":7,"supply_temperature":{"unit":"K","value":9}}}"#);
+        let first =
+            shape_of(&mut shapes, r#"{"values":{"a":1,"supply_temperature":{"value":2,"unit":"K"}}}"#);
+        let again =
+            shape_of(&mut shapes, r#"{"values":{"a":7,"supply_temperature":{"unit":"K","value":9}}}"#);
         assert!(Arc::ptr_eq(&first, &again));
         assert_eq!((&*first.signals[1].unit, first.signals[1].offset), ("degC", -273.15));
     }

@@ -60,6 +60,11 @@ impl Bins {
         (sum.count > 0).then(|| sum.sum / f64::from(sum.count))
     }
 
+    /// Number of a signal's values in the lower open bin.
+    pub(crate) fn count(&self, signal: u32) -> u32 {
+        self.open.map_or(0, |bin| self.sums[signal as usize][bin.rem_euclid(2) as usize].count)
+    }
+
     /// Sum of a signal in the lower open bin.
     pub(crate) fn sum(&self, signal: u32) -> Option<f64> {
         let bin = self.open?;
@@ -79,5 +84,41 @@ impl Bins {
         if newest > open + 2 && self.sums.iter().all(|sums| sums[(open + 1).rem_euclid(2) as usize].count == 0) {
             self.open = Some(newest - 1);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_value_finds_its_bin_until_the_bin_closes() {
+        let mut bins = Bins::default();
+        bins.add_signal();
+        assert!(bins.add(0, 10, 1.0));
+        assert!(bins.add(0, BIN_US + 1, 5.0));
+        assert!(bins.add(0, 20, 3.0));
+        assert_eq!(bins.ended(BIN_US - 1), None);
+        assert_eq!(bins.ended(BIN_US), Some(0));
+        assert_eq!(bins.mean(0), Some(2.0));
+
+        bins.close(BIN_US);
+
+        assert!(!bins.add(0, 30, 1.0));
+        assert_eq!(bins.mean(0), Some(5.0));
+    }
+
+    #[test]
+    fn a_gap_of_days_is_skipped_at_once() {
+        let mut bins = Bins::default();
+        bins.add_signal();
+        bins.add(0, 0, 1.0);
+        let until = 96 * BIN_US;
+        let mut closed = 0;
+        while bins.ended(until).is_some() {
+            bins.close(until);
+            closed += 1;
+        }
+        assert!(closed < 4, "{closed}");
     }
 }

@@ -2,13 +2,23 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use hashbrown::HashMap;
 use heat_model::{
-    AppendTime, Body, Envelope, NetworkId, Offset, Origin, Position,
+    AppendTime, Body, Envelope, GatewayId, NetworkId, Offset, Origin, Position, QualityCode, SignalSet, SignalSetId,
     plant::{PlantHash, PlantModel},
+    record::{Command, Readings},
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Counters, DetectSettings, FreshMask, Output};
+use crate::{
+    Counters, DetectSettings, FreshMask, NetworkStatus, Output, Refusal, RefusalReason,
+    incidents::commands::incident_of,
+    layout::{self, SignalKey},
+    network::{Network, NetworkState},
+};
+
+/// Signal sets whose resolution is kept; beyond, all are resolved anew.
+const BINDINGS_MAX: usize = 65_536;
 
 /// Version of the snapshot's layout; a change of any type in it raises it.
 pub const SNAPSHOT_VERSION: u32 = 1;
@@ -29,11 +39,11 @@ pub enum RestoreError {
     UnknownModel(PlantHash),
 }
 
-/// What survives a restart.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct State {
+/// What survives a restart, beside the networks.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Partition {
     now: AppendTime,
-    last: Option<LastRecord>,
+    last: LastRecord,
     model: Option<PlantHash>,
 }
 
@@ -49,14 +59,58 @@ struct LastRecord {
 #[derive(Debug, Serialize)]
 pub struct SnapshotRef<'a> {
     version: u32,
-    state: &'a State,
+    partition: &'a Partition,
+    networks: Vec<&'a NetworkState>,
 }
 
 /// State of a core, owned, as it was deserialised.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Snapshot {
     version: u32,
-    state: State,
+    partition: Partition,
+    networks: Vec<NetworkState>,
+}
+
+/// Where outputs go: numbers and dates them.
+#[derive(Debug)]
+pub(crate) struct Emitter<'a> {
+    last: &'a mut LastRecord,
+    now: AppendTime,
+    out: &'a mut Vec<Output>,
+    dropped: u64,
+}
+
+impl Emitter<'_> {
+    pub(crate) const fn now(&self) -> AppendTime {
+        self.now
+    }
+
+    pub(crate) const fn origin(&self) -> &Origin {
+        &self.last.origin
+    }
+
+    pub(crate) const fn next_ordinal(&self) -> u32 {
+        self.last.next_ordinal
+    }
+
+    /// Emits what `make` makes of offset, ordinal and time.
+    pub(crate) fn push(&mut self, make: impl FnOnce(Offset, u32, AppendTime) -> Output) {
+        let ordinal = self.last.next_ordinal;
+        self.last.next_ordinal += 1;
+        self.out.push(make(self.last.offset, ordinal, self.now));
+    }
+
+    pub(crate) fn count_dropped(&mut self) {
+        self.dropped += 1;
+    }
+}
+
+/// Where the readings of a signal set go.
+#[derive(Debug)]
+struct Binding {
+    network: usize,
+    /// Signal in the network, by index in the set; `None` for what no detector uses.
+    signals: Box<[Option<u32>]>,
 }
 
 /// The core of one partition.
@@ -66,19 +120,36 @@ pub struct PartitionCore {
     base: Arc<PlantModel>,
     offered: BTreeMap<PlantHash, Arc<PlantModel>>,
     plant: Arc<PlantModel>,
-    state: State,
+    partition: Partition,
+    /// In order of their first record.
+    networks: Vec<Network>,
+    index: BTreeMap<NetworkId, usize>,
+    /// Looked up only, never walked; a cache, so not part of the state.
+    bindings: HashMap<SignalSetId, Binding, foldhash::fast::FixedState>,
     counters: Counters,
 }
 
 impl PartitionCore {
     /// A core without any history. `plant` holds until the first `ModelActivated`; an empty model is L0.
     pub fn new(settings: DetectSettings, plant: Arc<PlantModel>) -> Self {
+        let origin = Origin {
+            gateway: GatewayId::new("none").expect("the word is an id"),
+            epoch: 0,
+            seq: 0,
+        };
         Self {
             settings,
             base: Arc::clone(&plant),
             offered: BTreeMap::new(),
             plant,
-            state: State::default(),
+            partition: Partition {
+                now: AppendTime::default(),
+                last: LastRecord { offset: Offset(0), origin, next_ordinal: 0 },
+                model: None,
+            },
+            networks: Vec::new(),
+            index: BTreeMap::new(),
+            bindings: HashMap::with_hasher(foldhash::fast::FixedState::default()),
             counters: Counters::default(),
         }
     }
@@ -90,25 +161,150 @@ impl PartitionCore {
 
     /// Takes one record. Ticks up to its append time's second must have been given before.
     pub fn observe(&mut self, position: &Position, envelope: &Envelope, fresh: &FreshMask, out: &mut Vec<Output>) {
-        let _ = (&self.settings, fresh, out);
-        self.state.now = self.state.now.max(position.append_time);
-        self.state.last =
-            Some(LastRecord { offset: position.offset, origin: envelope.origin.clone(), next_ordinal: 0 });
-        if let Body::Readings(readings) = &envelope.body {
-            self.counters.readings += readings.readings.len() as u64;
+        self.partition.now = self.partition.now.max(position.append_time);
+        self.partition.last =
+            LastRecord { offset: position.offset, origin: envelope.origin.clone(), next_ordinal: 0 };
+        match &envelope.body {
+            Body::Readings(readings) => self.readings(readings, fresh, out),
+            Body::Command(command) => self.command(envelope.network.as_ref(), command, out),
+            Body::ModelActivated(hash) => self.activate(*hash, out),
+            // Tickets and forecasts have their detectors' places; heartbeats only move time.
+            Body::Ticket(_) | Body::Forecast(_) | Body::Heartbeat(_) => {}
+        }
+    }
+
+    fn readings(&mut self, readings: &Readings, fresh: &FreshMask, out: &mut Vec<Output>) {
+        self.counters.readings += readings.readings.len() as u64;
+        if !self.bindings.contains_key(&readings.set.id) {
+            let Some(binding) = self.bind(&readings.set) else {
+                self.counters.over_bound += readings.readings.len() as u64;
+                return;
+            };
+            if self.bindings.len() >= BINDINGS_MAX {
+                self.bindings.clear();
+            }
+            self.bindings.insert(readings.set.id, binding);
+        }
+        let binding = &self.bindings[&readings.set.id];
+        let network = &mut self.networks[binding.network];
+        let counters = &mut self.counters;
+        let mut emit = Emitter { last: &mut self.partition.last, now: self.partition.now, out, dropped: 0 };
+        for (index, reading) in readings.readings.iter().enumerate() {
+            if !fresh.is_fresh(index) {
+                counters.repeats += 1;
+                continue;
+            }
+            let Some(signal) = binding.signals.get(reading.signal as usize).copied().flatten() else {
+                counters.unused += 1;
+                continue;
+            };
+            if is_clock_wrong(reading.code) {
+                counters.clock += 1;
+                continue;
+            }
+            let Some(value) = reading.usable().filter(|_| reading.code != QualityCode::Retained) else {
+                counters.bad += 1;
+                continue;
+            };
+            let at_us = reading.event_time.as_micros();
+            network.observe(&self.settings, signal, readings.lane, at_us, value, &mut emit, counters);
+        }
+        counters.incidents_dropped += emit.dropped;
+    }
+
+    fn bind(&mut self, set: &SignalSet) -> Option<Binding> {
+        let network = self.network_index(&set.network)?;
+        let mut signals = Vec::with_capacity(set.signals.len());
+        for signal in &set.signals {
+            let index = if layout::is_used(signal.name.as_str()) {
+                let key = SignalKey {
+                    site: set.site.clone(),
+                    device: set.device.clone(),
+                    name: signal.name.clone(),
+                    unit: signal.unit.clone(),
+                };
+                let index = self.networks[network].register(key, &self.settings);
+                if index.is_none() {
+                    self.counters.over_bound += 1;
+                }
+                index
+            } else {
+                None
+            };
+            signals.push(index);
+        }
+        Some(Binding { network, signals: signals.into_boxed_slice() })
+    }
+
+    fn network_index(&mut self, id: &NetworkId) -> Option<usize> {
+        if let Some(index) = self.index.get(id) {
+            return Some(*index);
+        }
+        if self.networks.len() >= self.settings.networks_max {
+            return None;
+        }
+        self.networks.push(Network::new(id.clone(), &self.plant));
+        let index = self.networks.len() - 1;
+        self.index.insert(id.clone(), index);
+        Some(index)
+    }
+
+    fn command(&mut self, network: Option<&NetworkId>, command: &Command, out: &mut Vec<Output>) {
+        let mut emit = Emitter { last: &mut self.partition.last, now: self.partition.now, out, dropped: 0 };
+        let result = match network.map(|id| (id, self.index.get(id))) {
+            None => Err(RefusalReason::NoNetwork),
+            Some((_, None)) => Err(RefusalReason::UnknownIncident),
+            Some((_, Some(index))) => {
+                self.networks[*index].command(&self.settings, &command.user, &command.action, &mut emit)
+            }
+        };
+        if let Err(reason) = result {
+            let network = network.cloned();
+            let incident = incident_of(&command.action);
+            let user = Some(command.user.clone());
+            emit.push(|input_offset, ordinal, at| {
+                Output::Refused(Refusal { input_offset, ordinal, at, network, incident, user, reason })
+            });
+        }
+    }
+
+    fn activate(&mut self, hash: PlantHash, out: &mut Vec<Output>) {
+        let Some(plant) = self.offered.get(&hash) else {
+            let mut emit = Emitter { last: &mut self.partition.last, now: self.partition.now, out, dropped: 0 };
+            emit.push(|input_offset, ordinal, at| {
+                let reason = RefusalReason::UnknownModel(hash);
+                Output::Refused(Refusal { input_offset, ordinal, at, network: None, incident: None, user: None, reason })
+            });
+            return;
+        };
+        if self.partition.model == Some(hash) {
+            return;
+        }
+        self.partition.model = Some(hash);
+        self.plant = Arc::clone(plant);
+        for network in &mut self.networks {
+            network.use_plant(&self.plant);
         }
     }
 
     /// Time passes: one call for every second of append time crossed, before the record that crosses it.
     pub fn tick(&mut self, second: i64, out: &mut Vec<Output>) {
-        let _ = out;
         let now = AppendTime::from_micros(second.saturating_mul(heat_model::time::MICROS_PER_SECOND));
-        self.state.now = self.state.now.max(now);
+        self.partition.now = self.partition.now.max(now);
+        let mut emit = Emitter { last: &mut self.partition.last, now: self.partition.now, out, dropped: 0 };
+        for network in &mut self.networks {
+            network.tick(&self.settings, second, &mut emit);
+        }
+        self.counters.incidents_dropped += emit.dropped;
     }
 
-    /// The state, to be serialised with any serde format that keeps NaN out of its way (postcard, JSON).
+    /// The state, to be serialised with any serde format that keeps NaN and map order (postcard).
     pub fn snapshot(&self) -> SnapshotRef<'_> {
-        SnapshotRef { version: SNAPSHOT_VERSION, state: &self.state }
+        SnapshotRef {
+            version: SNAPSHOT_VERSION,
+            partition: &self.partition,
+            networks: self.networks.iter().map(|network| &network.state).collect(),
+        }
     }
 
     /// Continues where a snapshot was taken; models must have been offered before.
@@ -116,17 +312,22 @@ impl PartitionCore {
         if snapshot.version != SNAPSHOT_VERSION {
             return Err(RestoreError::Version { found: snapshot.version });
         }
-        self.plant = match snapshot.state.model {
+        self.plant = match snapshot.partition.model {
             None => Arc::clone(&self.base),
             Some(hash) => Arc::clone(self.offered.get(&hash).ok_or(RestoreError::UnknownModel(hash))?),
         };
-        self.state = snapshot.state;
+        self.partition = snapshot.partition;
+        self.networks =
+            snapshot.networks.into_iter().map(|state| Network::restored(state, &self.plant)).collect();
+        self.index =
+            self.networks.iter().enumerate().map(|(index, network)| (network.state.id.clone(), index)).collect();
+        self.bindings.clear();
         Ok(())
     }
 
     /// *Now*: the running maximum of append time.
     pub fn now(&self) -> AppendTime {
-        self.state.now
+        self.partition.now
     }
 
     /// Counts since the core was made.
@@ -135,7 +336,23 @@ impl PartitionCore {
     }
 
     /// Networks seen so far, in order of their first record.
-    pub fn networks(&self) -> Vec<NetworkId> {
-        Vec::new()
+    pub fn networks(&self) -> impl Iterator<Item = &NetworkId> {
+        self.networks.iter().map(|network| &network.state.id)
     }
+
+    /// What every network's detectors can judge now.
+    pub fn status(&self) -> Vec<NetworkStatus> {
+        self.networks.iter().map(|network| network.now_status(&self.settings, self.partition.now)).collect()
+    }
+}
+
+/// The time of such a reading says nothing, so it can be put nowhere.
+const fn is_clock_wrong(code: QualityCode) -> bool {
+    matches!(
+        code,
+        QualityCode::ClockAhead
+            | QualityCode::ClockReset
+            | QualityCode::SecondsAsMilliseconds
+            | QualityCode::LocalTimeAsUtc
+    )
 }

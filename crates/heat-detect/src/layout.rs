@@ -65,7 +65,7 @@ impl Role {
 }
 
 /// Name and unit of a signal that detectors use; part of the snapshot.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct SignalKey {
     pub(crate) site: SiteId,
     pub(crate) device: DeviceId,

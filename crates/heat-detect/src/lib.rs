@@ -14,10 +14,20 @@
 //! detectors, `incidents` the life cycle, `scoring` the judge.
 #![warn(missing_docs)]
 
+mod balance;
+mod bins;
+mod burst;
 pub mod core;
 pub mod finding;
+mod incidents;
+mod layout;
+mod network;
 pub mod output;
+pub mod scoring;
 pub mod settings;
+mod topology;
+mod tracker;
+mod water;
 
 pub use heat_model::FreshMask;
 

@@ -56,6 +56,11 @@ pub(crate) struct Step {
 }
 
 impl Tracker {
+    /// A tracker that has seen one value.
+    pub(crate) fn standing(at_us: i64, value: f64) -> Self {
+        Self { at_us, value, reference: value, seen: true, ..Self::default() }
+    }
+
     fn class(interval_s: f64) -> usize {
         if interval_s <= FAST_SECONDS {
             0

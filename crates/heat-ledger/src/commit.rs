@@ -44,7 +44,8 @@ pub struct Found {
 }
 
 impl Found {
-    fn add(&mut self, other: &Self) {
+    /// Adds the counts of another stretch of the same hour.
+    pub fn add(&mut self, other: &Self) {
         self.records += other.records;
         self.messages += other.messages;
         self.readings += other.readings;
@@ -105,8 +106,8 @@ pub struct SaidAt {
     pub records_in_partition: u64,
     /// Readings in them.
     pub readings_in_partition: u64,
-    /// Messages taken in whose records were not yet durable.
-    pub messages_in_flight: u64,
+    /// The gateway drained and said good-bye with it: its counts are final.
+    pub last: bool,
 }
 
 /// Records that could not be decoded, by the hour of append: their ingest hour is unknown.
@@ -182,7 +183,7 @@ impl CommitLedger {
 
     /// What was found by ingest hour, over all gateways, in order of the hour.
     pub fn hours(&self) -> Vec<Found> {
-        let mut hours = Vec::new();
+        let mut hours: Vec<Found> = Vec::new();
         for found in self.epochs.iter().flat_map(|epoch| &epoch.hours) {
             hour_mut(
                 &mut hours,
@@ -226,7 +227,7 @@ impl EpochFound {
             seq,
             records_in_partition: heartbeat.records_in_partition,
             readings_in_partition: heartbeat.readings_in_partition,
-            messages_in_flight: heartbeat.messages_in_flight,
+            last: heartbeat.last,
         });
         for counts in &heartbeat.hours {
             *hour_mut(&mut self.said, counts.hour_start_us, |said| said.hour_start_us, |_| *counts) = *counts;

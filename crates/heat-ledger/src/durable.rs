@@ -56,6 +56,11 @@ impl<T> Durable<T> {
     pub fn into_inner(self) -> T {
         self.0
     }
+
+    /// The proof for a part of the thing, or for what stands for it.
+    pub fn map<U>(self, part: impl FnOnce(T) -> U) -> Durable<U> {
+        Durable(part(self.0))
+    }
 }
 
 /// The tickets of one message; nearly always one.

@@ -10,6 +10,8 @@
 #![warn(missing_docs)]
 
 pub mod admission;
+pub mod audit;
+pub mod counts;
 pub mod commit;
 pub mod durable;
 pub mod redelivery;

@@ -198,15 +198,7 @@ impl Appender {
 
     /// Waits until everything taken so far is durable; false at the deadline.
     pub async fn flush(&self, deadline: Duration) -> Result<bool, AppendError> {
-        let all = async {
-            let taken = self.core.taken();
-            let seen = AtomicU64::new(0);
-            while !self.core.all_durable(&taken) {
-                self.core.progressed(&seen).await?;
-            }
-            Ok(())
-        };
-        match tokio::time::timeout(deadline, all).await {
+        match tokio::time::timeout(deadline, self.core.flush()).await {
             Ok(done) => done.map(|()| true),
             Err(_) => Ok(false),
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use heat_model::{AppendTime, NextOffset, Offset, PartitionId};
+use heat_model::{AppendTime, Offset, PartitionId, record::NextOffset};
 
 use crate::{embedded::EmbeddedConsumer, kafka::KafkaConsumer, topics::TopicError};
 

@@ -1,84 +1,247 @@
-//! The Kafka engine.
+//! The Kafka engine, on librdkafka.
+//!
+//! Each appender has a thread that feeds and polls an idempotent producer (`kafka/producer.rs`); each consumer has a
+//! thread that polls a BaseConsumer (`kafka/consumer.rs`). No future of rdkafka is awaited on the data path, and
+//! nothing here depends on transactions.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
 
-use heat_model::{NextOffset, PartitionId};
+use heat_model::{PartitionId, record::NextOffset};
+use rdkafka::{ClientConfig, TopicPartitionList, admin::AdminClient, error::KafkaError};
 
 use crate::{
     OpenError,
-    appender::{AppendError, Appender},
-    consumer::{Bounds, LogEvent, Membership, ReadError, StartFrom},
+    appender::{AppendError, Appender, Core, Wake},
+    consumer::{Bounds, Membership, ReadError},
     settings::{AppenderSettings, ConsumerSettings, KafkaSettings},
-    stats::LogStats,
+    stats::{Live, LogStats},
     topics::{TopicError, TopicSpec},
 };
 
-/// Apache Kafka as the log.
+mod consumer;
+mod context;
+mod plan;
+mod producer;
+
+pub use self::{
+    consumer::KafkaConsumer,
+    plan::{TopicChange, TopicPlan},
+};
+use self::context::Watcher;
+
+/// Apache Kafka as the log. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct KafkaLog {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
     settings: Arc<KafkaSettings>,
+    admin: AdminClient<Watcher>,
+    live: Arc<Live>,
+    appenders: Mutex<Vec<Weak<Core>>>,
 }
 
-/// What `heatstream topics plan` shows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TopicPlan {
-    /// What would be done, topic by topic.
-    pub changes: Vec<TopicChange>,
-    /// What an operator should know: replication below 3, min ISR below 2.
-    pub warnings: Vec<String>,
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("settings", &self.settings).finish_non_exhaustive()
+    }
 }
 
-/// One step of a plan.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TopicChange {
-    /// Create it.
-    Create {
-        /// The topic.
-        topic: TopicSpec,
-        /// Its replication factor.
-        replication: u16,
-        /// Its settings.
-        settings: Vec<(String, String)>,
-    },
-    /// Alter settings.
-    Alter {
-        /// The topic's name.
-        topic: String,
-        /// Setting, present value, wanted value.
-        settings: Vec<(String, Option<String>, String)>,
-    },
-    /// It cannot be mended here.
-    Refuse {
-        /// The topic's name.
-        topic: String,
-        /// Why, and what to do.
-        reason: String,
-    },
+/// What all clients have in common: defaults, then the user's settings.
+fn client_config(settings: &KafkaSettings) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("client.id", "heatstream")
+        .set("socket.keepalive.enable", "true")
+        .set("socket.nagle.disable", "true")
+        // A broker that hangs must not hold a request for a minute, which is the default.
+        .set("socket.timeout.ms", "15000")
+        .set("reconnect.backoff.max.ms", "2000")
+        .set("log.connection.close", "false");
+    for (key, value) in &settings.librdkafka {
+        config.set(key, value);
+    }
+    config.set("bootstrap.servers", &settings.brokers);
+    config
+}
+
+fn partition_number(partition: PartitionId) -> i32 {
+    i32::try_from(partition.0).unwrap_or(i32::MAX)
+}
+
+fn partition_id(number: i32) -> PartitionId {
+    PartitionId(u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+fn offset_number(next: NextOffset) -> i64 {
+    i64::try_from(next.0).unwrap_or(i64::MAX)
+}
+
+fn next_offset(number: i64) -> NextOffset {
+    NextOffset(u64::try_from(number).unwrap_or(0))
 }
 
 impl KafkaLog {
-    pub(crate) async fn connect(settings: KafkaSettings) -> Result<Self, OpenError> { Ok(Self{settings:Arc::new(settings)}) }
-    /// Fails with the first topic that is missing or not as it should be.
-    pub async fn check_topics(&self, _topics: &[TopicSpec]) -> Result<(), TopicError> { Err(TopicError::Closed) }
-    /// Compares the topics with Kafka's.
-    pub async fn plan_topics(&self, _topics: &[TopicSpec], _replication: u16) -> Result<TopicPlan, TopicError> { Err(TopicError::Closed) }
-    /// Does what the plan says.
-    pub async fn apply_topics(&self, _plan: &TopicPlan) -> Result<(), TopicError> { Err(TopicError::Closed) }
-    pub(crate) async fn partitions(&self, _topic: &str) -> Result<u32, TopicError> { Err(TopicError::Closed) }
-    pub(crate) async fn appender(&self, _topics: &[&str], _settings: AppenderSettings) -> Result<Appender, AppendError> { Err(AppendError::Closed{cause:"".into()}) }
-    pub(crate) async fn consumer(&self, _topic: &str, _m: Membership, _s: ConsumerSettings) -> Result<KafkaConsumer, ReadError> { Err(ReadError::Closed{cause:String::new()}) }
-    pub(crate) async fn bounds(&self, _t: &str, _p: PartitionId) -> Result<Bounds, ReadError> { Err(ReadError::Closed{cause:String::new()}) }
-    pub(crate) async fn trim(&self, _t: &str, _p: PartitionId, _b: NextOffset) -> Result<(), ReadError> { Err(ReadError::Closed{cause:String::new()}) }
-    pub(crate) fn stats(&self) -> LogStats { LogStats::default() }
-    pub(crate) async fn close(&self, _deadline: Duration) -> bool { true }
-}
-/// Reads a topic of Kafka.
-#[derive(Debug)]
-pub struct KafkaConsumer {}
-impl KafkaConsumer {
-    pub(crate) async fn next(&mut self) -> Result<LogEvent, ReadError> { Err(ReadError::Closed{cause:String::new()}) }
-    pub(crate) async fn start(&mut self, _p: PartitionId, _f: StartFrom) -> Result<NextOffset, ReadError> { Err(ReadError::Closed{cause:String::new()}) }
-    pub(crate) fn commit(&mut self, _p: PartitionId, _n: NextOffset) -> Result<(), ReadError> { Ok(()) }
-    pub(crate) async fn close(self, _d: Duration) -> bool { true }
-}
+    pub(crate) async fn connect(settings: KafkaSettings) -> Result<Self, OpenError> {
+        let live = Arc::<Live>::default();
+        let watcher = Watcher::new(Arc::clone(&live));
+        let last_error = watcher.last_error();
+        let admin: AdminClient<Watcher> = client_config(&settings)
+            .create_with_context(watcher)
+            .map_err(|error| OpenError::KafkaSettings { reason: error.to_string() })?;
+        // A producer's settings are checked here too, so that a wrong key is found at the start.
+        producer::config(&settings, &AppenderSettings::default())
+            .create_native_config()
+            .map_err(|error| OpenError::KafkaSettings { reason: error.to_string() })?;
+        let settings = Arc::new(settings);
+        let log = Self { shared: Arc::new(Shared { settings, admin, live, appenders: Mutex::default() }) };
+        let timeout = log.shared.settings.connect_timeout;
+        log.blocking(move |shared| shared.admin.inner().fetch_metadata(None, timeout).map(drop))
+            .await
+            .map_err(|error| OpenError::KafkaUnreachable {
+                brokers: log.shared.settings.brokers.clone(),
+                waited_seconds: timeout.as_secs(),
+                reason: last_error.get().unwrap_or(error),
+            })?;
+        Ok(log)
+    }
 
+    /// Asks librdkafka something that blocks.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Shared) -> Result<T, KafkaError> + Send + 'static,
+    ) -> Result<T, String> {
+        let shared = Arc::clone(&self.shared);
+        tokio::task::spawn_blocking(move || ask(&shared))
+            .await
+            .map_err(|error| error.to_string())?
+            .map_err(|error| error.to_string())
+    }
+
+    pub(crate) async fn partitions(&self, topic: &str) -> Result<u32, TopicError> {
+        let (name, timeout) = (topic.to_owned(), self.shared.settings.connect_timeout);
+        let asked = self.blocking(move |shared| {
+            let metadata = shared.admin.inner().fetch_metadata(Some(&name), timeout)?;
+            let found = metadata.topics().iter().find(|found| found.name() == name);
+            Ok(found.filter(|found| found.error().is_none()).map_or(0, |found| found.partitions().len()))
+        });
+        let engine = |reason| TopicError::Engine { act: "look up", topic: topic.to_owned(), reason };
+        match asked.await.map_err(engine)? {
+            0 => Err(TopicError::Missing { topic: topic.to_owned() }),
+            count => Ok(u32::try_from(count).unwrap_or(u32::MAX)),
+        }
+    }
+
+    /// Fails with the first topic that is missing or not as it must be.
+    pub async fn check_topics(&self, topics: &[TopicSpec]) -> Result<(), TopicError> {
+        plan::check(self, topics).await
+    }
+
+    /// Compares the topics with Kafka's. `replication` is the factor of topics to be created, lowered to the number of
+    /// brokers with a warning.
+    pub async fn plan_topics(&self, topics: &[TopicSpec], replication: u16) -> Result<TopicPlan, TopicError> {
+        plan::plan(self, topics, replication).await
+    }
+
+    /// Does what the plan says; a refusal in it is an error, before anything is done.
+    pub async fn apply_topics(&self, plan: &TopicPlan) -> Result<(), TopicError> {
+        plan::apply(self, plan).await
+    }
+
+    pub(crate) async fn appender(&self, topics: &[&str], settings: AppenderSettings) -> Result<Appender, AppendError> {
+        let mut sized = Vec::new();
+        for &topic in topics {
+            sized.push((topic, self.partitions(topic).await.map_err(|error| AppendError::Open(Arc::new(error)))?));
+        }
+        let wake = Arc::<Wake>::default();
+        let core = Arc::new(Core::new(&sized, settings, Arc::clone(&wake), Arc::clone(&self.shared.live)));
+        let mut appenders = self.shared.appenders.lock().unwrap_or_else(PoisonError::into_inner);
+        appenders.retain(|appender| appender.strong_count() > 0);
+        appenders.push(Arc::downgrade(&core));
+        drop(appenders);
+        producer::start(Arc::clone(&core), wake, &self.shared.settings, &self.shared.live)?;
+        Ok(Appender::new(core))
+    }
+
+    pub(crate) async fn consumer(
+        &self,
+        topic: &str,
+        membership: Membership,
+        settings: ConsumerSettings,
+    ) -> Result<KafkaConsumer, ReadError> {
+        let count = self.partitions(topic).await.map_err(ReadError::Topic)?;
+        let (fixed, group) = match membership {
+            Membership::All => ((0..count).map(PartitionId).collect(), None),
+            Membership::Only(partitions) => (partitions, None),
+            Membership::Group(name) => (Vec::new(), Some(name)),
+        };
+        if let Some(&partition) = fixed.iter().find(|partition| partition.0 >= count) {
+            return Err(ReadError::NotAssigned { topic: topic.to_owned(), partition });
+        }
+        KafkaConsumer::start_thread(topic, fixed, group, settings, &self.shared.settings, &self.shared.live)
+    }
+
+    pub(crate) async fn bounds(&self, topic: &str, partition: PartitionId) -> Result<Bounds, ReadError> {
+        let (name, timeout) = (topic.to_owned(), self.shared.settings.connect_timeout);
+        let asked = self.blocking(move |shared| {
+            shared.admin.inner().fetch_watermarks(&name, partition_number(partition), timeout)
+        });
+        let (first, end) = asked.await.map_err(|reason| ReadError::Kafka {
+            act: "look up the bounds of",
+            topic: topic.to_owned(),
+            reason,
+        })?;
+        Ok(Bounds { first: next_offset(first), end: next_offset(end) })
+    }
+
+    pub(crate) async fn trim(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        before: NextOffset,
+    ) -> Result<(), ReadError> {
+        let failed = |reason: String| ReadError::Kafka { act: "trim", topic: topic.to_owned(), reason };
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(
+            topic,
+            partition_number(partition),
+            rdkafka::Offset::Offset(offset_number(before)),
+        )
+        .map_err(|error| failed(error.to_string()))?;
+        let done = self
+            .shared
+            .admin
+            .delete_records(&list, &plan::options(&self.shared.settings))
+            .await
+            .map_err(|error| failed(error.to_string()))?;
+        done.elements().iter().try_for_each(|element| element.error()).map_err(|error| failed(error.to_string()))
+    }
+
+    pub(crate) fn stats(&self) -> LogStats {
+        self.shared.live.snapshot()
+    }
+
+    pub(crate) async fn close(&self, deadline: Duration) -> bool {
+        let cores: Vec<_> = {
+            let appenders = self.shared.appenders.lock().unwrap_or_else(PoisonError::into_inner);
+            appenders.iter().filter_map(Weak::upgrade).collect()
+        };
+        let flush_all = async {
+            for core in &cores {
+                if core.flush().await.is_err() {
+                    return false;
+                }
+            }
+            true
+        };
+        let durable = tokio::time::timeout(deadline, flush_all).await.unwrap_or(false);
+        for core in &cores {
+            core.close("the log is closed");
+        }
+        durable
+    }
+}

@@ -10,7 +10,8 @@
 //!   record after a fatal producer error; the embedded engine never does.
 //! - A record never fails by itself: it stays queued until it is durable, or the whole appender is closed with a cause.
 //! - An offset once readable is never given to another record, not even after recovery from damage.
-//! - Append times never fall within a partition.
+//! - Append times never fall within a partition of the embedded engine. Kafka stamps by the clock of the partition's
+//!   leader, which may step back when the leader changes; cores take the running maximum.
 //! - Nothing is skipped silently: reading below the retained start or beyond the end is an error; damage is counted.
 //! - Every queue has a bound, and [`stats::LogStats`] shows how near it is.
 //!
@@ -21,17 +22,18 @@ pub mod appender;
 mod clock;
 pub mod consumer;
 mod embedded;
+pub mod follow;
 mod kafka;
 pub mod settings;
 pub mod stats;
 pub mod topics;
 
-use heat_model::{NextOffset, PartitionId};
+use heat_model::{PartitionId, record::NextOffset};
 
 pub use appender::{AppendError, AppendRecord, Appender, Health, TryAppendError};
 pub use consumer::{Bounds, Consumer, LogEvent, Membership, ReadError, Record, Scan, StartFrom};
-pub use embedded::EmbeddedLog;
-pub use kafka::{KafkaLog, TopicChange, TopicPlan};
+pub use embedded::{EmbeddedConsumer, EmbeddedLog};
+pub use kafka::{KafkaConsumer, KafkaLog, TopicChange, TopicPlan};
 pub use settings::{AppenderSettings, ConsumerSettings, EmbeddedSettings, KafkaSettings};
 pub use topics::{Retention, TopicError, TopicSpec, partition_of};
 

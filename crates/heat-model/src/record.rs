@@ -200,40 +200,49 @@ pub struct Forecast {
     pub outdoor_celsius: Vec<(EventTime, f64)>,
 }
 
-/// Counts of one gateway epoch for one ingest hour; cumulative within the hour.
+/// Counts of one gateway epoch for one ingest hour, cumulative: `received = logged + rejected + queued`, for messages
+/// and for readings apart, each counted on its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct HourCounts {
-    /// Start of the UTC hour, microseconds since the epoch.
+    /// Start of the UTC hour of receipt, microseconds since the epoch.
     pub hour_start_us: i64,
     /// Messages received.
     pub messages_received: u64,
-    /// Messages of which at least one record was handed to the log.
+    /// Messages of which at least one record was logged, all of it durable.
     pub messages_logged: u64,
-    /// Messages of which nothing was handed to the log, and whose dead letter was.
+    /// Messages of which nothing was logged, and whose dead letter is durable.
     pub messages_rejected: u64,
-    /// Readings found in them.
+    /// Messages received whose records or dead letter are not yet durable.
+    pub messages_queued: u64,
+    /// Readings found in the messages.
     pub readings_received: u64,
-    /// Readings handed to the log.
+    /// Readings durable in the log.
     pub readings_logged: u64,
-    /// Readings rejected, each in a dead letter.
+    /// Readings rejected, their dead letters durable.
     pub readings_rejected: u64,
-    /// Dead letters written.
+    /// Readings on their way.
+    pub readings_queued: u64,
+    /// Dead letters durable.
     pub dead_letters: u64,
 }
 
+impl HourCounts {
+    /// Law 2 for what a gateway took in: nothing vanished between receipt and log.
+    pub const fn balances(&self) -> bool {
+        self.messages_received == self.messages_logged + self.messages_rejected + self.messages_queued
+            && self.readings_received == self.readings_logged + self.readings_rejected + self.readings_queued
+    }
+}
+
 /// A gateway's sign of life in one partition, each second.
-///
-/// The counts are a consistent cut: they cover exactly what the gateway took in before it numbered this heartbeat,
-/// so `received = logged + rejected` holds in each, and `in_partition_*` can be compared record by record with what
-/// stands before it in the partition.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Heartbeat {
-    /// Counts over all partitions by ingest hour: the current hour and the one before it.
+    /// Counts over all partitions, by ingest hour: every hour that changed since the heartbeat before.
     pub hours: Vec<HourCounts>,
-    /// Records of this epoch numbered into this partition before this heartbeat, heartbeats included (= its seq).
+    /// Records of this epoch numbered into this partition before this heartbeat (= its seq).
     pub records_in_partition: u64,
     /// Readings in them.
     pub readings_in_partition: u64,
-    /// Messages taken in whose records are not yet durable.
-    pub messages_in_flight: u64,
+    /// The gateway has drained and says good-bye: nothing of this epoch follows.
+    pub last: bool,
 }

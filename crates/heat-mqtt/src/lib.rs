@@ -23,14 +23,14 @@
 #![warn(missing_docs)]
 
 pub use link::{
-    AckCounts, AckToken, Acknowledger, Batch, Delivery, DownReason, Inlet, LinkEvent, LinkId, Properties, Qos,
-    QueueBounds, Source, Way, links,
+    AckCounts, AckToken, Acknowledger, Batch, Delivery, DownReason, Inlet, LinkEvent, LinkId, Properties,
+    Qos, QueueBounds, Source, Way, links,
 };
 pub use listen::{BindError, CommandError, Commands, Listener, ListenerHandle};
 pub use publisher::{PublishError, Publisher, PublisherCounts, PublisherDriver, PublisherSettings};
 pub use settings::{
-    Fault, ListenSettings, ProtocolVersion, RawListen, RawSubscribe, RawUser, Secret, SecretSource, SubscribeSettings,
-    User,
+    Fault, ListenSettings, ProtocolVersion, RawListen, RawSubscribe, RawUser, Secret, SecretSource,
+    SubscribeSettings, User,
 };
 pub use stats::{ListenStats, RefusedStats, SubscribeStats};
 pub use subscribe::{Subscriber, SubscriberHandle};

@@ -266,7 +266,9 @@ impl Inlet {
     pub(crate) fn try_hand_in(&self, deliveries: Vec<Delivery>) -> Result<(), Vec<Delivery>> {
         let (messages, bytes) = self.share(&deliveries);
         let Ok(event) = self.events.try_reserve() else { return Err(deliveries) };
-        let Ok(messages) = Arc::clone(&self.messages).try_acquire_many_owned(messages) else { return Err(deliveries) };
+        let Ok(messages) = Arc::clone(&self.messages).try_acquire_many_owned(messages) else {
+            return Err(deliveries);
+        };
         let Ok(bytes) = Arc::clone(&self.bytes).try_acquire_many_owned(bytes) else { return Err(deliveries) };
         let room = Room { _messages: messages, _bytes: bytes };
         event.send(LinkEvent::Messages(Batch::new(deliveries, Some(room))));
@@ -291,7 +293,8 @@ impl Inlet {
     /// A batch's share of the bounds; one above a whole bound takes all of it.
     fn share(&self, deliveries: &[Delivery]) -> (u32, u32) {
         let messages = u32::try_from(deliveries.len()).unwrap_or(u32::MAX).min(self.bounds.messages);
-        let bytes: usize = deliveries.iter().map(|delivery| delivery.payload.len() + delivery.topic.len()).sum();
+        let bytes: usize =
+            deliveries.iter().map(|delivery| delivery.payload.len() + delivery.topic.len()).sum();
         (messages, u32::try_from(bytes).unwrap_or(u32::MAX).min(self.bounds.bytes))
     }
 }

@@ -1,24 +1,443 @@
-//! A client of the user's broker.
-use std::sync::Arc;
+//! A client of the user's broker, on rumqttc: fixed client id and a session that outlives us, acknowledgement by hand
+//! and in order of receipt, connecting again with a growing pause.
+//!
+//! QoS 1 is the most it asks for, so a broker hands QoS 2 messages over with QoS 1. rumqttc forgets which QoS 2 packets
+//! it received when a connection ends and takes their PUBREL for an error at every connection after that; and QoS 2
+//! would add nothing, because repeats are removed by what a reading is.
+//!
+//! What rumqttc does at its default, and what is done about it here: packets above 10 KiB loop (size is set); pending
+//! requests and events of an older connection leak into a newer one, a collision can last for ever (everything is made
+//! anew for every connection); requests awaited by the task that polls never end (one part polls, another requests);
+//! `poll` must not be dropped half-way (what was dropped is not polled again).
+
+use std::{
+    collections::hash_map::RandomState,
+    hash::{BuildHasher as _, Hasher as _},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
 use bytes::Bytes;
-use crate::{link::Inlet, listen::CommandError, settings::SubscribeSettings, stats::{SubscribeCounters, SubscribeStats}};
-/// A client of the user's broker.
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::{
+    link::{AckToken, Delivery, DownReason, Inlet, LinkEvent, ReceiverGone, Source, Way},
+    listen::CommandError,
+    settings::SubscribeSettings,
+    stats::{SubscribeCounters, SubscribeStats},
+};
+use broker_link::BrokerLink;
+use client::{Client, Connection, Event, Failure, Gone, Message};
+
+mod broker_link;
+mod client;
+
+/// A PUBACK that the connection does not take for this long means that the client is stuck.
+const WATCHDOG: Duration = Duration::from_secs(60);
+/// A connection that lived this long was a good one: the next pause is short again.
+const GOOD_CONNECTION: Duration = Duration::from_secs(10);
+/// Time at shutdown for the acknowledgements of what was handed in, and for the farewell.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// A client of the user's broker, not yet connected.
 #[derive(Debug)]
-pub struct Subscriber { counters: Arc<SubscribeCounters> }
-/// What others may ask of a running subscriber.
-#[derive(Debug, Clone)]
-pub struct SubscriberHandle { counters: Arc<SubscribeCounters> }
-impl Subscriber {
-    /// Builds; does not connect yet.
-    pub fn new(_settings: SubscribeSettings, _inlet: Inlet) -> Self { Self { counters: Arc::default() } }
-    /// Handle.
-    pub fn handle(&self) -> SubscriberHandle { SubscriberHandle { counters: Arc::clone(&self.counters) } }
-    /// Runs until `shutdown` completes.
-    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) { shutdown.await }
+pub struct Subscriber {
+    settings: SubscribeSettings,
+    inlet: Inlet,
+    source: Arc<Source>,
+    shared: Arc<Shared>,
 }
+
+#[derive(Debug, Default)]
+struct Shared {
+    counters: SubscribeCounters,
+    client: Mutex<Option<Client>>,
+}
+
+/// What others may ask of a subscriber.
+#[derive(Debug, Clone)]
+pub struct SubscriberHandle {
+    shared: Arc<Shared>,
+}
+
+/// Why a connection is over.
+#[derive(Debug, thiserror::Error)]
+enum Over {
+    #[error(transparent)]
+    Failed(#[from] Failure),
+    #[error(transparent)]
+    ClientGone(#[from] Gone),
+    #[error("acknowledge to the broker: the client took nothing for {WATCHDOG:?}; it is made anew")]
+    Stuck,
+    #[error("the gateway no longer receives")]
+    ReceiverGone,
+    #[error("shut down")]
+    Farewell,
+}
+
+impl From<ReceiverGone> for Over {
+    fn from(ReceiverGone: ReceiverGone) -> Self {
+        Self::ReceiverGone
+    }
+}
+
+impl Subscriber {
+    /// Takes settings; connects from [`Subscriber::run`] on.
+    pub fn new(settings: SubscribeSettings, inlet: Inlet) -> Self {
+        let source = Arc::new(Source {
+            way: Way::Subscribe,
+            client_id: settings.client_id.clone(),
+            user: settings.credentials.as_ref().map(|(user, _)| user.clone()),
+            peer: None,
+            name: format!("{}:{}", settings.host, settings.port),
+        });
+        Self { settings, inlet, source, shared: Arc::default() }
+    }
+
+    /// Counters and commands, also while it runs.
+    pub fn handle(&self) -> SubscriberHandle {
+        SubscriberHandle { shared: Arc::clone(&self.shared) }
+    }
+
+    /// Receives until `shutdown` completes, connecting again whenever the connection is lost. Then takes no more
+    /// messages, waits a few seconds for the acknowledgements of those it handed in, and says farewell; the broker
+    /// keeps the session.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let connections = self.keep_connected(stopped);
+        let mut connections = std::pin::pin!(connections);
+        tokio::select! {
+            () = connections.as_mut() => return,
+            () = shutdown => {}
+        }
+        stop.send_replace(true);
+        if timeout(2 * DRAIN, connections).await.is_err() {
+            tracing::warn!(broker = %self.source.name, "the broker did not take our farewell in time");
+        }
+    }
+
+    async fn keep_connected(&self, mut stop: tokio::sync::watch::Receiver<bool>) {
+        let mut pause = Backoff::new(self.settings.backoff);
+        let mut is_first = true;
+        while !*stop.borrow() {
+            let begun = Instant::now();
+            let (over, was_connected) = self.connection(is_first, stop.clone()).await;
+            is_first &= !was_connected;
+            match over {
+                Over::Farewell | Over::ReceiverGone => return,
+                Over::Stuck => self.shared.counters.watchdog_rebuilds.increment(),
+                Over::Failed(_) | Over::ClientGone(_) => {}
+            }
+            self.shared.counters.failures.increment();
+            if was_connected && begun.elapsed() >= GOOD_CONNECTION {
+                pause = Backoff::new(self.settings.backoff);
+            }
+            let wait = pause.next(jitter());
+            tracing::warn!(
+                error = %chain(&over), broker = %self.source.name, pause_ms = wait.as_millis(),
+                "no connection to the MQTT broker; trying again"
+            );
+            tokio::select! {
+                () = sleep(wait) => {}
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+        }
+    }
+
+    /// One connection from beginning to end; tells whether the broker accepted it.
+    async fn connection(&self, is_first: bool, stop: tokio::sync::watch::Receiver<bool>) -> (Over, bool) {
+        let table = self.inlet.table();
+        let broker = Arc::new(BrokerLink::new(table.next_id()));
+        let sink = Arc::clone(&broker);
+        table.insert(broker.link, sink);
+        let (client, connection) = client::connect(&self.settings);
+        *self.client_slot() = Some(client.clone());
+
+        let over = {
+            let mut handing_in = std::pin::pin!(self.hand_in(&broker));
+            let over = tokio::select! {
+                over = self.poll(connection, &broker, stop.clone()) => over,
+                over = self.request(&client, &broker, is_first, stop) => over,
+                over = handing_in.as_mut() => over,
+            };
+            broker.close();
+            *self.client_slot() = None;
+            // What is being handed in must not be lost half-way: nobody sends a QoS 0 message again.
+            if !matches!(over, Over::ReceiverGone) {
+                handing_in.await;
+            }
+            over
+        };
+        table.remove(broker.link);
+        let was_connected = broker.session_present().is_some();
+        if was_connected {
+            self.shared.counters.connected.decrement();
+            let reason =
+                if matches!(over, Over::Farewell) { DownReason::ShuttingDown } else { DownReason::Closed };
+            if self.inlet.tell(LinkEvent::Down(broker.link, reason)).await.is_err() {
+                return (Over::ReceiverGone, was_connected);
+            }
+        }
+        (over, was_connected)
+    }
+
+    fn client_slot(&self) -> std::sync::MutexGuard<'_, Option<Client>> {
+        self.shared.client.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Only polls; never waits for a request of its own.
+    async fn poll(
+        &self,
+        mut connection: Connection,
+        broker: &BrokerLink,
+        stop: tokio::sync::watch::Receiver<bool>,
+    ) -> Over {
+        let counters = &self.shared.counters;
+        let mut is_leaving = false;
+        loop {
+            match connection.poll().await {
+                Ok(Event::Connected { session_present }) => {
+                    counters.connections.increment();
+                    counters.connected.increment();
+                    tracing::info!(broker = %self.source.name, session_present, "connected to the MQTT broker");
+                    broker.connected(session_present);
+                }
+                Ok(Event::Message(message)) => {
+                    // Once we are to stop, the broker keeps what it sends: it gets no acknowledgement.
+                    if *stop.borrow() {
+                        continue;
+                    }
+                    self.stage(message, broker);
+                    while broker.is_full() {
+                        broker.room.notified().await;
+                    }
+                }
+                Ok(Event::Subscribed { refused }) => {
+                    if refused > 0 {
+                        counters.filters_refused.add(refused);
+                        tracing::error!(
+                            refused, filters = ?self.settings.filters, broker = %self.source.name,
+                            "the MQTT broker refused topic filters: nothing comes by them; check its access rules"
+                        );
+                    }
+                }
+                Ok(Event::Disconnecting) => is_leaving = true,
+                Ok(Event::Other) => {}
+                Err(_) if is_leaving => return Over::Farewell,
+                Err(failure) => return failure.into(),
+            }
+            if is_leaving {
+                return Over::Farewell;
+            }
+        }
+    }
+
+    fn stage(&self, message: Message, broker: &BrokerLink) {
+        // A message without a topic can be neither used nor dead-lettered by topic; it must not stop the rest.
+        let topic = message.topic.unwrap_or_else(|| {
+            self.shared.counters.invalid_topics.increment();
+            Arc::from("")
+        });
+        broker.stage(Delivery {
+            link: broker.link,
+            source: Arc::clone(&self.source),
+            topic,
+            payload: message.payload,
+            qos: message.qos,
+            retain: message.retain,
+            dup: message.dup,
+            will: false,
+            token: AckToken { link: broker.link, packet_id: message.packet_id, qos: message.qos },
+            properties: message.properties,
+        });
+    }
+
+    /// Only requests: subscriptions, liveness, acknowledgements, farewell.
+    async fn request(
+        &self,
+        client: &Client,
+        broker: &BrokerLink,
+        is_first: bool,
+        mut stop: tokio::sync::watch::Receiver<bool>,
+    ) -> Over {
+        let requests = async {
+            while broker.session_present().is_none() {
+                broker.work.notified().await;
+            }
+            let session_present = broker.session_present() == Some(true);
+            if !session_present && !is_first {
+                self.shared.counters.sessions_lost.increment();
+                tracing::warn!(broker = %self.source.name, "the MQTT broker kept no session for us");
+            }
+            // At the first connection the filters may have changed since the session began.
+            if is_first || !session_present {
+                client.subscribe(&self.settings).await?;
+            }
+            if let Some(topic) = &self.settings.liveness_topic {
+                client.tell_liveness(topic, true).await?;
+            }
+            loop {
+                self.write_ready(client, broker).await?;
+                if *stop.borrow() {
+                    break;
+                }
+                tokio::select! {
+                    () = broker.work.notified() => {}
+                    _ = stop.wait_for(|stop| *stop) => {}
+                }
+            }
+            self.leave(client, broker).await
+        };
+        match requests.await {
+            Ok(never) => match never {},
+            Err(over) => over,
+        }
+    }
+
+    async fn write_ready(&self, client: &Client, broker: &BrokerLink) -> Result<(), Over> {
+        while let Some(packet_id) = broker.take_ready() {
+            timeout(WATCHDOG, client.acknowledge(packet_id)).await.map_err(|_elapsed| Over::Stuck)??;
+            self.shared.counters.acknowledged.increment();
+        }
+        Ok(())
+    }
+
+    /// Lets the acknowledgements of what was handed in leave, then says farewell; the part that polls ends then.
+    async fn leave(&self, client: &Client, broker: &BrokerLink) -> Result<std::convert::Infallible, Over> {
+        let settle = async {
+            while !broker.is_settled() {
+                self.write_ready(client, broker).await?;
+                if !broker.is_settled() {
+                    broker.work.notified().await;
+                }
+            }
+            Ok::<(), Over>(())
+        };
+        // What is not durable by then stays unacknowledged, and the broker sends it again.
+        match timeout(DRAIN, settle).await {
+            Ok(settled) => settled?,
+            Err(_elapsed) => {}
+        }
+        // A farewell suppresses the last will, so we say ourselves that we are gone.
+        if let Some(topic) = &self.settings.liveness_topic {
+            client.tell_liveness(topic, false).await?;
+        }
+        client.disconnect().await?;
+        std::future::pending().await
+    }
+
+    /// Hands in what was received, in batches as large as they have become.
+    async fn hand_in(&self, broker: &BrokerLink) -> Over {
+        while broker.session_present().is_none() {
+            if broker.is_closed() {
+                return Over::Farewell;
+            }
+            broker.staged.notified().await;
+        }
+        let handing_in = async {
+            self.inlet.tell(LinkEvent::Up(broker.link, Arc::clone(&self.source))).await?;
+            while let Some(batch) = broker.take_staged() {
+                if batch.is_empty() {
+                    broker.staged.notified().await;
+                    continue;
+                }
+                let bytes: usize =
+                    batch.iter().map(|delivery| delivery.topic.len() + delivery.payload.len()).sum();
+                self.shared.counters.messages.add(batch.len());
+                self.shared.counters.bytes.add(bytes);
+                self.inlet.clone().hand_in(batch).await?;
+                broker.room.notify_one();
+            }
+            Ok::<(), ReceiverGone>(())
+        };
+        match handing_in.await {
+            Ok(()) => Over::Farewell,
+            Err(gone) => gone.into(),
+        }
+    }
+}
+
 impl SubscriberHandle {
-    /// Counters.
-    pub fn stats(&self) -> SubscribeStats { self.counters.snapshot() }
-    /// Publishes a command (QoS 0) by the broker.
-    pub fn command(&self, topic: &str, _payload: Bytes) -> Result<(), CommandError> { Err(CommandError::NobodyListens(topic.to_owned())) }
+    /// What it did so far.
+    pub fn stats(&self) -> SubscribeStats {
+        self.shared.counters.snapshot()
+    }
+
+    /// Publishes a command by the broker, with QoS 0. Never waits.
+    ///
+    /// # Errors
+    /// When there is no connection, or its queue is full.
+    pub fn command(&self, topic: &str, payload: Bytes) -> Result<(), CommandError> {
+        CommandError::check_topic(topic)?;
+        let client = self.shared.client.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_connected = self.shared.counters.connected.get() > 0;
+        match client.as_ref() {
+            Some(client) if is_connected && client.try_publish(topic, payload).is_ok() => Ok(()),
+            Some(_) | None => {
+                self.shared.counters.commands_dropped.increment();
+                Err(CommandError::NotConnected { topic: topic.to_owned() })
+            }
+        }
+    }
+}
+
+/// Pauses between attempts: doubled each time up to the longest, then shortened by up to a half.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    next: Duration,
+    max: Duration,
+}
+
+impl Backoff {
+    pub(crate) fn new((min, max): (Duration, Duration)) -> Self {
+        Self { next: min, max }
+    }
+
+    /// The next pause. `jitter` is any number; it spreads clients that lost their broker at the same time.
+    pub(crate) fn next(&mut self, jitter: u64) -> Duration {
+        let pause = self.next.min(self.max);
+        self.next = (pause * 2).min(self.max);
+        let half = pause / 2;
+        let steps = u32::try_from(jitter % 1024).unwrap_or(0);
+        half + half * steps / 1024
+    }
+}
+
+/// A number that differs between processes and calls.
+pub(crate) fn jitter() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// An error with its causes.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.ends_with(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_the_bound_and_are_never_shorter_than_half() {
+        let mut backoff = Backoff::new((Duration::from_millis(200), Duration::from_secs(5)));
+        let mut longest = Duration::ZERO;
+        for attempt in 0..50 {
+            let whole =
+                Duration::from_millis(200).saturating_mul(1 << attempt.min(10)).min(Duration::from_secs(5));
+            let pause = backoff.next(attempt * 977);
+            assert!(pause >= whole / 2 && pause <= whole, "{attempt}: {pause:?} of {whole:?}");
+            longest = longest.max(pause);
+        }
+        assert!(longest > Duration::from_secs(4));
+    }
 }

@@ -8,12 +8,23 @@ pub(crate) fn exp(x: f64) -> f64 {
     let x = x.clamp(-700.0, 700.0);
     let k = (x / LN_2 + 0.5).floor();
     let r = x - k * LN_2;
-    let mut term = 1.0;
-    let mut sum = 1.0;
-    for n in 1_u8..=13 {
-        term *= r / f64::from(n);
-        sum += term;
-    }
+    // Taylor to r^13 / 13!, |r| at most 0.35.
+    const COEFFICIENTS: [f64; 13] = [
+        1.0 / 6_227_020_800.0,
+        1.0 / 479_001_600.0,
+        1.0 / 39_916_800.0,
+        1.0 / 3_628_800.0,
+        1.0 / 362_880.0,
+        1.0 / 40_320.0,
+        1.0 / 5_040.0,
+        1.0 / 720.0,
+        1.0 / 120.0,
+        1.0 / 24.0,
+        1.0 / 6.0,
+        0.5,
+        1.0,
+    ];
+    let sum = COEFFICIENTS.iter().fold(0.0, |sum, coefficient| sum * r + coefficient) * r + 1.0;
     #[expect(clippy::cast_possible_truncation, reason = "|k| is at most 1,010")]
     let exponent = k as i64;
     sum * f64::from_bits(u64::try_from(1_023 + exponent).expect("an exponent between 13 and 2,033") << 52)
@@ -22,6 +33,27 @@ pub(crate) fn exp(x: f64) -> f64 {
 /// Share of the way to a constant target that a first-order lag goes in `dt_s`.
 pub(crate) fn lag(dt_s: f64, time_constant_s: f64) -> f64 {
     1.0 - exp(-dt_s / time_constant_s)
+}
+
+/// A first-order lag that remembers its last step's share, since steps are mostly alike.
+#[derive(Debug, Clone)]
+pub(crate) struct Lag {
+    time_constant_s: f64,
+    of_step: (f64, f64),
+}
+
+impl Lag {
+    pub(crate) fn new(time_constant_s: f64) -> Self {
+        Self { time_constant_s, of_step: (0.0, 0.0) }
+    }
+
+    /// [`lag`] of a step.
+    pub(crate) fn share(&mut self, dt_s: f64) -> f64 {
+        if self.of_step.0.to_bits() != dt_s.to_bits() {
+            self.of_step = (dt_s, lag(dt_s, self.time_constant_s));
+        }
+        self.of_step.1
+    }
 }
 
 /// sin(2 pi x), within 1e-11.

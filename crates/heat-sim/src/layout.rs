@@ -12,16 +12,16 @@ use crate::{
 /// Outdoor temperature that everything is sized for, degC.
 pub(crate) const DESIGN_OUTDOOR_CELSIUS: f64 = -18.0;
 /// Indoor temperature that everything is sized for, degC.
-pub(crate) const DESIGN_INDOOR_CELSIUS: f64 = 20.0;
+pub(crate) const DESIGN_INDOOR_CELSIUS: f64 = 21.0;
 /// Primary supply and return at design, degC.
-pub(crate) const DESIGN_PRIMARY_CELSIUS: (f64, f64) = (105.0, 48.0);
+pub(crate) const DESIGN_PRIMARY_CELSIUS: (f64, f64) = (110.0, 52.0);
 /// Secondary supply and return at design, degC.
-pub(crate) const DESIGN_SECONDARY_CELSIUS: (f64, f64) = (55.0, 43.0);
+pub(crate) const DESIGN_SECONDARY_CELSIUS: (f64, f64) = (60.0, 47.0);
 const DESIGN_GRADIENT_PA_M: f64 = 60.0;
 /// Inner diameters of pre-insulated steel pipes DN65 to DN1200, mm.
 const DIAMETERS_MM: [f64; 18] = [
-    70.3, 82.5, 100.8, 125.0, 150.0, 207.0, 257.0, 309.0, 359.0, 408.0, 458.0, 508.0, 612.0, 702.0, 804.0, 904.0,
-    1_004.0, 1_200.0,
+    70.3, 82.5, 100.8, 125.0, 150.0, 207.0, 257.0, 309.0, 359.0, 408.0, 458.0, 508.0, 612.0, 702.0, 804.0,
+    904.0, 1_004.0, 1_200.0,
 ];
 
 /// A node with the trench that leads to it from its parent; a parent stands before its children.
@@ -71,7 +71,8 @@ pub(crate) struct Layout {
 impl Layout {
     pub(crate) fn new(plan: &NetworkPlan, seed: u64) -> Self {
         let seed = hash_text(seed, plan.id.as_str());
-        let mut grower = Grower { random: Random::new(seed), seed, base_m: plan.elevation_m, nodes: Vec::new() };
+        let mut grower =
+            Grower { random: Random::new(seed), seed, base_m: plan.elevation_m, nodes: Vec::new() };
         let stations = grower.grow(plan.stations);
         let mut layout = Self { design_kg_s: vec![0.0; grower.nodes.len()], nodes: grower.nodes, stations };
         for station in &layout.stations {
@@ -112,7 +113,8 @@ impl Grower {
         let fork = self.walk(0, 0.0, 350.0, 2004);
         self.nodes[fork].is_chamber = true;
         let mut feet = Vec::new();
-        let per_branch = 5;
+        // About as many branches on a main as stations on a branch keep the longest way short.
+        let per_branch = (5..).find(|side| side * side * 16 >= count * 9).unwrap_or(5);
         let branches = count.div_ceil(per_branch);
         for (arm, heading) in [(0_usize, 0.12), (1, -0.14)] {
             let mut at = fork;
@@ -157,7 +159,7 @@ impl Grower {
             design_w: area * self.random.between(40.0, 48.0),
             topped_up_from_primary: index % 7 == 3,
             has_secondary_meter: index % 5 != 4,
-            homes: if index % 3 == 0 { 2 } else { 0 },
+            homes: if index.is_multiple_of(3) { 2 } else { 0 },
         }
     }
 

@@ -76,7 +76,7 @@ pub struct NetworkPlan {
     pub name: String,
     /// District for people.
     pub district: String,
-    /// How many stations, 4 to 5,000.
+    /// How many stations, 4 to 200; a larger city has more networks.
     pub stations: usize,
     /// Water lost all the time, as a share of the design circulation; 0 to 0.05.
     pub base_loss_share: f64,
@@ -120,15 +120,16 @@ impl CityPlan {
 
     /// The demo city: three networks, 114 stations.
     pub fn demo() -> Self {
-        let network = |id: &str, name: &str, district: &str, stations, base_loss_share, elevation_m| NetworkPlan {
-            id: NetworkId::new(id).expect("a literal id"),
-            name: name.into(),
-            district: district.into(),
-            stations,
-            base_loss_share,
-            make_up: MakeUpControl::Continuous,
-            elevation_m,
-        };
+        let network =
+            |id: &str, name: &str, district: &str, stations, base_loss_share, elevation_m| NetworkPlan {
+                id: NetworkId::new(id).expect("a literal id"),
+                name: name.into(),
+                district: district.into(),
+                stations,
+                base_loss_share,
+                make_up: MakeUpControl::Continuous,
+                elevation_m,
+            };
         Self {
             utc_offset_hours: beijing(),
             time_zone: shanghai(),
@@ -148,7 +149,11 @@ impl CityPlan {
             return Err(PlanError::Empty);
         }
         let within = |key: String, value: f64, low: f64, high: f64, range| {
-            if (low..=high).contains(&value) { Ok(()) } else { Err(PlanError::OutOfRange { key, value, range }) }
+            if (low..=high).contains(&value) {
+                Ok(())
+            } else {
+                Err(PlanError::OutOfRange { key, value, range })
+            }
         };
         within("utc_offset_hours".into(), self.utc_offset_hours, -14.0, 14.0, "-14 to 14")?;
         within("gap_share".into(), self.gap_share, 0.0, 0.5, "0 to 0.5")?;
@@ -158,7 +163,7 @@ impl CityPlan {
         within("weather.cold_wave_k".into(), self.weather.cold_wave_k, 0.0, 20.0, "0 to 20")?;
         for (index, network) in self.networks.iter().enumerate() {
             let stations = u32::try_from(network.stations).map_or(f64::INFINITY, f64::from);
-            within(format!("networks[{index}].stations"), stations, 4.0, 5_000.0, "4 to 5000")?;
+            within(format!("networks[{index}].stations"), stations, 4.0, 200.0, "4 to 200")?;
             let loss = network.base_loss_share;
             within(format!("networks[{index}].base_loss_share"), loss, 0.0, 0.05, "0 to 0.05")?;
             if self.networks.iter().take(index).any(|other| other.id == network.id) {

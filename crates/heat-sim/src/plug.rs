@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use crate::arithmetic::exp;
+use crate::arithmetic::Lag;
 
 /// Heat capacity used in all heat balances, J/(kg K).
 pub(crate) const HEAT_CAPACITY_J_KG_K: f64 = 4_195.0;
@@ -54,7 +54,7 @@ pub(crate) enum End {
 pub(crate) struct PlugPipe {
     volume_m3: f64,
     ground_celsius: f64,
-    cooling_s: f64,
+    cooling: Lag,
     decay: f64,
     /// Front is the upper end.
     parcels: VecDeque<Parcel>,
@@ -70,7 +70,7 @@ impl PlugPipe {
         let mut pipe = Self {
             volume_m3,
             ground_celsius,
-            cooling_s,
+            cooling: Lag::new(cooling_s),
             decay: 1.0,
             parcels: VecDeque::new(),
             mass_kg: 0.0,
@@ -101,7 +101,7 @@ impl PlugPipe {
     /// Lets the water cool for a step; returns the heat lost, kg K.
     pub(crate) fn cool(&mut self, dt_s: f64) -> f64 {
         let before = self.decay;
-        self.decay *= exp(-dt_s / self.cooling_s);
+        self.decay *= 1.0 - self.cooling.share(dt_s);
         let lost = (before - self.decay) * self.first;
         if self.decay < DECAY_MIN {
             self.rescale();
@@ -187,6 +187,7 @@ impl PlugPipe {
         Some(self.ground_celsius + self.decay * sum / (mass_kg - left).max(f64::MIN_POSITIVE))
     }
 
+    #[cfg(test)]
     pub(crate) fn parcels(&self) -> usize {
         self.parcels.len()
     }

@@ -95,7 +95,8 @@ impl Source {
 
     /// Moves set point, supply temperature and pump speed for a step.
     pub(crate) fn control(&mut self, dt_s: f64, second: f64, outdoor_celsius: f64, flow_kg_s: f64) {
-        self.outdoor_filtered_celsius += (outdoor_celsius - self.outdoor_filtered_celsius) * lag(dt_s, 3.0 * 3_600.0);
+        self.outdoor_filtered_celsius +=
+            (outdoor_celsius - self.outdoor_filtered_celsius) * lag(dt_s, 3.0 * 3_600.0);
         // The duty desk sets half degrees; boilers follow at 12 K an hour at most.
         self.set_point_celsius = (compensated(self.outdoor_filtered_celsius) * 2.0).round() / 2.0;
         let unrest = 0.35 * smooth_noise(self.seed ^ 21, second / 1_500.0);
@@ -116,7 +117,8 @@ impl Source {
 
     /// Head of the pumps at a flow, Pa.
     pub(crate) fn head_at(&self, flow_kg_s: f64) -> f64 {
-        let head = self.speed * self.speed * self.head_max_pa - self.head_fall_pa_s2_kg2 * flow_kg_s * flow_kg_s;
+        let head =
+            self.speed * self.speed * self.head_max_pa - self.head_fall_pa_s2_kg2 * flow_kg_s * flow_kg_s;
         head.max(0.0)
     }
 
@@ -167,18 +169,19 @@ impl Source {
     pub(crate) fn return_pa(&self) -> f64 {
         let shift = HEAD_SHIFT * (self.head_pa - self.head_set_pa);
         let pressure = RETURN_SET_PA + self.excess_kg / self.stiffness_kg_pa;
-        let pressure =
-            if pressure < FLOOR_PA { FLOOR_PA + (pressure - FLOOR_PA) / 20.0 } else { pressure };
+        let pressure = if pressure < FLOOR_PA { FLOOR_PA + (pressure - FLOOR_PA) / 20.0 } else { pressure };
         (pressure - shift).max(-50e3)
     }
 
     /// Whether the pressure is far from where it is held.
     pub(crate) fn is_disturbed(&self) -> bool {
-        (self.return_pa() - RETURN_SET_PA).abs() > FULL_MAKE_UP_AT_PA || !self.is_pumping() || self.speed < 0.3
+        (self.return_pa() - RETURN_SET_PA).abs() > FULL_MAKE_UP_AT_PA
+            || !self.is_pumping()
+            || self.speed < 0.3
     }
 }
 
 /// Supply temperature for an outdoor temperature, degC.
 fn compensated(outdoor_celsius: f64) -> f64 {
-    (105.0 - 1.3 * (outdoor_celsius + 18.0)).clamp(70.0, 112.0)
+    (110.0 - 1.3 * (outdoor_celsius + 18.0)).clamp(75.0, 112.0)
 }

@@ -4,7 +4,7 @@
 //! make-up pump fills in batches between two pressures.
 
 use crate::{
-    arithmetic::{Random, exp, lag, smooth_noise},
+    arithmetic::{Lag, Random, exp, smooth_noise},
     layout::{
         DESIGN_INDOOR_CELSIUS, DESIGN_OUTDOOR_CELSIUS, DESIGN_PRIMARY_CELSIUS, DESIGN_SECONDARY_CELSIUS,
         StationLayout,
@@ -15,6 +15,8 @@ use crate::{
 /// Pressure across the station at 130 % of its design flow with the valve open, Pa.
 pub(crate) const OPEN_LOSS_PA: f64 = 60e3;
 const CONTROLLER_LAG_S: f64 = 90.0;
+/// An actuator needs about a minute for its way, so a sudden loss of pressure shows in the flow first.
+const ACTUATOR_LAG_S: f64 = 25.0;
 const HOMES_TIME_CONSTANT_S: f64 = 75.0 * 3_600.0;
 const SECONDARY_SET_PA: f64 = 350e3;
 const SECONDARY_FILL_FROM_PA: f64 = 335e3;
@@ -39,7 +41,10 @@ pub(crate) struct Station {
     design_flow_kg_s: f64,
     open_kg_s_sqrt_pa: f64,
     secondary_kg_s: f64,
-    loop_lag_s: f64,
+    controller_lag: Lag,
+    actuator_lag: Lag,
+    loop_lag: Lag,
+    homes_lag: Lag,
     exchange_w_k: f64,
     radiators_w_k: f64,
     losses_w_k: f64,
@@ -100,9 +105,13 @@ impl Station {
             design_flow_kg_s: design_flow,
             open_kg_s_sqrt_pa: 1.3 * design_flow / OPEN_LOSS_PA.sqrt(),
             secondary_kg_s,
-            loop_lag_s: layout.heated_area_m2 * 1.1 / secondary_kg_s,
+            controller_lag: Lag::new(CONTROLLER_LAG_S),
+            actuator_lag: Lag::new(ACTUATOR_LAG_S),
+            loop_lag: Lag::new(layout.heated_area_m2 * 1.1 / secondary_kg_s),
+            homes_lag: Lag::new(HOMES_TIME_CONSTANT_S),
             exchange_w_k: layout.design_w / mean_difference_k * random.between(0.95, 1.25),
-            radiators_w_k: layout.design_w / (0.5 * (hot + cold) - DESIGN_INDOOR_CELSIUS) * random.between(0.94, 1.06),
+            radiators_w_k: layout.design_w / (0.5 * (hot + cold) - DESIGN_INDOOR_CELSIUS)
+                * random.between(0.94, 1.06),
             losses_w_k: layout.design_w / span,
             setback_k: if random.chance(0.7) { random.between(1.0, 3.0) } else { 0.0 },
             setback_shift_h: random.between(-0.7, 0.7),
@@ -132,9 +141,9 @@ impl Station {
         let share = (DESIGN_INDOOR_CELSIUS - outdoor_celsius) / span;
         station.wanted_kg_s = design_flow * share;
         station.flow_kg_s = station.wanted_kg_s;
-        station.secondary_excess_kg =
-            station.stiffness_kg_pa * random.between(SECONDARY_FILL_FROM_PA, SECONDARY_FILL_TO_PA)
-                - station.stiffness_kg_pa * SECONDARY_SET_PA;
+        station.secondary_excess_kg = station.stiffness_kg_pa
+            * random.between(SECONDARY_FILL_FROM_PA, SECONDARY_FILL_TO_PA)
+            - station.stiffness_kg_pa * SECONDARY_SET_PA;
         station
     }
 
@@ -143,12 +152,12 @@ impl Station {
         let cooling = (self.primary_supply_celsius - self.primary_return_celsius).max(4.0);
         self.set_point_celsius = self.set_point(around);
         let needed_w = self.secondary_kg_s * CP * (self.set_point_celsius - self.secondary_return_celsius);
-        let target = (needed_w / (CP * cooling)).clamp(0.06 * self.design_flow_kg_s, 1.35 * self.design_flow_kg_s);
-        self.wanted_kg_s += (target - self.wanted_kg_s) * lag(dt_s, CONTROLLER_LAG_S);
+        let target =
+            (needed_w / (CP * cooling)).clamp(0.06 * self.design_flow_kg_s, 1.35 * self.design_flow_kg_s);
+        self.wanted_kg_s += (target - self.wanted_kg_s) * self.controller_lag.share(dt_s);
         let open = self.open_kg_s_sqrt_pa * across_pa.max(1.0).sqrt();
         let wanted = (self.wanted_kg_s / open).clamp(0.02, 1.0);
-        // An actuator needs about a minute; so a sudden loss of pressure shows in the flow first.
-        self.opening += (wanted - self.opening) * lag(dt_s, 25.0);
+        self.opening += (wanted - self.opening) * self.actuator_lag.share(dt_s);
         if let Some(stuck) = self.faults.stuck_opening {
             self.opening = stuck;
         }
@@ -191,17 +200,19 @@ impl Station {
         let mean = 0.5 * (self.secondary_supply_celsius + self.secondary_return_celsius);
         let to_homes_w = self.radiators_w_k * (mean - self.indoor_celsius);
         let back = self.secondary_supply_celsius - to_homes_w / secondary_w_k;
-        self.secondary_return_celsius += (back - self.secondary_return_celsius) * lag(dt_s, self.loop_lag_s);
-        let people = 0.03 * self.design_w * (1.0 + 0.5 * smooth_noise(self.seed ^ 5, around.second / 7_200.0));
+        self.secondary_return_celsius += (back - self.secondary_return_celsius) * self.loop_lag.share(dt_s);
+        let people =
+            0.03 * self.design_w * (1.0 + 0.5 * smooth_noise(self.seed ^ 5, around.second / 7_200.0));
         let balance = around.outdoor_celsius + (to_homes_w + people) / self.losses_w_k;
-        self.indoor_celsius += (balance - self.indoor_celsius) * lag(dt_s, HOMES_TIME_CONSTANT_S);
+        self.indoor_celsius += (balance - self.indoor_celsius) * self.homes_lag.share(dt_s);
     }
 
     /// Keeps the water of the secondary for a step; sets what it takes from the primary.
     pub(crate) fn keep_water(&mut self, dt_s: f64, primary_return_pa: f64) {
         let pressure_difference = (primary_return_pa - self.secondary_pa()).max(0.0);
         // An exchanger leak is an orifice between the primary and the secondary; its size is stated for 50 kPa.
-        self.exchanger_kg_s = self.faults.exchanger_leak_kg_s * (pressure_difference.max(0.0) / 50e3).sqrt().min(3.0);
+        self.exchanger_kg_s =
+            self.faults.exchanger_leak_kg_s * (pressure_difference.max(0.0) / 50e3).sqrt().min(3.0);
         let lost = self.base_loss_kg_s + self.faults.draining_kg_s;
         let (mut left_s, mut made_up_kg) = (dt_s, 0.0);
         for _ in 0..16 {

@@ -1,3 +1,7 @@
-//! The `heatstream` binary.
+//! The `heatstream` binary: every role, and the tools around them.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    heatstream::run(std::env::args_os()).into()
+}

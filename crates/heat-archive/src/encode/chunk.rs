@@ -42,7 +42,10 @@ impl Zstd {
     }
 
     fn compress(&mut self, bytes: &[u8]) -> Result<Bytes> {
-        self.compressor.compress(bytes).map(Bytes::from).map_err(|error| ParquetError::External(Box::new(error)))
+        self.compressor
+            .compress(bytes)
+            .map(Bytes::from)
+            .map_err(|error| ParquetError::External(Box::new(error)))
     }
 
     pub(super) fn codec(&self) -> Result<Compression> {

@@ -1,10 +1,8 @@
 //! The columns of one row group, in the order of the schema.
 
-use parquet::{
-    errors::Result,
-    file::statistics::Statistics,
-    schema::types::ColumnDescPtr,
-};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use parquet::{errors::Result, file::statistics::Statistics, schema::types::ColumnDescPtr};
 
 use super::{
     Group, Shared,
@@ -77,7 +75,7 @@ impl GroupWriter<'_, '_> {
     fn texts<'t>(&mut self, runs: impl Iterator<Item = (&'t str, usize)>) -> Result<()> {
         let column = self.next_column();
         let mut texts: Vec<&str> = Vec::new();
-        let mut of_text = hashbrown::HashMap::new();
+        let mut of_text = HashMap::with_hasher(FixedState::default());
         let mut indexed: Vec<(u32, usize)> = Vec::new();
         for (text, rows) in runs {
             let next = texts.len();
@@ -110,7 +108,7 @@ impl GroupWriter<'_, '_> {
     fn number_runs(&mut self, runs: impl Iterator<Item = (u64, usize)>) -> Result<()> {
         let column = self.next_column();
         let mut numbers: Vec<u64> = Vec::new();
-        let mut of_number = hashbrown::HashMap::new();
+        let mut of_number = HashMap::with_hasher(FixedState::default());
         let mut indexed: Vec<(u32, usize)> = Vec::new();
         for (number, rows) in runs {
             let next = numbers.len();
@@ -147,7 +145,8 @@ impl GroupWriter<'_, '_> {
             return self.rows_as_numbers(messages.by_row().map(|message| field(message)).collect());
         };
         let column = self.next_column();
-        let values: Vec<i64> = messages.used.iter().map(|&message| field(&messages.all[message as usize])).collect();
+        let values: Vec<i64> =
+            messages.used.iter().map(|&message| field(&messages.all[message as usize])).collect();
         let least = *values.iter().min().expect("a row group has rows");
         let greatest = *values.iter().max().expect("a row group has rows");
         let statistics = Statistics::int64(Some(least), Some(greatest), None, Some(0), false);

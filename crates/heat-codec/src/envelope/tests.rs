@@ -72,7 +72,7 @@ fn every_kind_of_body_comes_back_as_it_went() {
             hours: vec![HourCounts { hour_start_us: 3_600_000_000, messages_received: 4, ..HourCounts::default() }],
             records_in_partition: 5,
             readings_in_partition: 6,
-            messages_in_flight: 7,
+            last: true,
         }),
     ];
     for body in bodies {

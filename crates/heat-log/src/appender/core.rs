@@ -292,11 +292,21 @@ impl Core {
         (state.queued_records, state.queued_bytes)
     }
 
-    pub(crate) fn taken(&self) -> Vec<u64> {
+    fn taken(&self) -> Vec<u64> {
         self.lock().taken.clone()
     }
 
-    pub(crate) fn all_durable(&self, taken: &[u64]) -> bool {
+    /// Waits until everything taken so far is durable; an error if the appender is closed first.
+    pub(crate) async fn flush(&self) -> Result<(), AppendError> {
+        let taken = self.taken();
+        let seen = AtomicU64::new(0);
+        while !self.all_durable(&taken) {
+            self.progressed(&seen).await?;
+        }
+        Ok(())
+    }
+
+    fn all_durable(&self, taken: &[u64]) -> bool {
         self.lock().durable.iter().zip(taken).all(|(durable, taken)| durable >= taken)
     }
 

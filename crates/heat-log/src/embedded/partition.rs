@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use heat_model::{NextOffset, PartitionId};
+use heat_model::{PartitionId, record::NextOffset};
 use tokio::sync::Notify;
 
 use super::segment::{self, Chunk, ChunkLimits, Segment};
@@ -26,6 +26,8 @@ pub(super) struct Partition {
     pub(super) id: PartitionId,
     pub(super) dir: PathBuf,
     state: Mutex<State>,
+    /// Held by whoever removes or replaces closed segments.
+    surgery: Mutex<()>,
     /// Shared by the topic's partitions: something became readable.
     pub(super) grown: Arc<Notify>,
     pub(super) live: Arc<Live>,
@@ -70,7 +72,12 @@ impl Partition {
     ) -> Self {
         live.segments.add(segments.len() as u64);
         live.segment_bytes.add(segments.iter().map(|segment| segment.length()).sum());
-        Self { topic, id, dir, state: Mutex::new(State { segments, end }), grown, live }
+        Self { topic, id, dir, state: Mutex::new(State { segments, end }), surgery: Mutex::new(()), grown, live }
+    }
+
+    /// Excludes other removers and rewriters of closed segments.
+    pub(super) fn operate(&self) -> MutexGuard<'_, ()> {
+        self.surgery.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -230,6 +237,7 @@ impl Partition {
 
     /// Unlinks the oldest closed segments as long as `is_done` says so of a segment and the next one.
     fn remove_oldest(&self, mut is_done: impl FnMut(&Segment, &Segment) -> bool) -> io::Result<usize> {
+        let _operation = self.operate();
         let mut removed = 0;
         loop {
             let oldest = {
@@ -241,12 +249,7 @@ impl Partition {
                 Arc::clone(oldest)
             };
             // First out of sight, then off the disk: a crash in between brings it back, which loses nothing.
-            {
-                let mut state = self.lock();
-                if state.segments.front().is_some_and(|front| Arc::ptr_eq(front, &oldest)) {
-                    state.segments.pop_front();
-                }
-            }
+            self.lock().segments.pop_front();
             self.live.segments.subtract(1);
             self.live.segment_bytes.subtract(oldest.length());
             self.live.segments_removed.add(1);

@@ -8,7 +8,6 @@ use std::{
     collections::BTreeSet,
     fs::File,
     io,
-    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{
         Mutex, OnceLock, PoisonError,
@@ -40,6 +39,7 @@ pub(super) struct Segment {
     /// Offsets and positions of some frames, rising; `None` until built.
     index: Mutex<Option<Vec<(u64, u64)>>>,
     known_damage: Mutex<BTreeSet<u64>>,
+    first_time_us: OnceLock<i64>,
 }
 
 /// A place that could not be read.
@@ -90,6 +90,7 @@ impl Segment {
             end: OnceLock::new(),
             index: Mutex::new((length == 0).then(Vec::new)),
             known_damage: Mutex::default(),
+            first_time_us: OnceLock::new(),
         }
     }
 
@@ -245,7 +246,8 @@ impl Segment {
         let wanted = wanted.min(available).min(FRAME_MAX_BYTES);
         let mut buffer = Vec::with_capacity(wanted);
         while buffer.len() < wanted {
-            let read = pread(&self.file, spare_capacity(&mut buffer), position + buffer.len() as u64)?;
+            let at = position + buffer.len() as u64;
+            let read = pread(&self.file, spare_capacity(&mut buffer), at)?;
             if read == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
@@ -256,9 +258,13 @@ impl Segment {
 
     /// Append time of the first frame; `None` where there is none that can be read.
     pub(super) fn first_time_us(&self) -> Option<i64> {
-        let mut bytes = [0; HEADER_BYTES];
-        self.file.read_exact_at(&mut bytes, 0).ok()?;
-        (self.length() >= HEADER_BYTES as u64).then(|| Header::parse(&bytes))?.map(|header| header.append_time_us)
+        if let Some(&known) = self.first_time_us.get() {
+            return Some(known);
+        }
+        let limits = ChunkLimits { records: 1, bytes: 4096 };
+        let chunk = self.read_chunk(0, self.length(), self.base, 0, limits).ok()?;
+        let first = chunk.records.first()?.append_time.as_micros();
+        Some(*self.first_time_us.get_or_init(|| first))
     }
 }
 

@@ -5,16 +5,18 @@
 //! segment left without records is merged into the next closed one, which takes over its base.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fs::{self, File},
     io::{self, Write},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use bytes::Bytes;
+use heat_model::PartitionId;
 
 use super::{
+    Shared,
     frame::encode,
     partition::Partition,
     segment::{self, ChunkLimits, Segment},
@@ -23,6 +25,29 @@ use crate::{clock, consumer::Record};
 
 /// How long the mark that deletes a key is kept, for readers that are behind.
 const TOMBSTONE_KEEP: Duration = Duration::from_hours(24);
+
+/// The thread: looks after every partition at each interval until the log is closed.
+pub(super) fn run(shared: &Shared) {
+    shared.upkeep_wake.register();
+    let mut compactions: BTreeMap<(Arc<str>, PartitionId), Compaction> = BTreeMap::new();
+    while !shared.stopping.load(Ordering::Acquire) {
+        for topic in shared.all_topics() {
+            let keeping = *topic.keeping();
+            for partition in &topic.partitions {
+                let outcome = if keeping.compacted {
+                    compactions.entry((Arc::clone(&topic.name), partition.id)).or_default().run_if_due(partition)
+                } else {
+                    partition.retain(keeping.retention).map(drop)
+                };
+                if let Err(error) = outcome {
+                    tracing::warn!(%error, dir = %partition.dir.display(), "upkeep failed; tried again later");
+                }
+            }
+        }
+        let interval = shared.settings.upkeep_interval;
+        shared.upkeep_wake.park(interval, || shared.stopping.load(Ordering::Acquire));
+    }
+}
 
 /// Where a partition's compaction stands: how much was closed when it was last done.
 #[derive(Debug, Default)]
@@ -34,6 +59,7 @@ pub(super) struct Compaction {
 impl Compaction {
     /// Compacts if what was closed since the last time is at least what was left then.
     pub(super) fn run_if_due(&mut self, partition: &Partition) -> io::Result<()> {
+        let _operation = partition.operate();
         let segments = partition.segments();
         let Some((active, closed)) = segments.split_last() else { return Ok(()) };
         let dirty: u64 = closed

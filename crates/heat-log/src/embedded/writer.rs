@@ -90,10 +90,6 @@ impl Writer {
                 shared.has_news() || sources.iter().any(|source| source.core.has_work())
             });
         }
-        for source in &self.sources {
-            source.core.close("the log is closed");
-        }
-        self.shared.refuse_appenders();
     }
 
     /// Takes on new appenders and partitions; lets go of appenders whose owners are gone.
@@ -234,6 +230,17 @@ impl Writer {
             source.counts.fill(0);
             source.bytes = 0;
         }
+    }
+}
+
+/// However the thread ends, nobody waits for it in vain.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        for source in &self.sources {
+            source.core.close("the log is closed");
+        }
+        self.shared.refuse_appenders();
+        self.shared.writer_ended.send_replace(true);
     }
 }
 

@@ -138,13 +138,19 @@ impl ListenSettings {
             None => default.address,
             Some(Ok(address)) => address,
             Some(Err(_)) => {
-                check.fault("address", "not an address with port, such as \"127.0.0.1:1883\" or \"[::1]:1883\"");
+                check.fault(
+                    "address",
+                    "not an address with port, such as \"127.0.0.1:1883\" or \"[::1]:1883\"",
+                );
                 default.address
             }
         };
         let users = users(&raw.users, &mut check, secrets);
         if raw.users.is_empty() && !address.ip().is_loopback() {
-            check.fault("address", format!("{address} can be reached from elsewhere: list users, or bind 127.0.0.1"));
+            check.fault(
+                "address",
+                format!("{address} can be reached from elsewhere: list users, or bind 127.0.0.1"),
+            );
         }
         let connections_max =
             check.number("connections_max", raw.connections_max, default.connections_max, (1, 1_000_000));
@@ -182,7 +188,12 @@ impl ListenSettings {
                 CONNECT_TIMEOUT,
                 (SECOND, HOUR),
             ),
-            write_timeout: check.duration("write_timeout", raw.write_timeout.as_deref(), WRITE_TIMEOUT, (SECOND, HOUR)),
+            write_timeout: check.duration(
+                "write_timeout",
+                raw.write_timeout.as_deref(),
+                WRITE_TIMEOUT,
+                (SECOND, HOUR),
+            ),
             drain_timeout: check.duration(
                 "drain_timeout",
                 raw.drain_timeout.as_deref(),
@@ -195,7 +206,12 @@ impl ListenSettings {
                 default.packet_max_bytes,
                 (4096, 16 << 20),
             ),
-            in_flight_max: check.number("in_flight_max", raw.in_flight_max, default.in_flight_max, (1, u16::MAX)),
+            in_flight_max: check.number(
+                "in_flight_max",
+                raw.in_flight_max,
+                default.in_flight_max,
+                (1, u16::MAX),
+            ),
             subscriptions_max: check.number(
                 "subscriptions_max",
                 raw.subscriptions_max,

@@ -111,7 +111,8 @@ impl SubscribeSettings {
         );
         check_filters(&mut check, &raw.filters);
         if !matches!(raw.qos, None | Some(0 | 1)) {
-            check.fault("qos", "0 or 1: repeats are removed by what a reading is, so QoS 2 would add nothing");
+            check
+                .fault("qos", "0 or 1: repeats are removed by what a reading is, so QoS 2 would add nothing");
         }
         if let Some(topic) = &raw.liveness_topic
             && (topic.is_empty() || topic.contains(['+', '#', '\0']) || topic.starts_with('$'))
@@ -124,8 +125,12 @@ impl SubscribeSettings {
             BACKOFF_MIN,
             (Duration::from_millis(10), HOUR),
         );
-        let backoff_max =
-            check.duration("backoff_max", raw.backoff_max.as_deref(), BACKOFF_MAX, (Duration::from_millis(10), HOUR));
+        let backoff_max = check.duration(
+            "backoff_max",
+            raw.backoff_max.as_deref(),
+            BACKOFF_MAX,
+            (Duration::from_millis(10), HOUR),
+        );
         if backoff_max < backoff_min {
             check.fault("backoff_max", format!("shorter than backoff_min, {backoff_min:?}"));
         }
@@ -208,9 +213,18 @@ pub(crate) fn filter_problem(filter: &str) -> Option<&'static str> {
     None
 }
 
-fn credentials(raw: &RawSubscribe, check: &mut Check<'_>, secrets: SecretSource<'_>) -> Option<(String, Secret)> {
-    let secret =
-        check.secret("", raw.password_file.as_deref(), raw.password_env.as_deref(), secrets, raw.user.is_some());
+fn credentials(
+    raw: &RawSubscribe,
+    check: &mut Check<'_>,
+    secrets: SecretSource<'_>,
+) -> Option<(String, Secret)> {
+    let secret = check.secret(
+        "",
+        raw.password_file.as_deref(),
+        raw.password_env.as_deref(),
+        secrets,
+        raw.user.is_some(),
+    );
     match (&raw.user, secret) {
         (Some(user), Some(secret)) => Some((user.clone(), secret)),
         (None, Some(_)) => {

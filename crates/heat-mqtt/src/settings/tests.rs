@@ -74,7 +74,11 @@ fn a_password_file_may_end_with_a_line_end_and_is_never_shown() {
     let secrets = SecretSource { environment: &no_environment, file: &file };
     let raw = RawListen {
         address: Some("0.0.0.0:1883".to_owned()),
-        users: vec![RawUser { name: "a".to_owned(), password_file: Some("f".to_owned()), password_env: None }],
+        users: vec![RawUser {
+            name: "a".to_owned(),
+            password_file: Some("f".to_owned()),
+            password_env: None,
+        }],
         ..RawListen::default()
     };
 

@@ -1,0 +1,364 @@
+//! One topic into the archive.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use heat_archive::{
+    Archive, ArchiveError, CommitWriter, Dataset, Keep, Published, archive::Disposition, writer,
+};
+use heat_codec::envelope::EnvelopeDecoder;
+use heat_ledger::admission::{Admission, Verdict};
+use heat_log::{Consumer, ConsumerSettings, Log, LogEvent, Membership, ReadError, Record, StartFrom, topics};
+use heat_model::{
+    AppendTime, Body, FreshMask, PartitionId, Position,
+    record::{NextOffset, Readings},
+};
+use heat_runtime::{Clock, Shutdown, admin::Health, tasks::Chain};
+use tokio::time::MissedTickBehavior;
+
+use crate::{metrics::ArchiverMetrics, role::PART, rows, settings::ArchiverSettings};
+
+/// A feed ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum FeedError {
+    /// The log cannot be read.
+    #[error("the archiver cannot read the log")]
+    Read(#[from] ReadError),
+    /// A record does not fit the archive's order.
+    #[error("the archiver cannot take a record")]
+    Append(#[from] writer::AppendError),
+    /// A commit cannot be encoded.
+    #[error("the archiver cannot encode a commit")]
+    Seal(#[from] writer::SealError),
+    /// The archive refuses for a reason that no retry mends.
+    #[error("the archiver cannot publish")]
+    Archive(#[from] ArchiveError),
+}
+
+/// Which topic, and what its records are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Input,
+    Rejected,
+    IncidentEvents,
+    Incidents,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 4] = [Self::Input, Self::Rejected, Self::IncidentEvents, Self::Incidents];
+
+    pub(crate) const fn topic(self) -> &'static str {
+        match self {
+            Self::Input => topics::INPUT,
+            Self::Rejected => topics::REJECTED,
+            Self::IncidentEvents => topics::INCIDENT_EVENTS,
+            Self::Incidents => topics::INCIDENTS,
+        }
+    }
+}
+
+/// What a feed needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Deps {
+    pub(crate) settings: ArchiverSettings,
+    pub(crate) log: Log,
+    pub(crate) archive: Archive,
+    pub(crate) metrics: ArchiverMetrics,
+    pub(crate) health: Health,
+    pub(crate) clock: Clock,
+    /// The log's time as the input's heartbeats tell it: closes commits of topics where nothing happens.
+    pub(crate) log_time: Arc<AtomicI64>,
+}
+
+/// One partition.
+struct Part {
+    writer: CommitWriter,
+    /// Records before it are read back only to know repeats.
+    resume: NextOffset,
+    admission: Option<Admission>,
+    decoder: EnvelopeDecoder,
+    fresh: FreshMask,
+    keep: Vec<bool>,
+}
+
+/// Reads one topic and publishes its commits.
+pub(crate) struct Feed {
+    kind: Kind,
+    deps: Deps,
+    parts: BTreeMap<PartitionId, Part>,
+}
+
+impl Feed {
+    pub(crate) fn new(kind: Kind, deps: Deps) -> Self {
+        Self { kind, deps, parts: BTreeMap::new() }
+    }
+
+    /// Runs until shutdown, then publishes what is open.
+    pub(crate) async fn run(mut self, shutdown: Shutdown) -> Result<(), FeedError> {
+        let group = format!("heat-archiver.{}", self.kind.topic());
+        let settings = ConsumerSettings::default();
+        let mut consumer =
+            self.deps.log.consumer(self.kind.topic(), Membership::Group(group), settings).await?;
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.begun() => break,
+                _ = tick.tick() => self.close_by_time(&mut consumer, &shutdown).await?,
+                event = consumer.next() => match event? {
+                    LogEvent::Assigned(partition) => self.assigned(&mut consumer, partition).await?,
+                    LogEvent::Revoked(partition) => {
+                        self.publish(&mut consumer, partition, &shutdown).await?;
+                        self.parts.remove(&partition);
+                    }
+                    LogEvent::Records { partition, records, .. } => {
+                        self.records(&mut consumer, partition, records, &shutdown).await?;
+                    }
+                },
+            }
+        }
+        self.drain(&mut consumer, &shutdown).await?;
+        consumer.close(Duration::from_secs(5)).await;
+        Ok(())
+    }
+
+    /// Takes what the log holds at this moment, as far as time allows, and publishes it.
+    async fn drain(&mut self, consumer: &mut Consumer, shutdown: &Shutdown) -> Result<(), FeedError> {
+        let mut ends = BTreeMap::new();
+        for partition in self.parts.keys() {
+            ends.insert(*partition, self.deps.log.bounds(self.kind.topic(), *partition).await?.end);
+        }
+        let deadline = self.deps.clock.instant() + self.deps.settings.drain;
+        while self.parts.iter().any(|(id, part)| ends.get(id).is_some_and(|end| part.writer.next_offset() < *end)) {
+            let left = deadline.saturating_duration_since(self.deps.clock.instant());
+            let Ok(event) = tokio::time::timeout(left, consumer.next()).await else {
+                tracing::warn!(topic = self.kind.topic(), "time to drain is over; the log keeps what waits");
+                break;
+            };
+            if let LogEvent::Records { partition, records, .. } = event? {
+                self.records(consumer, partition, records, shutdown).await?;
+            }
+        }
+        let partitions: Vec<_> = self.parts.keys().copied().collect();
+        for partition in partitions {
+            self.publish(consumer, partition, shutdown).await?;
+        }
+        Ok(())
+    }
+
+    async fn assigned(&mut self, consumer: &mut Consumer, partition: PartitionId) -> Result<(), FeedError> {
+        let topic = self.kind.topic();
+        let resume = self.deps.archive.resume(topic, partition).await?;
+        let bounds = self.deps.log.bounds(topic, partition).await?;
+        let next = resume.next_offset.unwrap_or(bounds.first);
+        if next < bounds.first && self.kind == Kind::Input {
+            return Err(ReadError::Trimmed {
+                topic: topic.to_owned(),
+                partition,
+                asked: next,
+                first: bounds.first,
+            }
+            .into());
+        }
+        let input = self.kind == Kind::Input;
+        let from = if input { Admission::read_back(&self.deps.settings.repeats, next) } else { next };
+        let from = from.max(bounds.first);
+        consumer.start(partition, StartFrom::Offset(from)).await?;
+        tracing::info!(topic, partition = partition.0, resume = next.0, from = from.0, "archiving");
+        self.parts.insert(partition, Part {
+            writer: CommitWriter::new(&resume, next, self.deps.settings.rotation),
+            resume: next,
+            admission: input.then(|| Admission::new(self.deps.settings.repeats)),
+            decoder: EnvelopeDecoder::default(),
+            fresh: FreshMask::all(),
+            keep: Vec::new(),
+        });
+        Ok(())
+    }
+
+    async fn records(
+        &mut self,
+        consumer: &mut Consumer,
+        partition: PartitionId,
+        records: Vec<Record>,
+        shutdown: &Shutdown,
+    ) -> Result<(), FeedError> {
+        let mut rest = records.into_iter().peekable();
+        while rest.peek().is_some() {
+            let kind = self.kind;
+            let Some(part) = self.parts.get_mut(&partition) else { return Ok(()) };
+            let deps = &self.deps;
+            // Encoding and hashing take milliseconds: other tasks move to another thread meanwhile.
+            let must_close = tokio::task::block_in_place(|| part.take_until_close(kind, partition, &mut rest, deps))?;
+            if must_close {
+                self.publish(consumer, partition, shutdown).await?;
+            }
+        }
+        if let Some(part) = self.parts.get(&partition) {
+            let bounds = self.deps.log.bounds(self.kind.topic(), partition).await?;
+            let lag = bounds.end.0.saturating_sub(part.writer.next_offset().0);
+            self.deps
+                .metrics
+                .lag
+                .with_label_values(&[self.kind.topic(), &partition.0.to_string()])
+                .set(i64::try_from(lag).unwrap_or(i64::MAX));
+        }
+        Ok(())
+    }
+
+    async fn close_by_time(&mut self, consumer: &mut Consumer, shutdown: &Shutdown) -> Result<(), FeedError> {
+        let now = AppendTime::from_micros(self.deps.log_time.load(Ordering::Relaxed));
+        let past: Vec<_> =
+            self.parts.iter().filter(|(_, part)| part.writer.is_past(now)).map(|(id, _)| *id).collect();
+        for partition in past {
+            self.publish(consumer, partition, shutdown).await?;
+        }
+        Ok(())
+    }
+
+    /// Publishes the open commit and commits its offset upstream; tries until the store takes it, or shutdown comes and
+    /// it still does not: then the log keeps what waits.
+    async fn publish(
+        &mut self,
+        consumer: &mut Consumer,
+        partition: PartitionId,
+        shutdown: &Shutdown,
+    ) -> Result<(), FeedError> {
+        let Some(part) = self.parts.get_mut(&partition) else { return Ok(()) };
+        let Some(commit) = tokio::task::block_in_place(|| part.writer.seal())? else { return Ok(()) };
+        let mut wait = Duration::from_millis(250);
+        let published: Published = loop {
+            match self.deps.archive.publish(&commit).await {
+                Ok(published) => break published,
+                Err(error) if error.disposition() == Disposition::Retry => {
+                    self.deps.metrics.stalled.set(1);
+                    self.deps.health.set(PART, false, "{\"store\":\"stalled\"}");
+                    tracing::warn!(error = %Chain(&error), "the archive takes nothing; the log keeps what waits");
+                    if shutdown.has_begun() {
+                        return Err(error.into());
+                    }
+                    tokio::select! {
+                        () = shutdown.begun() => {}
+                        () = tokio::time::sleep(wait) => {}
+                    }
+                    wait = (wait * 2).min(self.deps.settings.retry_max_interval);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        };
+        self.deps.metrics.stalled.set(0);
+        self.deps.health.set(PART, true, "");
+        self.count(partition, &published, commit.bytes());
+        consumer.commit(partition, published.next_offset())?;
+        Ok(())
+    }
+
+    fn count(&self, partition: PartitionId, published: &Published, bytes: u64) {
+        let metrics = &self.deps.metrics;
+        let (topic, number) = (self.kind.topic(), partition.0.to_string());
+        metrics.commits.with_label_values(&[topic]).inc();
+        metrics.bytes.inc_by(bytes);
+        metrics.last_commit.with_label_values(&[topic, &number]).set(self.deps.clock.now().second());
+        tracing::debug!(topic, partition = partition.0, next = published.next_offset().0, bytes, "published");
+    }
+}
+
+impl Part {
+    /// Takes records until one of them must not join the open commit; true then.
+    fn take_until_close(
+        &mut self,
+        kind: Kind,
+        partition: PartitionId,
+        rest: &mut std::iter::Peekable<std::vec::IntoIter<Record>>,
+        deps: &Deps,
+    ) -> Result<bool, FeedError> {
+        while let Some(record) = rest.peek() {
+            let position = Position { partition, offset: record.offset, append_time: record.append_time };
+            if kind == Kind::Input {
+                deps.log_time.fetch_max(record.append_time.as_micros(), Ordering::Relaxed);
+                if self.take_input(&position, record.payload.clone(), deps)? {
+                    return Ok(true);
+                }
+            } else if self.take_row(kind, &position, record)? {
+                return Ok(true);
+            }
+            rest.next();
+        }
+        if let Some(admission) = &self.admission {
+            deps.metrics
+                .holes
+                .with_label_values(&[&partition.0.to_string()])
+                .set(i64::try_from(admission.holes()).unwrap_or(i64::MAX));
+        }
+        Ok(false)
+    }
+
+    /// True if the open commit must close first; nothing is taken then.
+    fn take_input(&mut self, position: &Position, payload: bytes::Bytes, deps: &Deps) -> Result<bool, FeedError> {
+        let archiving = position.offset.0 >= self.resume.0;
+        let envelope = match self.decoder.decode(payload) {
+            Ok(envelope) => envelope,
+            Err(error) => {
+                if archiving {
+                    if self.writer.should_close_before(position, 0) {
+                        return Ok(true);
+                    }
+                    tracing::error!(partition = position.partition.0, offset = position.offset.0, %error, "undecodable record");
+                    deps.metrics.undecodable.inc();
+                    self.writer.append_undecodable(position)?;
+                }
+                return Ok(false);
+            }
+        };
+        let readings = match &envelope.body {
+            Body::Readings(Readings { readings, .. }) => readings.len(),
+            Body::Command(_) | Body::Ticket(_) | Body::Forecast(_) | Body::ModelActivated(_) | Body::Heartbeat(_) => 0,
+        };
+        if archiving && self.writer.should_close_before(position, readings) {
+            return Ok(true);
+        }
+        let Some(admission) = &mut self.admission else { return Ok(false) };
+        let verdict = admission.observe(position.offset, &envelope, &mut self.fresh);
+        if !archiving {
+            return Ok(false);
+        }
+        let repeats = self.fresh.repeats() as usize;
+        let keep = match verdict {
+            Verdict::Redelivered => Keep::Redelivered,
+            Verdict::Take if repeats == 0 => Keep::All,
+            Verdict::Take => {
+                self.keep.clear();
+                self.keep.extend((0..readings).map(|index| self.fresh.is_fresh(index)));
+                Keep::Mask(&self.keep)
+            }
+        };
+        self.writer.append(position, &envelope, keep)?;
+        let duplicates = if verdict == Verdict::Redelivered { readings } else { repeats };
+        deps.metrics.archived.inc_by((readings - duplicates) as u64);
+        deps.metrics.duplicate.inc_by(duplicates as u64);
+        Ok(false)
+    }
+
+    fn take_row(&mut self, kind: Kind, position: &Position, record: &Record) -> Result<bool, FeedError> {
+        if self.writer.should_close_before(position, 0) {
+            return Ok(true);
+        }
+        let (dataset, row) = match kind {
+            Kind::Rejected => (Dataset::Rejected, rows::rejected(record.payload.clone())),
+            Kind::IncidentEvents => (Dataset::IncidentEvents, rows::output(&record.payload)),
+            Kind::Incidents | Kind::Input => (Dataset::Incidents, rows::incident(&record.payload)),
+        };
+        match row {
+            Some(row) => self.writer.append_row(position, dataset, row)?,
+            None => self.writer.append_undecodable(position)?,
+        }
+        Ok(false)
+    }
+}

@@ -1,0 +1,57 @@
+//! The archiver's metrics.
+
+use heat_runtime::metrics::Metrics;
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+
+/// Readings read from the log, by outcome: archived, duplicate.
+pub const READINGS: &str = "heat_archiver_readings_total";
+/// Records that could not be decoded.
+pub const UNDECODABLE: &str = "heat_archiver_undecodable_records_total";
+/// Commits published.
+pub const COMMITS: &str = "heat_archiver_commits_total";
+/// Bytes of published files.
+pub const BYTES: &str = "heat_archiver_published_bytes_total";
+/// 1 while the store refuses what is written.
+pub const STALLED: &str = "heat_archiver_store_stalled";
+/// Records of the log not yet archived, by topic and partition.
+pub const LAG: &str = "heat_archiver_lag_records";
+/// When a partition's last commit was published.
+pub const LAST_COMMIT: &str = "heat_archiver_last_commit_timestamp_seconds";
+/// Numbers that gateways assigned and that never arrived.
+pub const HOLES: &str = "heat_archiver_missing_records";
+
+/// Handles of the archiver's metrics.
+#[derive(Debug, Clone)]
+pub struct ArchiverMetrics {
+    pub(crate) archived: IntCounter,
+    pub(crate) duplicate: IntCounter,
+    pub(crate) undecodable: IntCounter,
+    pub(crate) commits: IntCounterVec,
+    pub(crate) bytes: IntCounter,
+    pub(crate) stalled: IntGauge,
+    pub(crate) lag: IntGaugeVec,
+    pub(crate) last_commit: IntGaugeVec,
+    pub(crate) holes: IntGaugeVec,
+}
+
+impl ArchiverMetrics {
+    /// Registers them.
+    pub fn register(metrics: &Metrics) -> Self {
+        let readings = metrics.counters(READINGS, "Readings read from the log, by outcome.", &["outcome"]);
+        Self {
+            archived: readings.with_label_values(&["archived"]),
+            duplicate: readings.with_label_values(&["duplicate"]),
+            undecodable: metrics.counter(UNDECODABLE, "Records of the log that could not be decoded."),
+            commits: metrics.counters(COMMITS, "Commits published.", &["topic"]),
+            bytes: metrics.counter(BYTES, "Bytes of published files."),
+            stalled: metrics.gauge(STALLED, "1 while the archive's store refuses what is written."),
+            lag: metrics.gauges(LAG, "Records of the log not yet archived.", &["topic", "partition"]),
+            last_commit: metrics.gauges(LAST_COMMIT, "When the last commit was published.", &["topic", "partition"]),
+            holes: metrics.gauges(
+                HOLES,
+                "Numbers that gateways assigned and that never arrived, as far as proven.",
+                &["partition"],
+            ),
+        }
+    }
+}

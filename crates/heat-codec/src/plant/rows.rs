@@ -1,0 +1,422 @@
+//! Rows as typed values, each with its place.
+
+use std::{collections::BTreeSet, str::FromStr};
+
+use heat_model::{
+    CircuitId, InvalidId, NetworkId, SignalId,
+    plant::{
+        Circuit, CircuitKind, Medium, Network, Node, Pipe, PlantModel, Side, SignalSpec, Site, SiteKind,
+        Valve, ValveState,
+    },
+    unit::{UnitFault, conversion},
+};
+
+use super::{
+    At, Faults,
+    table::{RawRow, RawTable, Table},
+};
+use crate::ticket::Crs;
+
+/// A row and where it stands.
+#[derive(Debug)]
+pub(super) struct Placed<'a, T> {
+    pub(super) row: T,
+    pub(super) at: At<'a>,
+}
+
+/// All rows that could be read.
+#[derive(Debug, Default)]
+pub(super) struct Rows<'a> {
+    pub(super) networks: Vec<Placed<'a, Network>>,
+    pub(super) circuits: Vec<Placed<'a, Circuit>>,
+    pub(super) nodes: Vec<Placed<'a, Node>>,
+    pub(super) sites: Vec<Placed<'a, Site>>,
+    pub(super) pipes: Vec<Placed<'a, Pipe>>,
+    pub(super) valves: Vec<Placed<'a, Valve>>,
+    pub(super) signals: Vec<Placed<'a, SignalSpec>>,
+    /// Tables that were given, if only with a header.
+    pub(super) given: BTreeSet<Table>,
+}
+
+impl<'a> Rows<'a> {
+    pub(super) fn read(tables: &'a [RawTable], faults: &mut Faults) -> Self {
+        let named = named_networks(tables);
+        let implied = if named.len() == 1 { named.first().cloned() } else { None };
+        let mut rows = Self::default();
+        for table in tables {
+            rows.given.insert(table.table);
+            for raw in &table.rows {
+                let at = At { file: &table.file, line: raw.line };
+                let mut row = Row { table: table.table, at, raw, implied: implied.as_ref(), faults };
+                rows.push(&mut row, at);
+            }
+        }
+        if !rows.given.contains(&Table::Networks) {
+            let at = At { file: "networks.csv", line: 0 };
+            rows.networks = named.into_iter().map(|id| Placed { row: bare_network(id), at }).collect();
+        }
+        rows
+    }
+
+    fn push(&mut self, row: &mut Row<'_, '_>, at: At<'a>) {
+        match row.table {
+            Table::Networks => self.networks.extend(network(row).map(|row| Placed { row, at })),
+            Table::Circuits => self.circuits.extend(circuit(row).map(|row| Placed { row, at })),
+            Table::Nodes => self.nodes.extend(node(row).map(|row| Placed { row, at })),
+            Table::Sites => self.sites.extend(site(row).map(|row| Placed { row, at })),
+            Table::Pipes => self.pipes.extend(pipe(row).map(|row| Placed { row, at })),
+            Table::Valves => self.valves.extend(valve(row).map(|row| Placed { row, at })),
+            Table::Signals => self.signals.extend(signal(row).map(|row| Placed { row, at })),
+        }
+    }
+
+    pub(super) fn into_model(self) -> PlantModel {
+        fn bare<T>(placed: Vec<Placed<'_, T>>) -> Vec<T> {
+            placed.into_iter().map(|placed| placed.row).collect()
+        }
+        PlantModel {
+            networks: bare(self.networks),
+            circuits: bare(self.circuits),
+            nodes: bare(self.nodes),
+            sites: bare(self.sites),
+            pipes: bare(self.pipes),
+            valves: bare(self.valves),
+            signals: bare(self.signals),
+        }
+    }
+}
+
+fn bare_network(id: NetworkId) -> Network {
+    Network { id, name: None, medium: None, time_zone: None, operator: None, district: None }
+}
+
+/// The networks of the `networks` table, or without one those that the other tables name.
+fn named_networks(tables: &[RawTable]) -> BTreeSet<NetworkId> {
+    let given = tables.iter().any(|table| table.table == Table::Networks);
+    let mut named = BTreeSet::new();
+    for table in tables.iter().filter(|table| !given || table.table == Table::Networks) {
+        let column = if given { "id" } else { "network" };
+        for row in &table.rows {
+            let text = if table.table == Table::Signals {
+                cell(table.table, row, "id").and_then(|id| id.split('/').next())
+            } else {
+                cell(table.table, row, column)
+            };
+            named.extend(text.and_then(|text| NetworkId::new(text).ok()));
+        }
+    }
+    named
+}
+
+fn cell<'r>(table: Table, row: &'r RawRow, column: &str) -> Option<&'r str> {
+    let index = table.columns().iter().position(|known| *known == column)?;
+    row.cells.iter().find(|(at, _)| *at == index).map(|(_, text)| text.as_str())
+}
+
+/// Reads the cells of one row and collects their faults.
+struct Row<'r, 'f> {
+    table: Table,
+    at: At<'r>,
+    raw: &'r RawRow,
+    implied: Option<&'r NetworkId>,
+    faults: &'f mut Faults,
+}
+
+/// Bounds of a number and their name.
+#[derive(Clone, Copy)]
+enum Bound {
+    Any,
+    Positive,
+    NotNegative,
+    Within(f64, f64),
+}
+
+impl<'r> Row<'r, '_> {
+    fn text(&self, column: &str) -> Option<&'r str> {
+        debug_assert!(self.table.columns().contains(&column), "{column} is a column of the table");
+        cell(self.table, self.raw, column)
+    }
+
+    fn own(&self, column: &str) -> Option<String> {
+        self.text(column).map(str::to_owned)
+    }
+
+    fn fault(&mut self, column: &str, problem: String, remedy: &str) {
+        self.faults.push(self.at, column, problem, remedy);
+    }
+
+    /// An id that may be missing; `None` also if it is faulty, which is reported.
+    fn id<T: FromStr<Err = InvalidId>>(&mut self, column: &str) -> Option<T> {
+        let text = self.text(column)?;
+        match text.parse() {
+            Ok(id) => Some(id),
+            Err(fault) => {
+                self.fault(
+                    column,
+                    format!("{text:?} is not an id: {fault}"),
+                    "choose an id that fits a topic level",
+                );
+                None
+            }
+        }
+    }
+
+    fn required<T: FromStr<Err = InvalidId>>(&mut self, column: &str) -> Option<T> {
+        if self.text(column).is_none() {
+            self.fault(column, "it is missing".to_owned(), "every row needs it");
+        }
+        self.id(column)
+    }
+
+    /// The network of the row, or the only one there is.
+    fn network(&mut self) -> Option<NetworkId> {
+        if self.text("network").is_some() { self.id("network") } else { self.implied.cloned() }
+    }
+
+    fn number(&mut self, column: &str, bound: Bound) -> Option<f64> {
+        let text = self.text(column)?;
+        let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
+        let (fits, wanted) = match bound {
+            Bound::Any => (true, "a number".to_owned()),
+            Bound::Positive => (number.is_some_and(|number| number > 0.0), "a number above 0".to_owned()),
+            Bound::NotNegative => {
+                (number.is_some_and(|number| number >= 0.0), "a number of at least 0".to_owned())
+            }
+            Bound::Within(min, max) => (
+                number.is_some_and(|number| (min..=max).contains(&number)),
+                format!("a number from {min} to {max}"),
+            ),
+        };
+        if number.is_none() || !fits {
+            self.fault(
+                column,
+                format!("{text:?} is not {wanted}"),
+                "correct the value or leave the cell empty",
+            );
+            return None;
+        }
+        number
+    }
+
+    fn count(&mut self, column: &str, min: u32, max: u32) -> Option<u32> {
+        let text = self.text(column)?;
+        let count = text.parse::<u32>().ok().filter(|count| (min..=max).contains(count));
+        if count.is_none() {
+            let problem = format!("{text:?} is not a whole number from {min} to {max}");
+            self.fault(column, problem, "correct the value or leave the cell empty");
+        }
+        count
+    }
+
+    fn word<T: Copy>(&mut self, column: &str, words: &[(&str, T)]) -> Option<T> {
+        let text = self.text(column)?;
+        let found = words.iter().find(|(word, _)| *word == text).map(|&(_, value)| value);
+        if found.is_none() {
+            let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+            let remedy = format!("write one of {}", known.join(", "));
+            self.fault(column, format!("{text:?} is not known"), &remedy);
+        }
+        found
+    }
+}
+
+const MEDIA: [(&str, Medium); 2] = [("water", Medium::Water), ("steam", Medium::Steam)];
+const SIDES: [(&str, Side); 2] = [("supply", Side::Supply), ("return", Side::Return)];
+
+fn network(row: &mut Row<'_, '_>) -> Option<Network> {
+    let id = row.required("id");
+    if let Some(zone) = row.text("time_zone")
+        && jiff::tz::TimeZone::get(zone).is_err()
+    {
+        row.fault("time_zone", format!("{zone:?} is not a time zone"), "write one such as Asia/Shanghai");
+    }
+    let medium = row.word("medium", &MEDIA);
+    Some(Network {
+        id: id?,
+        name: row.own("name"),
+        medium,
+        time_zone: row.own("time_zone"),
+        operator: row.own("operator"),
+        district: row.own("district"),
+    })
+}
+
+fn circuit(row: &mut Row<'_, '_>) -> Option<Circuit> {
+    let id = row.required("id");
+    let network = row.network();
+    if network.is_none() && row.text("network").is_none() {
+        let remedy = "with several networks each circuit needs it";
+        row.fault("network", "it is missing".to_owned(), remedy);
+    }
+    let kind = row.word("kind", &[("primary", CircuitKind::Primary), ("secondary", CircuitKind::Secondary)]);
+    let medium = row.word("medium", &MEDIA);
+    if let Some(date) = row.text("converted_on")
+        && date.parse::<jiff::civil::Date>().is_err()
+    {
+        row.fault("converted_on", format!("{date:?} is not a date"), "write it as 2026-11-24");
+    }
+    let water_volume_m3 = row.number("water_volume_m3", Bound::Positive);
+    let design_flow_kg_s = row.number("design_flow_kg_s", Bound::Positive);
+    let topped_up_from = row.id::<CircuitId>("topped_up_from");
+    Some(Circuit {
+        id: id?,
+        network: network?,
+        kind,
+        medium,
+        converted_on: row.own("converted_on"),
+        water_volume_m3,
+        design_flow_kg_s,
+        topped_up_from,
+    })
+}
+
+fn node(row: &mut Row<'_, '_>) -> Option<Node> {
+    let (id, network) = (row.required("id"), row.network());
+    let (x_m, y_m) = (row.number("x_m", Bound::Any), row.number("y_m", Bound::Any));
+    let elevation_m = row.number("elevation_m", Bound::Within(-500.0, 9_000.0));
+    Some(Node { id: id?, network, x_m, y_m, elevation_m })
+}
+
+fn site(row: &mut Row<'_, '_>) -> Option<Site> {
+    let (id, network) = (row.required("id"), row.network());
+    let kinds = [
+        ("source", SiteKind::Source),
+        ("station", SiteKind::Station),
+        ("chamber", SiteKind::Chamber),
+        ("building", SiteKind::Building),
+        ("household", SiteKind::Household),
+    ];
+    let kind = row.word("kind", &kinds);
+    let (node, parent) = (row.id("node"), row.id("parent"));
+    let heated_area_m2 = row.number("heated_area_m2", Bound::NotNegative);
+    let households = row.count("households", 0, u32::MAX);
+    let (lon, lat) =
+        (row.number("lon", Bound::Within(-180.0, 180.0)), row.number("lat", Bound::Within(-90.0, 90.0)));
+    let crs = row.word("crs", &Crs::ALL.map(|crs| (crs.as_str(), crs)));
+    Some(Site {
+        id: id?,
+        network,
+        kind,
+        node,
+        parent,
+        name: row.own("name"),
+        operator: row.own("operator"),
+        district: row.own("district"),
+        heated_area_m2,
+        households,
+        lon,
+        lat,
+        crs: crs.map(|crs| crs.as_str().to_owned()),
+    })
+}
+
+fn pipe(row: &mut Row<'_, '_>) -> Option<Pipe> {
+    let id = row.required("id");
+    let circuit = row.required("circuit");
+    let (from, to) = (row.required("from"), row.required("to"));
+    if from.is_some() && from == to {
+        row.fault("to", "the pipe ends where it begins".to_owned(), "correct one of its nodes");
+    }
+    let length_m = row.number("length_m", Bound::Positive);
+    let inner_diameter_mm = row.number("inner_diameter_mm", Bound::Positive);
+    let roughness_mm = row.number("roughness_mm", Bound::NotNegative);
+    let side = row.word("side", &SIDES);
+    let laid_year = row.count("laid_year", 1850, 2200);
+    let depth_m = row.number("depth_m", Bound::NotNegative);
+    Some(Pipe {
+        id: id?,
+        circuit: circuit?,
+        from: from?,
+        to: to?,
+        length_m,
+        inner_diameter_mm,
+        roughness_mm,
+        side,
+        material: row.own("material"),
+        laid_year,
+        depth_m,
+    })
+}
+
+fn valve(row: &mut Row<'_, '_>) -> Option<Valve> {
+    let (id, pipe) = (row.required("id"), row.required("pipe"));
+    let chamber = row.id("chamber");
+    let normal_state =
+        row.word("normal_state", &[("open", ValveState::Open), ("closed", ValveState::Closed)]);
+    let truths = [("true", true), ("false", false), ("1", true), ("0", false), ("yes", true), ("no", false)];
+    let operable = row.word("operable", &truths);
+    Some(Valve { id: id?, pipe: pipe?, chamber, normal_state, operable })
+}
+
+fn signal(row: &mut Row<'_, '_>) -> Option<SignalSpec> {
+    let id = signal_id(row);
+    let interval_s = row.number("interval_s", Bound::Positive);
+    let (range_min, range_max) = (row.number("range_min", Bound::Any), row.number("range_max", Bound::Any));
+    if range_min.zip(range_max).is_some_and(|(min, max)| min >= max) {
+        row.fault("range_max", "it is not above range_min".to_owned(), "exchange or correct them");
+    }
+    if row.text("pointer").is_some_and(|pointer| !pointer.starts_with('/')) {
+        row.fault("pointer", "a JSON pointer begins with /".to_owned(), "write it as /values/t1");
+    }
+    let sensor_side = row.word("sensor_side", &SIDES);
+    let id = id?;
+    check_unit(row, &id);
+    Some(SignalSpec {
+        site: id.site.clone(),
+        device: id.device.clone(),
+        name: id.name.clone(),
+        id,
+        unit: row.own("unit"),
+        topic: row.own("topic"),
+        pointer: row.own("pointer"),
+        interval_s,
+        range_min,
+        range_max,
+        accuracy_class: row.own("accuracy_class"),
+        sensor_side,
+    })
+}
+
+fn check_unit(row: &mut Row<'_, '_>, id: &SignalId) {
+    let Some(unit) = row.text("unit") else { return };
+    match conversion(id.name.as_str(), Some(unit)) {
+        Ok(_) => {}
+        Err(UnitFault::Unknown) => {
+            row.fault(
+                "unit",
+                format!("the unit {unit:?} is not known"),
+                "write one such as degC, MPa, m3/h, kW",
+            );
+        }
+        Err(UnitFault::WrongDimension) => {
+            let problem = format!("{unit:?} does not measure a {}", id.name);
+            row.fault("unit", problem, "correct the unit, or give the signal another name");
+        }
+    }
+}
+
+/// The id must agree with the columns site, device and name where these are given.
+fn signal_id(row: &mut Row<'_, '_>) -> Option<SignalId> {
+    let Some(text) = row.text("id") else {
+        row.fault("id", "it is missing".to_owned(), "write it as network/site/device/name");
+        return None;
+    };
+    let id: SignalId = match text.parse() {
+        Ok(id) => id,
+        Err(fault) => {
+            row.fault("id", format!("{text:?}: {fault}"), "write it as network/site/device/name");
+            return None;
+        }
+    };
+    for (column, part) in
+        [("site", id.site.as_str()), ("device", id.device.as_str()), ("name", id.name.as_str())]
+    {
+        if let Some(text) = row.text(column)
+            && text != part
+        {
+            let problem = format!("{text:?}, but the id says {part:?}");
+            row.fault(column, problem, "correct one of them");
+        }
+    }
+    Some(id)
+}

@@ -1,0 +1,449 @@
+//! Fusion and life cycle: findings become incidents, one per cause; commands and time move them.
+//!
+//! A burst and a leak are one kind of cause, loss of water: while a burst is on, the balance's leak is the burst; a
+//! leak that turns out to be a burst within two hours becomes one. What a station shows since a loss began is that
+//! loss's effect: listed on it, not raised apart.
+//!
+//! Alarm states follow ISA-18.2 / IEC 62682; the repair work's state stands beside them and never moves them, except
+//! that `repaired` awaits the data's verdict.
+
+pub(crate) mod commands;
+pub(crate) mod text;
+
+use heat_model::{
+    AppendTime, EventTime, IncidentId, NetworkId,
+    incident::{AlarmState, Change, ChangeKind, Class, Incident, IncidentEvent, Priority, WorkState},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{DetectSettings, Finding, Output, core::Emitter};
+
+/// A leak younger than this that turns out to be a burst becomes one, microseconds.
+const UPGRADE_US: i64 = 2 * 3_600_000_000;
+/// The same cause within this time after its clearing is the same incident again, microseconds.
+const REOPEN_US: i64 = 2 * 3_600_000_000;
+/// A station's finding may start this much before the loss that explains it, microseconds.
+const EFFECT_LEAD_US: i64 = 15 * 60_000_000;
+/// Changes of an incident's first quarter of an hour come at least this far apart, microseconds.
+const YOUNG_UPDATE_US: i64 = 5_000_000;
+const YOUNG_US: i64 = 15 * 60_000_000;
+/// Change of the loss that is worth an update.
+const MATERIAL_LOSS: f64 = 0.25;
+/// Effects listed on one incident.
+const EFFECTS_MAX: usize = 200;
+
+/// An incident and what its life cycle needs beyond what is published.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Kept {
+    pub(crate) incident: Incident,
+    /// Whether its detector still sees it.
+    pub(crate) active: bool,
+    pub(crate) repaired_us: Option<i64>,
+    /// First of two users who want to shelve a P1, and when.
+    pub(crate) shelving: Option<(String, i64)>,
+}
+
+impl Kept {
+    fn is_open(&self) -> bool {
+        self.incident.alarm != AlarmState::Cleared
+    }
+}
+
+/// A maintenance window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Window {
+    pub(crate) id: String,
+    pub(crate) place: Option<String>,
+    pub(crate) until: EventTime,
+    pub(crate) reason: String,
+}
+
+impl Window {
+    fn covers(&self, incident: &Incident) -> bool {
+        match &self.place {
+            None => true,
+            Some(place) => incident.place.as_ref() == Some(place),
+        }
+    }
+}
+
+/// All incidents of one network, in order of opening.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Book {
+    pub(crate) kept: Vec<Kept>,
+    pub(crate) windows: Vec<Window>,
+}
+
+pub(crate) const fn is_loss(class: Class) -> bool {
+    matches!(class, Class::Burst | Class::LeakAbrupt | Class::LeakIncipient)
+}
+
+/// What a loss of water does to stations.
+const fn can_be_effect(class: Class) -> bool {
+    matches!(
+        class,
+        Class::ConsumerThermal
+            | Class::Underheating
+            | Class::PressureRegime
+            | Class::NetworkThermal
+            | Class::FrostRisk
+            | Class::TicketCluster
+    )
+}
+
+impl Book {
+    /// Takes a finding.
+    pub(crate) fn apply(
+        &mut self,
+        settings: &DetectSettings,
+        network: &NetworkId,
+        finding: Finding,
+        emit: &mut Emitter<'_>,
+    ) {
+        if !finding.active {
+            self.withdraw(&finding, emit);
+            return;
+        }
+        match self.place_of(&finding, emit.now()) {
+            Place::Ignored => {}
+            Place::Effect(index) => self.add_effect(index, &finding, emit),
+            Place::Update(index) => self.update(settings, index, finding, emit),
+            Place::Reopen(index) => self.reopen(index, &finding, emit),
+            Place::New => self.open(settings, network, finding, emit),
+        }
+    }
+
+    fn place_of(&self, finding: &Finding, now: AppendTime) -> Place {
+        let newest = |wanted: &dyn Fn(&Kept) -> bool| self.kept.iter().rposition(wanted);
+        if is_loss(finding.class) {
+            let open_burst = newest(&|kept| kept.is_open() && kept.incident.class == Class::Burst);
+            let open_leak =
+                newest(&|kept| kept.is_open() && is_loss(kept.incident.class) && kept.incident.class != Class::Burst);
+            return match (finding.class, open_burst, open_leak) {
+                (Class::Burst, Some(index), _) => Place::Update(index),
+                (Class::Burst, None, Some(index))
+                    if now.as_micros() - self.kept[index].incident.opened.as_micros() < UPGRADE_US =>
+                {
+                    Place::Update(index)
+                }
+                (Class::Burst, None, _) => self.recently_cleared(finding, now).map_or(Place::New, Place::Reopen),
+                (_, Some(_), _) => Place::Ignored,
+                (_, None, Some(index)) => Place::Update(index),
+                (_, None, None) => self.recently_cleared(finding, now).map_or(Place::New, Place::Reopen),
+            };
+        }
+        if can_be_effect(finding.class) {
+            let cause = newest(&|kept| {
+                kept.is_open()
+                    && kept.active
+                    && is_loss(kept.incident.class)
+                    && finding.onset.as_micros() >= kept.incident.onset.as_micros() - EFFECT_LEAD_US
+            });
+            if let Some(index) = cause {
+                return Place::Effect(index);
+            }
+        }
+        newest(&|kept| {
+            kept.is_open()
+                && kept.incident.class == finding.class
+                && kept.incident.kind == finding.kind
+                && kept.incident.place == finding.place
+        })
+        .map_or_else(|| self.recently_cleared(finding, now).map_or(Place::New, Place::Reopen), Place::Update)
+    }
+
+    fn recently_cleared(&self, finding: &Finding, now: AppendTime) -> Option<usize> {
+        self.kept.iter().rposition(|kept| {
+            kept.incident.class == finding.class
+                && kept.incident.kind == finding.kind
+                && (is_loss(finding.class) || kept.incident.place == finding.place)
+                && kept.incident.cleared.is_some_and(|cleared| now.as_micros() - cleared.as_micros() < REOPEN_US)
+        })
+    }
+
+    fn open(&mut self, settings: &DetectSettings, network: &NetworkId, finding: Finding, emit: &mut Emitter<'_>) {
+        if self.kept.len() >= settings.incidents_max {
+            let victim = self
+                .kept
+                .iter()
+                .position(|kept| !kept.is_open())
+                .or_else(|| self.kept.iter().rposition(|kept| kept.incident.priority == Priority::P4))
+                .unwrap_or(0);
+            self.kept.remove(victim);
+            emit.count_dropped();
+        }
+        let now = emit.now();
+        let mut incident = Incident {
+            id: IncidentId::derive(network, emit.origin(), emit.next_ordinal()),
+            version: 0,
+            network: network.clone(),
+            class: finding.class,
+            kind: finding.kind.clone(),
+            priority: finding.class.priority(),
+            alarm: AlarmState::Unacknowledged,
+            work: WorkState::AwaitingDispatch,
+            onset: finding.onset,
+            opened: now,
+            updated: now,
+            cleared: None,
+            shelved_until: None,
+            place: None,
+            side: None,
+            candidates: Vec::new(),
+            branch: Vec::new(),
+            loss_kg_s: None,
+            loss_m3_h: None,
+            affected: Vec::new(),
+            valves: Vec::new(),
+            effects: Vec::new(),
+            evidence: Vec::new(),
+            strength: 0.0,
+            level: finding.level,
+            lacked: Vec::new(),
+            text_zh: String::new(),
+            text_en: String::new(),
+        };
+        let detector = finding.detector.clone();
+        take_over(&mut incident, finding);
+        // The alarm that opened it may lie in a maintenance window: known, listed, and not paged.
+        let window = self.windows.iter().find(|window| window.covers(&incident)).map(|window| window.reason.clone());
+        if window.is_some() {
+            incident.alarm = AlarmState::OutOfService;
+        }
+        self.kept.push(Kept { incident, active: true, repaired_us: None, shelving: None });
+        let index = self.kept.len() - 1;
+        self.say(index, ChangeKind::Opened, &detector, window, emit);
+        self.absorb_stations(index, emit);
+    }
+
+    /// Stations that were raised just before their cause was known become its effects.
+    fn absorb_stations(&mut self, cause: usize, emit: &mut Emitter<'_>) {
+        let (class, onset, id) = {
+            let incident = &self.kept[cause].incident;
+            (incident.class, incident.onset, incident.id)
+        };
+        if !is_loss(class) {
+            return;
+        }
+        let explained: Vec<usize> = (0..self.kept.len())
+            .filter(|&index| {
+                let kept = &self.kept[index];
+                kept.is_open()
+                    && can_be_effect(kept.incident.class)
+                    && kept.incident.onset.as_micros() >= onset.as_micros() - EFFECT_LEAD_US
+            })
+            .collect();
+        for index in explained {
+            let effect = effect_line(&self.kept[index].incident.place, &self.kept[index].incident.kind);
+            self.kept[index].active = false;
+            self.clear(index, "fusion", Some(format!("explained by {id}")), emit);
+            let effects = &mut self.kept[cause].incident.effects;
+            if effects.len() < EFFECTS_MAX && !effects.contains(&effect) {
+                effects.push(effect);
+            }
+        }
+    }
+
+    fn reopen(&mut self, index: usize, finding: &Finding, emit: &mut Emitter<'_>) {
+        let kept = &mut self.kept[index];
+        kept.active = true;
+        kept.incident.cleared = None;
+        kept.incident.alarm = AlarmState::Unacknowledged;
+        let onset = kept.incident.onset;
+        take_over(&mut kept.incident, finding.clone());
+        kept.incident.onset = onset;
+        self.say(index, ChangeKind::Reopened, &finding.detector, Some("the evidence is back".to_owned()), emit);
+    }
+
+    fn update(&mut self, settings: &DetectSettings, index: usize, finding: Finding, emit: &mut Emitter<'_>) {
+        let now = emit.now();
+        let kept = &mut self.kept[index];
+        kept.active = true;
+        let incident = &kept.incident;
+        let upgraded = finding.class == Class::Burst && incident.class != Class::Burst;
+        let age = now.as_micros() - incident.opened.as_micros();
+        let rest = now.as_micros() - incident.updated.as_micros();
+        let wait = if age <= YOUNG_US && finding.class == Class::Burst {
+            YOUNG_UPDATE_US
+        } else {
+            i64::try_from(settings.update_interval.as_micros()).unwrap_or(i64::MAX)
+        };
+        if !upgraded && (rest < wait || !is_material(incident, &finding)) {
+            return;
+        }
+        let detector = finding.detector.clone();
+        let incident = &mut kept.incident;
+        let (class, onset) = (incident.class, incident.onset);
+        take_over(incident, finding);
+        if upgraded {
+            incident.priority = Class::Burst.priority();
+            incident.alarm = AlarmState::Unacknowledged;
+        } else {
+            incident.class = class;
+            incident.onset = onset;
+        }
+        let reason = upgraded.then(|| format!("{} turns out to be a burst", class.as_str()));
+        self.say(index, ChangeKind::Updated, &detector, reason, emit);
+    }
+
+    fn add_effect(&mut self, index: usize, finding: &Finding, emit: &mut Emitter<'_>) {
+        let line = effect_line(&finding.place, &finding.kind);
+        let incident = &mut self.kept[index].incident;
+        if incident.effects.len() >= EFFECTS_MAX || incident.effects.contains(&line) {
+            return;
+        }
+        incident.effects.push(line);
+        for site in &finding.affected {
+            if !incident.affected.contains(site) {
+                incident.affected.push(site.clone());
+            }
+        }
+        self.say(index, ChangeKind::Updated, &finding.detector, Some("effect".to_owned()), emit);
+    }
+
+    fn withdraw(&mut self, finding: &Finding, emit: &mut Emitter<'_>) {
+        let found = self.kept.iter().rposition(|kept| {
+            kept.is_open()
+                && if is_loss(finding.class) {
+                    is_loss(kept.incident.class) && (kept.incident.class == Class::Burst) == (finding.class == Class::Burst)
+                } else {
+                    kept.incident.class == finding.class
+                        && kept.incident.kind == finding.kind
+                        && kept.incident.place == finding.place
+                }
+        });
+        let Some(index) = found else { return };
+        self.kept[index].active = false;
+        self.settle(index, &finding.detector, emit);
+    }
+
+    /// The evidence is gone: a reported repair is thereby verified, anything else clears.
+    fn settle(&mut self, index: usize, by: &str, emit: &mut Emitter<'_>) {
+        if self.kept[index].incident.alarm == AlarmState::AwaitingVerification {
+            self.kept[index].repaired_us = None;
+            let incident = &mut self.kept[index].incident;
+            incident.alarm = AlarmState::Cleared;
+            incident.cleared = Some(emit.now());
+            incident.work = WorkState::Closed;
+            self.say(index, ChangeKind::Verified, by, Some("the data are back at their baseline".to_owned()), emit);
+        } else {
+            self.clear(index, by, Some("the evidence is gone".to_owned()), emit);
+        }
+    }
+
+    fn clear(&mut self, index: usize, by: &str, reason: Option<String>, emit: &mut Emitter<'_>) {
+        let incident = &mut self.kept[index].incident;
+        incident.alarm = AlarmState::Cleared;
+        incident.cleared = Some(emit.now());
+        incident.shelved_until = None;
+        self.say(index, ChangeKind::Cleared, by, reason, emit);
+    }
+
+    /// Time passes: shelvings and windows end, repairs that the data do not confirm are reopened.
+    pub(crate) fn tick(&mut self, settings: &DetectSettings, emit: &mut Emitter<'_>) {
+        let now = emit.now().as_event_now();
+        let expired: Vec<String> =
+            self.windows.iter().filter(|window| window.until <= now).map(|window| window.id.clone()).collect();
+        for id in expired {
+            self.end_window(&id, "clock", emit);
+        }
+        let verify_us = i64::try_from(settings.verify.as_micros()).unwrap_or(i64::MAX);
+        for index in 0..self.kept.len() {
+            let kept = &self.kept[index];
+            if kept.incident.alarm == AlarmState::Shelved && kept.incident.shelved_until.is_some_and(|until| until <= now) {
+                self.unshelve(index, "clock", "the time is over", emit);
+            } else if kept.active && kept.repaired_us.is_some_and(|at| now.as_micros() - at >= verify_us) {
+                self.kept[index].repaired_us = None;
+                self.kept[index].incident.alarm = AlarmState::Unacknowledged;
+                let reason = "the data do not confirm the repair".to_owned();
+                self.say(index, ChangeKind::Reopened, "clock", Some(reason), emit);
+            }
+        }
+    }
+
+    fn unshelve(&mut self, index: usize, by: &str, reason: &str, emit: &mut Emitter<'_>) {
+        let incident = &mut self.kept[index].incident;
+        incident.alarm = AlarmState::Unacknowledged;
+        incident.shelved_until = None;
+        self.say(index, ChangeKind::Unshelved, by, Some(reason.to_owned()), emit);
+    }
+
+    pub(crate) fn end_window(&mut self, id: &str, by: &str, emit: &mut Emitter<'_>) {
+        self.windows.retain(|window| window.id != id);
+        for index in 0..self.kept.len() {
+            let incident = &self.kept[index].incident;
+            let is_out = incident.alarm == AlarmState::OutOfService;
+            if is_out && !self.windows.iter().any(|window| window.covers(incident)) {
+                self.kept[index].incident.alarm = AlarmState::Unacknowledged;
+                self.say(index, ChangeKind::BackInService, by, None, emit);
+            }
+        }
+    }
+
+    /// Numbers, dates and emits a change of an incident.
+    fn say(&mut self, index: usize, kind: ChangeKind, by: &str, reason: Option<String>, emit: &mut Emitter<'_>) {
+        let incident = &mut self.kept[index].incident;
+        incident.version += 1;
+        incident.updated = emit.now();
+        text::fill(incident);
+        let change = Change { kind, by: by.to_owned(), reason };
+        let incident = incident.clone();
+        emit.push(|input_offset, ordinal, at| {
+            Output::Event(IncidentEvent { input_offset, ordinal, at, change, incident })
+        });
+    }
+
+    pub(crate) fn is_burst_open(&self) -> bool {
+        self.kept.iter().any(|kept| kept.is_open() && kept.active && kept.incident.class == Class::Burst)
+    }
+
+    /// Whether any incident needs the clock.
+    pub(crate) fn needs_tick(&self) -> bool {
+        !self.windows.is_empty()
+            || self.kept.iter().any(|kept| kept.repaired_us.is_some() || kept.incident.alarm == AlarmState::Shelved)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Ignored,
+    Effect(usize),
+    Update(usize),
+    Reopen(usize),
+    New,
+}
+
+fn effect_line(place: &Option<String>, kind: &Option<String>) -> String {
+    format!("{}: {}", place.as_deref().unwrap_or("network"), kind.as_deref().unwrap_or("abnormal"))
+}
+
+fn is_material(incident: &Incident, finding: &Finding) -> bool {
+    let loss = match (incident.loss_kg_s, finding.loss_kg_s) {
+        (Some(old), Some(new)) => (new - old).abs() > MATERIAL_LOSS * old.abs().max(1e-9),
+        (old, new) => old.is_some() != new.is_some(),
+    };
+    let surer = match (incident.candidates.first(), finding.candidates.first()) {
+        (Some(old), Some(new)) => (new.probability - old.probability).abs() > 0.15,
+        (old, new) => old.is_some() != new.is_some(),
+    };
+    loss || surer || incident.place != finding.place || incident.affected.len() != finding.affected.len()
+}
+
+/// What a finding says about its incident; the alarm's own history stays.
+fn take_over(incident: &mut Incident, finding: Finding) {
+    incident.class = finding.class;
+    incident.kind = finding.kind;
+    incident.onset = finding.onset;
+    incident.place = finding.place;
+    incident.side = finding.side;
+    incident.candidates = finding.candidates;
+    incident.branch = finding.branch;
+    incident.loss_kg_s = finding.loss_kg_s;
+    incident.loss_m3_h = finding.loss_m3_h;
+    incident.affected = finding.affected;
+    incident.valves = finding.valves;
+    incident.evidence = finding.evidence;
+    incident.strength = finding.strength;
+    incident.level = finding.level;
+    incident.lacked = finding.lacked;
+}

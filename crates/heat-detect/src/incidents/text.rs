@@ -1,0 +1,154 @@
+//! Texts for the duty desk: what happened, where, how sure, what to do first. Chinese and English, in the units that
+//! operators read.
+
+use std::fmt::Write as _;
+
+use heat_model::{
+    incident::{Class, Incident},
+    plant::Side,
+};
+
+/// Writes both texts from the incident's state.
+pub(crate) fn fill(incident: &mut Incident) {
+    incident.text_zh = chinese(incident);
+    incident.text_en = english(incident);
+}
+
+fn percent(probability: f64) -> String {
+    format!("{:.0} %", 100.0 * probability)
+}
+
+fn evidence_line(incident: &Incident, zh: bool) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for evidence in incident.evidence.iter().take(4) {
+        let (what, figure) = match (evidence.what.as_str(), evidence.unit.as_str()) {
+            ("pressure_drop", _) => (if zh { "压力下降" } else { "pressure down" }, format!("{:.3} MPa", evidence.value / 1e6)),
+            ("make_up_surge", _) => (if zh { "补水突增" } else { "make-up up" }, format!("{:.1} t/h", evidence.value * 3.6)),
+            ("flow_step", _) => (if zh { "供回水流量差突增" } else { "supply-return difference up" }, format!("{:.1} t/h", evidence.value * 3.6)),
+            ("make_up_excess", _) => (if zh { "补水量高于基线" } else { "make-up above baseline" }, format!("{:.2} t/h", evidence.value * 3.6)),
+            ("loss_found", _) => (if zh { "现场实测漏量" } else { "loss found on site" }, format!("{:.2} t/h", evidence.value * 3.6)),
+            (other, unit) => (other, format!("{:.3} {unit}", evidence.value)),
+        };
+        parts.push(format!("{} {what} {figure}", evidence.place));
+    }
+    parts.join(if zh { "；" } else { "; " })
+}
+
+fn chinese(incident: &Incident) -> String {
+    let mut text = format!("【{}】{}", incident.class.chinese(), incident.network);
+    let side = match incident.side {
+        Some(Side::Supply) => "（供水侧）",
+        Some(Side::Return) => "（回水侧）",
+        None => "",
+    };
+    match (incident.candidates.first(), &incident.place) {
+        (Some(best), _) => {
+            let _ = write!(text, "，疑似管段 {}{side}，概率 {}", best.pipe, percent(best.probability));
+            if incident.candidates.len() > 1 {
+                let others: Vec<&str> = incident.candidates.iter().skip(1).take(3).map(|c| c.pipe.as_str()).collect();
+                let _ = write!(text, "；其次 {}", others.join("、"));
+            }
+        }
+        (None, Some(place)) => {
+            let _ = write!(text, "，位置 {place}{side}");
+        }
+        (None, None) if !incident.branch.is_empty() => {
+            let sites: Vec<&str> = incident.branch.iter().take(5).map(heat_model::SiteId::as_str).collect();
+            let _ = write!(text, "，位于 {} 一侧的支线", sites.join("、"));
+        }
+        (None, None) => text.push_str("，位置暂不能确定"),
+    }
+    if let Some(loss) = incident.loss_m3_h {
+        let _ = write!(text, "。估计失水 {loss:.1} m³/h");
+    }
+    if !incident.affected.is_empty() {
+        let _ = write!(text, "，影响热力站 {} 座", incident.affected.len());
+    }
+    let evidence = evidence_line(incident, true);
+    if !evidence.is_empty() {
+        let _ = write!(text, "。依据：{evidence}");
+    }
+    if !incident.lacked.is_empty() {
+        let _ = write!(text, "。缺少：{}", incident.lacked.join("、"));
+    }
+    let first = match incident.class {
+        Class::Burst => "。先做：派抢修到疑似管段，备好关阀，盯住回水压力和补水能力",
+        Class::LeakAbrupt => "。先做：当班巡查疑似管段的检查室和地面，核对补水表",
+        Class::LeakIncipient => "。先做：列入次日巡线，优先疑似管段",
+        Class::SensorFault => "。先做：校核该表计",
+        Class::StandingLoss => "。先做：列入隐患台账",
+        Class::ConsumerThermal => "。先做：查看该站一次侧压差和阀门",
+        _ => "",
+    };
+    text.push_str(first);
+    if !incident.valves.is_empty() {
+        let valves: Vec<&str> = incident.valves.iter().take(6).map(heat_model::ValveId::as_str).collect();
+        let _ = write!(text, "；关断阀 {}", valves.join("、"));
+    }
+    text.push('。');
+    text
+}
+
+fn english(incident: &Incident) -> String {
+    let name = match incident.class {
+        Class::Burst => "Burst",
+        Class::LeakAbrupt => "Sudden leak",
+        Class::LeakIncipient => "Growing leak",
+        Class::StandingLoss => "Standing loss",
+        Class::SensorFault => "Sensor fault",
+        Class::ConsumerThermal => "Station abnormal",
+        other => other.as_str(),
+    };
+    let mut text = format!("{name} in {}", incident.network);
+    let side = match incident.side {
+        Some(Side::Supply) => " (supply)",
+        Some(Side::Return) => " (return)",
+        None => "",
+    };
+    match (incident.candidates.first(), &incident.place) {
+        (Some(best), _) => {
+            let _ = write!(text, ", probably pipe {}{side}, {}", best.pipe, percent(best.probability));
+            if incident.candidates.len() > 1 {
+                let others: Vec<&str> = incident.candidates.iter().skip(1).take(3).map(|c| c.pipe.as_str()).collect();
+                let _ = write!(text, "; then {}", others.join(", "));
+            }
+        }
+        (None, Some(place)) => {
+            let _ = write!(text, " at {place}{side}");
+        }
+        (None, None) if !incident.branch.is_empty() => {
+            let sites: Vec<&str> = incident.branch.iter().take(5).map(heat_model::SiteId::as_str).collect();
+            let _ = write!(text, ", on the branch of {}", sites.join(", "));
+        }
+        (None, None) => text.push_str(", place not yet known"),
+    }
+    if let Some(loss) = incident.loss_m3_h {
+        let _ = write!(text, ". Estimated loss {loss:.1} m³/h");
+    }
+    if !incident.affected.is_empty() {
+        let _ = write!(text, ", {} stations affected", incident.affected.len());
+    }
+    let evidence = evidence_line(incident, false);
+    if !evidence.is_empty() {
+        let _ = write!(text, ". Because: {evidence}");
+    }
+    if !incident.lacked.is_empty() {
+        let _ = write!(text, ". Lacking: {}", incident.lacked.join(", "));
+    }
+    let first = match incident.class {
+        Class::Burst => ". First: send the crew to that pipe, get ready to close valves, watch return pressure and make-up",
+        Class::LeakAbrupt => ". First: look at chambers and ground along that pipe this shift, check the make-up meter",
+        Class::LeakIncipient => ". First: put that pipe first on tomorrow's inspection",
+        Class::SensorFault => ". First: check that meter",
+        Class::StandingLoss => ". First: enter it in the defect register",
+        Class::ConsumerThermal => ". First: look at the station's primary differential pressure and valve",
+        _ => "",
+    };
+    text.push_str(first);
+    if !incident.valves.is_empty() {
+        let valves: Vec<&str> = incident.valves.iter().take(6).map(heat_model::ValveId::as_str).collect();
+        let _ = write!(text, "; valves {}", valves.join(", "));
+    }
+    text.push('.');
+    text
+}

@@ -1,0 +1,98 @@
+//! Stations that are cut off: differential pressure far below what they usually have.
+//!
+//! While a burst is on, this lists its effects at once; alone, only what lasts is told.
+
+use heat_model::plant::SiteKind;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    bins::Bins,
+    layout::{Layout, Role, Site},
+    tracker::Tracker,
+};
+
+/// Share of its usual differential pressure below which a station is cut off.
+const LOW_SHARE: f64 = 0.4;
+/// Share above which it is well again.
+const WELL_SHARE: f64 = 0.6;
+/// How long it must last without a burst, microseconds.
+const ALONE_US: i64 = 45 * 60_000_000;
+/// Bins before the usual is known.
+const KNOWN_BINS: u32 = 8;
+/// Memory of the usual, bins.
+const MEMORY_BINS: f64 = 192.0;
+
+pub(crate) const LOW_DIFFERENTIAL: &str = "low_differential_pressure";
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+struct Station {
+    usual_pa: f64,
+    bins: u32,
+    low_since_us: Option<i64>,
+    said: bool,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct StationWatch {
+    /// By site index.
+    stations: Vec<Station>,
+}
+
+fn differential(site: &Site, value: impl Fn(u32) -> Option<f64>) -> Option<f64> {
+    site.signal(Role::DifferentialPressure).and_then(&value).or_else(|| {
+        Some(value(site.signal(Role::SupplyPressure)?)? - value(site.signal(Role::ReturnPressure)?)?)
+    })
+}
+
+impl StationWatch {
+    pub(crate) fn learn(&mut self, layout: &Layout, bins: &Bins) {
+        self.stations.resize(layout.sites.len(), Station::default());
+        for (index, site) in layout.of_kind(SiteKind::Station) {
+            let station = &mut self.stations[index as usize];
+            if station.low_since_us.is_some() {
+                continue;
+            }
+            if let Some(now) = differential(site, |signal| bins.mean(signal)) {
+                station.bins = station.bins.saturating_add(1);
+                station.usual_pa += (now - station.usual_pa) / f64::from(station.bins).min(MEMORY_BINS);
+            }
+        }
+    }
+
+    /// Sites that became cut off or well: (site, kind, since, active).
+    pub(crate) fn watch(
+        &mut self,
+        layout: &Layout,
+        trackers: &[Tracker],
+        now_us: i64,
+        urgent: bool,
+    ) -> Vec<(u32, &'static str, i64, bool)> {
+        self.stations.resize(layout.sites.len(), Station::default());
+        let mut found = Vec::new();
+        for (index, site) in layout.of_kind(SiteKind::Station) {
+            let station = &mut self.stations[index as usize];
+            if station.bins < KNOWN_BINS || station.usual_pa <= 0.0 {
+                continue;
+            }
+            let current = |signal: u32| {
+                let tracker = &trackers[signal as usize];
+                tracker.is_current(now_us).then_some(tracker.value)
+            };
+            let Some(now) = differential(site, current) else { continue };
+            if now < LOW_SHARE * station.usual_pa {
+                let since = *station.low_since_us.get_or_insert(now_us);
+                if !station.said && (urgent || now_us - since >= ALONE_US) {
+                    station.said = true;
+                    found.push((index, LOW_DIFFERENTIAL, since, true));
+                }
+            } else if now > WELL_SHARE * station.usual_pa {
+                let since = station.low_since_us.take();
+                if station.said {
+                    station.said = false;
+                    found.push((index, LOW_DIFFERENTIAL, since.unwrap_or(now_us), false));
+                }
+            }
+        }
+        found
+    }
+}

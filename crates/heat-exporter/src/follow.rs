@@ -1,0 +1,144 @@
+//! The tasks that read: the input, the incidents' states, and their events.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use heat_log::{
+    ConsumerSettings, Log, ReadError,
+    follow::{Follow, FollowEvent, ReadBack},
+    topics,
+};
+use heat_model::{IngestTime, PartitionId};
+use heat_runtime::{Shutdown, tasks::Chain};
+use heat_view::{
+    Applied, IncidentBoard,
+    feed::{self, InputFeed},
+};
+
+use crate::{
+    metrics::RoleMetrics,
+    plant::{Shard, lock},
+    role::Readiness,
+};
+
+/// Records applied under one lock of a table, so that a scrape waits for a few milliseconds at most.
+const CHUNK_RECORDS: usize = 512;
+
+pub(crate) async fn input(
+    mut follow: Follow,
+    shards: Arc<[Shard]>,
+    metrics: RoleMetrics,
+    readiness: Readiness,
+    shutdown: Shutdown,
+) -> Result<(), ReadError> {
+    let mut feeds: BTreeMap<PartitionId, InputFeed> = BTreeMap::new();
+    while let Some(event) = next(&mut follow, &shutdown).await? {
+        match event {
+            FollowEvent::Records { partition, records } => {
+                let Some(shard) = shards.get(partition.0 as usize) else { continue };
+                let feed = feeds.entry(partition).or_insert_with(|| InputFeed::new(partition));
+                for chunk in records.chunks(CHUNK_RECORDS) {
+                    let mut table = lock(&shard.table);
+                    let before = table.counts();
+                    let mut undecodable = 0;
+                    for record in chunk {
+                        let applied =
+                            feed.apply(&mut table, record.offset, record.append_time, record.payload.clone());
+                        if let Err(error) = applied {
+                            undecodable += 1;
+                            tracing::debug!(
+                                error = %Chain(&error),
+                                partition = partition.0,
+                                offset = record.offset.0,
+                                "a record of the input cannot be decoded"
+                            );
+                        }
+                    }
+                    metrics.add_live(before, table.counts());
+                    drop(table);
+                    count(&metrics, topics::INPUT, chunk.len() - undecodable, undecodable);
+                    tokio::task::yield_now().await;
+                }
+                if let Some(beat) = feed.last_heartbeat() {
+                    let beat = IngestTime::from_micros(beat.as_micros());
+                    let mut last = lock(&shard.last_heartbeat);
+                    // The start of the process stands in for a heartbeat only until the first one comes.
+                    *last = beat;
+                }
+            }
+            FollowEvent::CaughtUp => readiness.caught_up(topics::INPUT),
+            FollowEvent::Trouble(error) => trouble(&metrics, topics::INPUT, &error),
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn incidents(
+    mut follow: Follow,
+    topic: &'static str,
+    board: Arc<Mutex<IncidentBoard>>,
+    metrics: RoleMetrics,
+    readiness: Readiness,
+    shutdown: Shutdown,
+) -> Result<(), ReadError> {
+    while let Some(event) = next(&mut follow, &shutdown).await? {
+        match event {
+            FollowEvent::Records { partition, records } => {
+                for record in records {
+                    let applied = {
+                        let mut board = lock(&board);
+                        let applied = apply(&mut board, topic, &record.payload);
+                        metrics.incidents.set(i64::try_from(board.len()).unwrap_or(i64::MAX));
+                        applied
+                    };
+                    match applied {
+                        Ok(applied) => {
+                            count(&metrics, topic, 1, 0);
+                            metrics.incidents_refused.inc_by(u64::from(applied == Applied::Refused));
+                        }
+                        Err(error) => {
+                            count(&metrics, topic, 0, 1);
+                            let (partition, offset) = (partition.0, record.offset.0);
+                            tracing::warn!(error = %Chain(&error), partition, offset, "an incident cannot be read");
+                        }
+                    }
+                }
+            }
+            FollowEvent::CaughtUp => readiness.caught_up(topic),
+            FollowEvent::Trouble(error) => trouble(&metrics, topic, &error),
+        }
+    }
+    Ok(())
+}
+
+fn apply(board: &mut IncidentBoard, topic: &str, payload: &[u8]) -> Result<Applied, feed::FeedError> {
+    if topic == topics::INCIDENTS {
+        Ok(feed::state(payload)?.map_or(Applied::Stale, |incident| board.apply_state(&incident)))
+    } else {
+        feed::output(payload).map(|output| board.apply(&output))
+    }
+}
+
+/// The next event, none once shutdown has begun.
+async fn next(follow: &mut Follow, shutdown: &Shutdown) -> Result<Option<FollowEvent>, ReadError> {
+    tokio::select! {
+        () = shutdown.begun() => Ok(None),
+        event = follow.next() => event.map(Some),
+    }
+}
+
+fn count(metrics: &RoleMetrics, topic: &str, applied: usize, undecodable: usize) {
+    metrics.records.with_label_values(&[topic, "applied"]).inc_by(applied as u64);
+    metrics.records.with_label_values(&[topic, "undecodable"]).inc_by(undecodable as u64);
+}
+
+fn trouble(metrics: &RoleMetrics, topic: &str, error: &ReadError) {
+    metrics.trouble.with_label_values(&[topic]).inc();
+    tracing::warn!(error = %Chain(error), topic, "reading met an error and goes on");
+}
+
+pub(crate) async fn open(log: &Log, topic: &str, back: ReadBack) -> Result<Follow, ReadError> {
+    Follow::open(log, topic, back, ConsumerSettings::default()).await
+}

@@ -1,0 +1,220 @@
+//! The role: build opens, run reads, a scrape writes.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use heat_log::{
+    Log, ReadError, TopicError,
+    follow::{Follow, ReadBack},
+    topics,
+};
+use heat_model::{PartitionId, plant::PlantModel};
+use heat_runtime::{
+    Clock, Shutdown, Tasks,
+    admin::Health,
+    metrics::Metrics,
+    tasks::TaskError,
+};
+use heat_view::{IncidentBoard, LiveTable, Privacy};
+
+use crate::{
+    follow,
+    metrics::RoleMetrics,
+    plant::{PlantWriter, Shard, TextBounds, lock, write_heartbeats, write_incidents},
+    settings::Settings,
+};
+
+/// How often silent signals are looked for.
+const FORGET_INTERVAL: Duration = Duration::from_mins(5);
+/// Time to end after shutdown has begun.
+const DRAIN: Duration = Duration::from_secs(5);
+/// The name in health reports.
+const PART: &str = "exporter";
+
+/// What the role is given.
+#[derive(Debug, Clone)]
+pub struct Deps {
+    /// The log.
+    pub log: Log,
+    /// The process's metrics; the role adds its own and the plant values.
+    pub metrics: Metrics,
+    /// The process's health.
+    pub health: Health,
+    /// The clock.
+    pub clock: Clock,
+    /// The plant model, to know homes.
+    pub plant: Arc<PlantModel>,
+}
+
+/// The role could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A topic is missing or cannot be asked about.
+    #[error("the exporter cannot use topic {topic}")]
+    Topic {
+        /// Which.
+        topic: &'static str,
+        /// Why.
+        source: TopicError,
+    },
+    /// A topic cannot be read.
+    #[error("the exporter cannot read topic {topic}")]
+    Read {
+        /// Which.
+        topic: &'static str,
+        /// Why.
+        source: ReadError,
+    },
+}
+
+/// The role ended badly.
+#[derive(Debug, thiserror::Error)]
+#[error("the exporter ended")]
+pub struct RunError(#[from] TaskError);
+
+/// Which topics have been read up to where they ended at the start.
+#[derive(Debug, Clone)]
+pub(crate) struct Readiness {
+    health: Health,
+    behind: Arc<Mutex<BTreeSet<&'static str>>>,
+}
+
+impl Readiness {
+    fn new(health: Health) -> Self {
+        let behind = BTreeSet::from([topics::INPUT, topics::INCIDENTS, topics::INCIDENT_EVENTS]);
+        let readiness = Self { health, behind: Arc::new(Mutex::new(behind)) };
+        readiness.say();
+        readiness
+    }
+
+    pub(crate) fn caught_up(&self, topic: &str) {
+        lock(&self.behind).remove(topic);
+        self.say();
+    }
+
+    fn say(&self) {
+        let behind = lock(&self.behind);
+        self.health.set(PART, behind.is_empty(), serde_json::json!({ "reading_back": *behind }).to_string());
+    }
+}
+
+/// Built, not yet running.
+#[derive(Debug)]
+pub struct Exporter {
+    settings: Settings,
+    shards: Arc<[Shard]>,
+    board: Arc<Mutex<IncidentBoard>>,
+    metrics: RoleMetrics,
+    health: Health,
+    clock: Clock,
+    input: Follow,
+    states: Follow,
+    events: Follow,
+}
+
+impl Exporter {
+    /// Opens the topics and registers the plant values with the metrics; reads nothing yet.
+    pub async fn build(settings: Settings, deps: Deps) -> Result<Self, BuildError> {
+        let topic = topics::INPUT;
+        let partitions =
+            deps.log.partitions(topic).await.map_err(|source| BuildError::Topic { topic, source })?;
+        let privacy = Privacy::new(&deps.plant);
+        let started = deps.clock.now();
+        let shards: Arc<[Shard]> = (0..partitions)
+            .map(|partition| Shard {
+                partition: PartitionId(partition),
+                table: Mutex::new(LiveTable::new(settings.live, privacy.clone())),
+                last_heartbeat: Mutex::new(started),
+            })
+            .collect();
+        let back = ReadBack::Last(settings.read_back_records);
+        let input = open(&deps.log, topics::INPUT, back).await?;
+        let states = open(&deps.log, topics::INCIDENTS, ReadBack::All).await?;
+        // States come from the compacted topic; the events' topic brings statuses and what is new.
+        let events = open(&deps.log, topics::INCIDENT_EVENTS, ReadBack::Last(1_000)).await?;
+        let exporter = Self {
+            shards,
+            board: Arc::new(Mutex::new(IncidentBoard::new(settings.board))),
+            metrics: RoleMetrics::register(&deps.metrics),
+            health: deps.health,
+            clock: deps.clock,
+            settings,
+            input,
+            states,
+            events,
+        };
+        exporter.add_source(&deps.metrics);
+        Ok(exporter)
+    }
+
+    fn add_source(&self, registry: &Metrics) {
+        let writer = Mutex::new(PlantWriter::new(TextBounds {
+            series_max: self.settings.series_max,
+            freshness_signals_max: self.settings.freshness_signals_max,
+        }));
+        let (shards, board) = (Arc::clone(&self.shards), Arc::clone(&self.board));
+        let (metrics, clock) = (self.metrics.clone(), self.clock);
+        registry.add_source(move |out| {
+            let begun = clock.instant();
+            let now = clock.now();
+            let written = lock(&writer).write(&shards, now, out);
+            write_heartbeats(&shards, now, out);
+            write_incidents(&lock(&board), out);
+            let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+            metrics.series.set(gauge(written.series));
+            metrics.series_dropped.set(gauge(written.dropped));
+            metrics.signals.set(gauge(written.signals));
+            metrics.freshness_omitted.set(i64::from(written.freshness_omitted));
+            metrics.render_seconds.observe(clock.instant().duration_since(begun).as_secs_f64());
+        });
+    }
+
+    /// Reads until shutdown.
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), RunError> {
+        let mut tasks = Tasks::new(shutdown.child());
+        let readiness = Readiness::new(self.health);
+        let stop = tasks.shutdown().clone();
+        let (metrics, board) = (self.metrics, self.board);
+        tasks.spawn(
+            "exporter: input",
+            follow::input(self.input, Arc::clone(&self.shards), metrics.clone(), readiness.clone(), stop.clone()),
+        );
+        for (follow, topic) in [(self.states, topics::INCIDENTS), (self.events, topics::INCIDENT_EVENTS)] {
+            let board = Arc::clone(&board);
+            let task =
+                follow::incidents(follow, topic, board, metrics.clone(), readiness.clone(), stop.clone());
+            tasks.spawn("exporter: incidents", task);
+        }
+        tasks.spawn("exporter: forgetting", forget(self.shards, self.clock, metrics, stop));
+        tasks.join(DRAIN).await?;
+        Ok(())
+    }
+}
+
+async fn open(log: &Log, topic: &'static str, back: ReadBack) -> Result<Follow, BuildError> {
+    follow::open(log, topic, back).await.map_err(|source| BuildError::Read { topic, source })
+}
+
+async fn forget(
+    shards: Arc<[Shard]>,
+    clock: Clock,
+    metrics: RoleMetrics,
+    shutdown: Shutdown,
+) -> Result<(), RunError> {
+    let mut interval = tokio::time::interval(FORGET_INTERVAL);
+    loop {
+        tokio::select! {
+            () = shutdown.begun() => return Ok(()),
+            _ = interval.tick() => {}
+        }
+        for shard in shards.iter() {
+            let mut table = lock(&shard.table);
+            let before = table.counts();
+            table.forget_silent(clock.now());
+            metrics.add_live(before, table.counts());
+        }
+    }
+}

@@ -1,0 +1,131 @@
+use heat_model::{Body, Envelope, IngestTime, Origin, record::Heartbeat, time::MICROS_PER_HOUR};
+
+use super::*;
+use crate::{commit::Fate, counts::{HourLedger, MessageAccount}};
+
+const HOUR: i64 = 7 * MICROS_PER_HOUR;
+
+/// One gateway run with one partition: a ledger as the archiver fills it, and the counts as the gateway keeps them.
+#[derive(Default)]
+struct Run {
+    counts: HourLedger,
+    ledger: CommitLedger,
+    letters: Letters,
+    seq: u64,
+    rows: u64,
+    readings: u64,
+}
+
+impl Run {
+    fn envelope(&mut self, messages: u32, body: Body) -> Envelope {
+        let origin = Origin { gateway: "gw".parse().unwrap(), epoch: 1, seq: self.seq };
+        self.seq += 1;
+        Envelope {
+            network: None,
+            origin,
+            ingest_time: IngestTime::from_micros(HOUR + 1),
+            messages,
+            body,
+        }
+    }
+
+    /// A command stands for a record here: what counts is its number and its message.
+    fn message(&mut self) {
+        let account = MessageAccount::new(IngestTime::from_micros(HOUR + 1), true, 0, 0, false);
+        self.counts.receive(&account);
+        let body = Body::ModelActivated(heat_model::plant::PlantHash(1));
+        let envelope = self.envelope(1, body);
+        self.ledger.count(&envelope, Fate::New { kept: 0 });
+        self.counts.settle(&account);
+    }
+
+    fn reject(&mut self, readings: u32) {
+        let account = MessageAccount::new(IngestTime::from_micros(HOUR + 1), false, 0, readings, true);
+        self.counts.receive(&account);
+        self.letters.letters += 1;
+        self.letters.messages += 1;
+        self.letters.readings += u64::from(readings);
+        self.counts.settle(&account);
+    }
+
+    fn beat(&mut self, last: bool) {
+        let beat = Heartbeat {
+            hours: self.counts.take_changed(),
+            records_in_partition: self.seq,
+            readings_in_partition: self.readings,
+            last,
+        };
+        let envelope = self.envelope(0, Body::Heartbeat(beat));
+        self.ledger.count(&envelope, Fate::New { kept: 0 });
+    }
+
+    fn evidence(self) -> Evidence {
+        let mut evidence = Evidence::default();
+        evidence.letters.insert(("gw".parse().unwrap(), 1, HOUR), self.letters);
+        if self.rows > 0 {
+            evidence.rows.insert(HOUR, self.rows);
+        }
+        evidence.stretches.push(Stretch { partition: PartitionId(0), ledger: self.ledger, archived: true });
+        evidence
+    }
+}
+
+fn stages(report: &AuditReport) -> Vec<(Option<i64>, Stage)> {
+    report.differences.iter().map(|difference| (difference.hour_start_us, difference.stage)).collect()
+}
+
+#[test]
+fn a_run_that_ended_well_balances() {
+    let mut run = Run::default();
+    run.message();
+    run.reject(2);
+    run.beat(true);
+    let report = audit(&run.evidence());
+    assert_eq!(report.differences, []);
+    assert_eq!((report.total.messages_received, report.total.messages_logged), (2, 1));
+    assert_eq!((report.total.messages_rejected, report.total.readings_rejected), (1, 2));
+}
+
+#[test]
+fn a_killed_gateway_may_have_logged_more_than_it_said_but_not_less() {
+    let mut run = Run::default();
+    run.beat(false);
+    run.message();
+    assert!(audit(&run.evidence()).balances(), "logged after the last heartbeat");
+
+    let mut run = Run::default();
+    run.message();
+    run.beat(false);
+    let mut evidence = run.evidence();
+    evidence.stretches[0].ledger.epochs[0].hours.clear();
+    assert_eq!(stages(&audit(&evidence))[0], (Some(HOUR), Stage::Gateway));
+}
+
+#[test]
+fn a_number_that_never_arrived_is_a_loss_in_the_log() {
+    let mut run = Run::default();
+    run.message();
+    run.seq += 1;
+    run.message();
+    let report = audit(&run.evidence());
+    assert_eq!(stages(&report), [(Some(HOUR), Stage::Log)]);
+}
+
+#[test]
+fn a_missing_dead_letter_is_named() {
+    let mut run = Run::default();
+    run.reject(1);
+    run.beat(true);
+    let mut evidence = run.evidence();
+    evidence.letters.clear();
+    assert!(stages(&audit(&evidence)).contains(&(Some(HOUR), Stage::DeadLetters)));
+}
+
+#[test]
+fn a_row_that_nobody_archived_is_named_with_its_hour() {
+    let mut run = Run::default();
+    run.message();
+    run.beat(true);
+    run.rows = 1;
+    assert_eq!(stages(&audit(&run.evidence())), [(Some(HOUR), Stage::Archive)]);
+}

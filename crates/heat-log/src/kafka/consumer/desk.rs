@@ -1,0 +1,227 @@
+//! What the consumer's thread and librdkafka's rebalance hooks (run by that thread inside `poll`) work on.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    ClientContext, Offset, TopicPartitionList,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance},
+    error::{KafkaError, KafkaResult},
+};
+use tokio::sync::mpsc;
+
+use super::{Hub, batch::Batches};
+use crate::{
+    clock,
+    consumer::{LogEvent, ReadError},
+    kafka::{context::Watcher, partition_id},
+    stats::Live,
+};
+
+/// Between looks at whether the caller has released a revoked partition.
+const RELEASE_POLL: Duration = Duration::from_millis(5);
+
+/// An assigned partition.
+#[derive(Debug)]
+pub(super) struct Seat {
+    /// The next offset to be read, once started.
+    pub(super) next: Option<i64>,
+    /// When it last moved, or was seen at the end.
+    pub(super) moved: Instant,
+}
+
+/// What is assigned, and what waits to be said.
+pub(super) struct Desk {
+    pub(super) seats: BTreeMap<i32, Seat>,
+    pub(super) batches: Batches,
+    outbox: VecDeque<Result<LogEvent, ReadError>>,
+    events: mpsc::Sender<Result<LogEvent, ReadError>>,
+}
+
+impl Desk {
+    pub(super) fn new(events: mpsc::Sender<Result<LogEvent, ReadError>>) -> Self {
+        Self { seats: BTreeMap::new(), batches: Batches::default(), outbox: VecDeque::new(), events }
+    }
+
+    pub(super) fn say(&mut self, event: Result<LogEvent, ReadError>) {
+        self.outbox.push_back(event);
+    }
+
+    /// Hands over as much as there is room for; true if nothing is left.
+    pub(super) fn hand_over(&mut self, live: &Live) -> bool {
+        while let Ok(permit) = self.events.try_reserve() {
+            let Some(event) = self.outbox.pop_front() else { return true };
+            if let Ok(LogEvent::Records { records, .. }) = &event {
+                live.read_records.add(records.len() as u64);
+                live.read_bytes.add(records.iter().map(|record| record.size_bytes() as u64).sum());
+            }
+            permit.send(event);
+        }
+        self.outbox.is_empty()
+    }
+
+    pub(super) fn has_reader(&self) -> bool {
+        !self.events.is_closed()
+    }
+
+    /// Closes the open batches.
+    pub(super) fn flush(&mut self) {
+        self.outbox.extend(self.batches.drain().map(Ok));
+    }
+
+    pub(super) fn assign(&mut self, partition: i32) {
+        self.seats.insert(partition, Seat { next: None, moved: clock::now() });
+        self.say(Ok(LogEvent::Assigned(partition_id(partition))));
+    }
+
+    /// Takes a partition away; what was read of it comes before the notice.
+    pub(super) fn revoke(&mut self, partition: i32) -> bool {
+        if self.seats.remove(&partition).is_none() {
+            return false;
+        }
+        self.flush();
+        self.say(Ok(LogEvent::Revoked(partition_id(partition))));
+        true
+    }
+
+    /// The partitions being read, with their next offsets.
+    pub(super) fn started(&self) -> impl Iterator<Item = (i32, i64)> {
+        self.seats.iter().filter_map(|(&partition, seat)| Some((partition, seat.next?)))
+    }
+}
+
+/// The consumer's context.
+pub(super) struct Hooks {
+    pub(super) watcher: Watcher,
+    pub(super) live: Arc<Live>,
+    pub(super) hub: Arc<Hub>,
+    pub(super) desk: Arc<Mutex<Desk>>,
+    pub(super) revoke_max_wait: Duration,
+    /// The consumer is being thrown away, and has no say any more.
+    pub(super) retired: Arc<AtomicBool>,
+}
+
+pub(super) fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
+    desk.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) fn list(topic: &str, offsets: impl IntoIterator<Item = (i32, Offset)>) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for (partition, offset) in offsets {
+        // Offsets stem from librdkafka or fit i64; one that it refused would stay "invalid", and be refused in use.
+        list.add_partition_offset(topic, partition, offset).ok();
+    }
+    list
+}
+
+impl ClientContext for Hooks {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.watcher.log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.watcher.error(error, reason);
+    }
+}
+
+impl ConsumerContext for Hooks {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if self.retired.load(Ordering::Acquire) {
+            return;
+        }
+        match rebalance {
+            Rebalance::Revoke(revoked) => {
+                let partitions: Vec<_> = revoked.elements().iter().map(|element| element.partition()).collect();
+                self.give_up(consumer, &partitions);
+            }
+            Rebalance::Error(error) => tracing::warn!(%error, topic = self.hub.topic, "the group cannot rebalance"),
+            Rebalance::Assign(assigned) => self.hold_back(consumer, assigned),
+        }
+    }
+
+    fn post_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if self.retired.load(Ordering::Acquire) {
+            return;
+        }
+        let Rebalance::Assign(assigned) = rebalance else { return };
+        let mut desk = lock(&self.desk);
+        for element in assigned.elements() {
+            desk.assign(element.partition());
+        }
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
+        if let Err(error) = result {
+            self.live.commit_errors.add(1);
+            tracing::info!(%error, topic = self.hub.topic, "a commit failed; the next one covers it");
+        }
+    }
+}
+
+impl Hooks {
+    /// Lets newly assigned partitions wait until the caller has said from where.
+    ///
+    /// They are paused before they begin, at an offset given outright. If librdkafka asked for the group's offset first,
+    /// its late answer could undo the caller's seek.
+    fn hold_back(&self, consumer: &BaseConsumer<Self>, assigned: &TopicPartitionList) {
+        for mut element in assigned.elements() {
+            if let Err(error) = element.set_offset(Offset::Offset(0)) {
+                tracing::warn!(%error, topic = self.hub.topic, "cannot place a newly assigned partition");
+            }
+        }
+        if let Err(error) = consumer.pause(assigned) {
+            tracing::warn!(%error, topic = self.hub.topic, "cannot pause newly assigned partitions");
+        }
+    }
+
+    /// Tells the caller, waits for it to finish, and commits what it has asked to commit.
+    fn give_up(&self, consumer: &BaseConsumer<Self>, partitions: &[i32]) {
+        let mut waiting: Vec<_> = {
+            let mut desk = lock(&self.desk);
+            partitions.iter().copied().filter(|&partition| desk.revoke(partition)).collect()
+        };
+        let deadline = clock::now() + self.revoke_max_wait;
+        while !waiting.is_empty() {
+            let has_reader = {
+                let mut desk = lock(&self.desk);
+                desk.hand_over(&self.live);
+                desk.has_reader()
+            };
+            {
+                let mut inbox = self.hub.inbox();
+                waiting.retain(|partition| !inbox.released.contains(partition));
+                inbox.released.retain(|partition| !partitions.contains(partition));
+            }
+            if !has_reader || waiting.is_empty() {
+                break;
+            }
+            if clock::now() >= deadline {
+                tracing::warn!(
+                    topic = self.hub.topic,
+                    ?waiting,
+                    "revoked partitions were not released in time and are given up; their reader may repeat work"
+                );
+                break;
+            }
+            self.hub.wake.park(RELEASE_POLL, || false);
+        }
+        let commits: Vec<_> = {
+            let mut inbox = self.hub.inbox();
+            let take = |&partition: &i32| Some((partition, Offset::Offset(inbox.commits.remove(&partition)?)));
+            partitions.iter().filter_map(take).collect()
+        };
+        if !commits.is_empty()
+            && let Err(error) = consumer.commit(&list(&self.hub.topic, commits), CommitMode::Sync)
+        {
+            self.live.commit_errors.add(1);
+            tracing::info!(%error, topic = self.hub.topic, "a commit before giving partitions up failed");
+        }
+    }
+}

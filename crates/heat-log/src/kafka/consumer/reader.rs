@@ -1,0 +1,540 @@
+//! The thread that polls a BaseConsumer.
+//!
+//! It hands batches over through a bounded channel. While that is full it stops polling for data; if that lasts, it
+//! pauses the partitions, so that it can go on polling for the group's sake. A watchdog compares positions with the
+//! log's ends, because librdkafka has been seen to stop fetching while it heartbeats: then another consumer is built.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use heat_model::{PartitionId, record::NextOffset};
+use rdkafka::{
+    ClientConfig, Message, Offset,
+    consumer::{BaseConsumer, CommitMode, Consumer},
+    error::{KafkaError, RDKafkaErrorCode},
+    message::BorrowedMessage,
+};
+use tokio::sync::{mpsc, watch};
+
+use super::{
+    Hub, Start,
+    desk::{Desk, Hooks, list, lock},
+};
+use crate::{
+    clock,
+    consumer::{LogEvent, ReadError, StartFrom},
+    kafka::{client_config, context::Watcher, next_offset, offset_number, partition_id, partition_number},
+    settings::{ConsumerSettings, KafkaSettings},
+    stats::Live,
+};
+
+/// Longest wait in one poll: requests of the asynchronous side wait as long.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// A channel full for longer pauses the partitions.
+const PAUSE_AFTER: Duration = Duration::from_secs(1);
+/// Between looks at a full channel; reading from it wakes the thread at once.
+const FULL_INTERVAL: Duration = Duration::from_millis(50);
+/// At most so often offsets are committed.
+const COMMIT_INTERVAL: Duration = Duration::from_millis(500);
+/// An error that stays is told so often.
+const ERROR_INTERVAL: Duration = Duration::from_secs(10);
+/// Between attempts to seek in a partition that was only just assigned.
+const SEEK_RETRY: Duration = Duration::from_millis(50);
+
+/// What the thread is to do.
+pub(super) struct Plan {
+    pub(super) fixed: Vec<PartitionId>,
+    pub(super) group: Option<String>,
+    pub(super) settings: ConsumerSettings,
+    pub(super) kafka: Arc<KafkaSettings>,
+    pub(super) live: Arc<Live>,
+}
+
+struct Reader {
+    plan: Plan,
+    hub: Arc<Hub>,
+    desk: Arc<Mutex<Desk>>,
+    consumer: BaseConsumer<Hooks>,
+    retired: Arc<AtomicBool>,
+    full_since: Option<Instant>,
+    paused: bool,
+    committed_at: Instant,
+    checked_at: Instant,
+    error_told_at: Option<Instant>,
+}
+
+/// Starts the thread; it ends when the consumer is closed or dropped.
+#[expect(clippy::disallowed_methods, reason = "librdkafka is polled by a thread of its own; it ends with its consumer")]
+pub(super) fn start(
+    plan: Plan,
+    hub: Arc<Hub>,
+    events: mpsc::Sender<Result<LogEvent, ReadError>>,
+    end: watch::Sender<bool>,
+) -> Result<(), ReadError> {
+    let failed = |reason: String| ReadError::Kafka { act: "open a consumer of", topic: hub.topic.clone(), reason };
+    let desk = Arc::new(Mutex::new(Desk::new(events)));
+    let (consumer, retired) = build(&plan, &hub, &desk).map_err(|error| failed(error.to_string()))?;
+    for &partition in &plan.fixed {
+        lock(&desk).assign(partition_number(partition));
+    }
+    let now = clock::now();
+    let reader = Reader {
+        plan,
+        hub: Arc::clone(&hub),
+        desk,
+        consumer,
+        retired,
+        full_since: None,
+        paused: false,
+        committed_at: now,
+        checked_at: now,
+        error_told_at: None,
+    };
+    std::thread::Builder::new()
+        .name("log-consumer".to_owned())
+        .spawn(move || {
+            reader.run();
+            end.send_replace(true);
+        })
+        .map(drop)
+        .map_err(|error| failed(error.to_string()))
+}
+
+fn config(plan: &Plan) -> ClientConfig {
+    let mut defaults = KafkaSettings { librdkafka: Default::default(), ..(*plan.kafka).clone() };
+    for (key, value) in [
+        ("fetch.message.max.bytes", "1048576"),
+        ("fetch.max.bytes", "8388608"),
+        ("queued.max.messages.kbytes", "16384"),
+        ("queued.min.messages", "20000"),
+        // Once full, the queue is looked at again soon; the default of a second starves a fast reader.
+        ("fetch.queue.backoff.ms", "20"),
+        ("session.timeout.ms", "10000"),
+        ("heartbeat.interval.ms", "1000"),
+    ] {
+        defaults.librdkafka.insert(key.to_owned(), value.to_owned());
+    }
+    defaults.librdkafka.extend(plan.kafka.librdkafka.clone());
+    let mut config = client_config(&defaults);
+    config
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("enable.partition.eof", "false")
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        // Without a group nothing is ever committed under this name; librdkafka wants one for assigning.
+        .set("group.id", plan.group.as_deref().unwrap_or("heatstream-reader"))
+        // After "error" a member could not seek again. Where a position is reset by itself instead, the check of jumps
+        // and the watchdog find what that would skip.
+        .set("auto.offset.reset", if plan.group.is_some() { "latest" } else { "error" });
+    config
+}
+
+fn build(
+    plan: &Plan,
+    hub: &Arc<Hub>,
+    desk: &Arc<Mutex<Desk>>,
+) -> Result<(BaseConsumer<Hooks>, Arc<AtomicBool>), KafkaError> {
+    let retired = Arc::<AtomicBool>::default();
+    let hooks = Hooks {
+        watcher: Watcher::new(Arc::clone(&plan.live)),
+        live: Arc::clone(&plan.live),
+        hub: Arc::clone(hub),
+        desk: Arc::clone(desk),
+        revoke_max_wait: plan.kafka.revoke_max_wait,
+        retired: Arc::clone(&retired),
+    };
+    let consumer: BaseConsumer<Hooks> = config(plan).create_with_context(hooks)?;
+    if plan.group.is_some() {
+        consumer.subscribe(&[&hub.topic])?;
+    }
+    Ok((consumer, retired))
+}
+
+impl Reader {
+    fn run(mut self) {
+        self.hub.wake.register();
+        loop {
+            let (starts, close) = {
+                let mut inbox = self.hub.inbox();
+                // A member releases inside the revoke hook; what comes later was given up without it.
+                inbox.released.clear();
+                (std::mem::take(&mut inbox.starts), inbox.close)
+            };
+            if close || !lock(&self.desk).has_reader() {
+                break;
+            }
+            for start in starts {
+                self.start_partition(start);
+            }
+            self.commit();
+            if lock(&self.desk).hand_over(&self.plan.live) {
+                self.go_on();
+                self.fetch();
+                self.watch();
+            } else {
+                self.hold();
+            }
+        }
+        self.commit_now(CommitMode::Sync);
+        // Dropping the consumer leaves the group and may take long; this thread is the one that can wait.
+    }
+
+    /// The channel has room: undoes [`Self::hold`].
+    fn go_on(&mut self) {
+        if self.full_since.take().is_none() {
+            return;
+        }
+        let started = {
+            let mut desk = lock(&self.desk);
+            let now = clock::now();
+            desk.seats.values_mut().for_each(|seat| seat.moved = now);
+            list(&self.hub.topic, desk.started().map(|(partition, _)| (partition, Offset::Invalid)))
+        };
+        if std::mem::take(&mut self.paused)
+            && let Err(error) = self.consumer.resume(&started)
+        {
+            tracing::warn!(%error, topic = self.hub.topic, "cannot resume partitions");
+        }
+    }
+
+    /// The channel is full.
+    fn hold(&mut self) {
+        let since = *self.full_since.get_or_insert_with(clock::now);
+        if !self.paused && clock::now().saturating_duration_since(since) >= PAUSE_AFTER {
+            let started = {
+                let desk = lock(&self.desk);
+                list(&self.hub.topic, desk.started().map(|(partition, _)| (partition, Offset::Invalid)))
+            };
+            self.paused = self.consumer.pause(&started).is_ok();
+        }
+        if self.paused {
+            self.poll_once(Duration::ZERO);
+            lock(&self.desk).flush();
+        }
+        let desk = &self.desk;
+        let live = &self.plan.live;
+        self.hub.wake.park(FULL_INTERVAL, || lock(desk).hand_over(live));
+    }
+
+    /// Polls until nothing is waiting or a batch is full.
+    fn fetch(&mut self) {
+        let mut wait = POLL_INTERVAL;
+        // None may mean that an event was handled, and that more is waiting: the next round finds it.
+        while self.poll_once(wait) && !lock(&self.desk).batches.is_full(&self.plan.settings) {
+            wait = Duration::ZERO;
+        }
+        lock(&self.desk).flush();
+    }
+
+    fn poll_once(&mut self, wait: Duration) -> bool {
+        match self.consumer.poll(wait) {
+            None => return false,
+            Some(Ok(message)) => {
+                let partition = message.partition();
+                if accept(&message, &self.desk, self.plan.group.is_some()) == Accepted::No {
+                    match self.bounds(partition) {
+                        // What is expected is still in the log, so no reset has skipped it: it is a hole.
+                        Ok((first, _)) if lock(&self.desk).seats[&partition].next.is_some_and(|next| first <= next) => {
+                            accept(&message, &self.desk, false);
+                        }
+                        Ok(_) | Err(_) => {
+                            drop(message);
+                            self.check_trimmed(partition);
+                        }
+                    }
+                }
+            }
+            Some(Err(error)) => self.handle_error(&error),
+        }
+        true
+    }
+
+    fn handle_error(&mut self, error: &KafkaError) {
+        self.plan.live.broker_errors.add(1);
+        if matches!(error, KafkaError::MessageConsumptionFatal(_)) {
+            self.rebuild(&error.to_string());
+            return;
+        }
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset) {
+            let started: Vec<_> = lock(&self.desk).started().map(|(partition, _)| partition).collect();
+            for partition in started {
+                self.check_trimmed(partition);
+            }
+            return;
+        }
+        let is_due = self
+            .error_told_at
+            .is_none_or(|told| clock::now().saturating_duration_since(told) >= ERROR_INTERVAL);
+        if is_due {
+            self.error_told_at = Some(clock::now());
+            tracing::warn!(%error, topic = self.hub.topic, "reading from Kafka is disturbed");
+        }
+        let is_lasting = matches!(
+            error.rdkafka_error_code(),
+            Some(
+                RDKafkaErrorCode::UnknownTopicOrPartition
+                    | RDKafkaErrorCode::UnknownTopic
+                    | RDKafkaErrorCode::TopicAuthorizationFailed
+                    | RDKafkaErrorCode::GroupAuthorizationFailed
+            )
+        );
+        if is_lasting && is_due {
+            let told = self.failed("read", error.to_string());
+            lock(&self.desk).say(Err(told));
+        }
+    }
+
+    fn failed(&self, act: &'static str, reason: String) -> ReadError {
+        ReadError::Kafka { act, topic: self.hub.topic.clone(), reason }
+    }
+
+    /// Bounds of a partition, by asking the broker.
+    fn bounds(&self, partition: i32) -> Result<(i64, i64), KafkaError> {
+        self.consumer.fetch_watermarks(&self.hub.topic, partition, self.plan.kafka.connect_timeout)
+    }
+
+    /// Stops a partition and says so if the log no longer holds what it should read next.
+    fn check_trimmed(&mut self, partition: i32) {
+        let Some(next) = lock(&self.desk).seats.get(&partition).and_then(|seat| seat.next) else { return };
+        match self.bounds(partition) {
+            Ok((first, _)) if first > next => {
+                let error = self.trimmed(partition, next, first);
+                self.stop_partition(partition, error);
+            }
+            Ok((_, end)) if end < next => {
+                let error = ReadError::BeyondEnd {
+                    topic: self.hub.topic.clone(),
+                    partition: partition_id(partition),
+                    asked: next_offset(next),
+                    end: next_offset(end),
+                };
+                self.stop_partition(partition, error);
+            }
+            Ok(_) => self.reposition(partition, next),
+            Err(error) => tracing::info!(%error, topic = self.hub.topic, partition, "cannot look up bounds"),
+        }
+    }
+
+    fn trimmed(&self, partition: i32, asked: i64, first: i64) -> ReadError {
+        ReadError::Trimmed {
+            topic: self.hub.topic.clone(),
+            partition: partition_id(partition),
+            asked: next_offset(asked),
+            first: next_offset(first),
+        }
+    }
+
+    fn stop_partition(&mut self, partition: i32, error: ReadError) {
+        {
+            let mut desk = lock(&self.desk);
+            desk.flush();
+            if let Some(seat) = desk.seats.get_mut(&partition) {
+                seat.next = None;
+            }
+            desk.say(Err(error));
+        }
+        let stopped = list(&self.hub.topic, [(partition, Offset::Invalid)]);
+        if let Err(error) = self.consumer.pause(&stopped) {
+            tracing::debug!(%error, topic = self.hub.topic, partition, "cannot pause a stopped partition");
+        }
+    }
+
+    fn start_partition(&mut self, start: Start) {
+        let partition = partition_number(start.partition);
+        let outcome = self.resolve(start.partition, start.from).and_then(|next| {
+            self.position(partition, next).map_err(|error| self.failed("seek in", error.to_string()))?;
+            let mut desk = lock(&self.desk);
+            desk.batches.forget(partition);
+            let seat = desk.seats.get_mut(&partition).ok_or_else(|| self.not_assigned(start.partition))?;
+            seat.next = Some(next);
+            seat.moved = clock::now();
+            Ok(next_offset(next))
+        });
+        // A caller that no longer waits for the answer has dropped the call; the partition is started all the same.
+        start.reply.send(outcome).ok();
+    }
+
+    fn not_assigned(&self, partition: PartitionId) -> ReadError {
+        ReadError::NotAssigned { topic: self.hub.topic.clone(), partition }
+    }
+
+    fn resolve(&self, partition: PartitionId, from: StartFrom) -> Result<i64, ReadError> {
+        if !lock(&self.desk).seats.contains_key(&partition_number(partition)) {
+            return Err(self.not_assigned(partition));
+        }
+        let (first, end) = self
+            .bounds(partition_number(partition))
+            .map_err(|error| self.failed("look up the bounds of", error.to_string()))?;
+        let asked = match from {
+            StartFrom::Beginning => first,
+            StartFrom::End => end,
+            StartFrom::Offset(asked) => offset_number(asked),
+        };
+        if asked < first {
+            return Err(self.trimmed(partition_number(partition), asked, first));
+        }
+        if asked > end {
+            let (asked, end): (NextOffset, NextOffset) = (next_offset(asked), next_offset(end));
+            return Err(ReadError::BeyondEnd { topic: self.hub.topic.clone(), partition, asked, end });
+        }
+        Ok(asked)
+    }
+
+    /// Makes librdkafka fetch from an offset.
+    fn position(&mut self, partition: i32, next: i64) -> Result<(), KafkaError> {
+        let place = list(&self.hub.topic, [(partition, Offset::Offset(next))]);
+        if self.plan.group.is_none() {
+            let assigned = self.consumer.assignment()?;
+            if assigned.find_partition(&self.hub.topic, partition).is_some() {
+                self.consumer.incremental_unassign(&place)?;
+            }
+            self.consumer.incremental_assign(&place)?;
+            // Assigned anew, it may still be paused from when it was stopped.
+            return self.consumer.resume(&place);
+        }
+        let deadline = clock::now() + self.plan.kafka.connect_timeout;
+        loop {
+            // A partition only just assigned refuses to seek until librdkafka has begun with it.
+            match self.consumer.seek(&self.hub.topic, partition, Offset::Offset(next), POLL_INTERVAL * 50) {
+                Ok(()) => break,
+                Err(error) if clock::now() >= deadline => return Err(error),
+                Err(_) => self.hub.wake.park(SEEK_RETRY, || false),
+            }
+        }
+        self.consumer.resume(&place)
+    }
+
+    fn reposition(&mut self, partition: i32, next: i64) {
+        if let Err(error) = self.position(partition, next) {
+            tracing::warn!(%error, topic = self.hub.topic, partition, "cannot seek; the watchdog looks again");
+        }
+    }
+
+    fn commit(&mut self) {
+        if clock::now().saturating_duration_since(self.committed_at) >= COMMIT_INTERVAL {
+            self.commit_now(CommitMode::Async);
+        }
+    }
+
+    fn commit_now(&mut self, mode: CommitMode) {
+        self.committed_at = clock::now();
+        let mut commits = std::mem::take(&mut self.hub.inbox().commits);
+        {
+            let desk = lock(&self.desk);
+            commits.retain(|partition, _| desk.seats.contains_key(partition));
+        }
+        if commits.is_empty() {
+            return;
+        }
+        let offsets = commits.into_iter().map(|(partition, next)| (partition, Offset::Offset(next)));
+        if let Err(error) = self.consumer.commit(&list(&self.hub.topic, offsets), mode) {
+            self.plan.live.commit_errors.add(1);
+            tracing::info!(%error, topic = self.hub.topic, "a commit failed; the next one covers it");
+        }
+    }
+
+    /// Looks whether partitions that do not move should.
+    fn watch(&mut self) {
+        let (now, after) = (clock::now(), self.plan.kafka.watchdog_after);
+        if now.saturating_duration_since(self.checked_at) < after / 4 {
+            return;
+        }
+        self.checked_at = now;
+        let resting: Vec<_> = {
+            let desk = lock(&self.desk);
+            let resting = desk.seats.iter().filter(|(_, seat)| now.saturating_duration_since(seat.moved) >= after / 4);
+            resting.filter_map(|(&partition, seat)| Some((partition, seat.next?, seat.moved))).collect()
+        };
+        for (partition, next, moved) in resting {
+            match self.bounds(partition) {
+                Ok((first, end)) if first > next || end < next => self.check_trimmed(partition),
+                Ok((_, end)) if end > next => {
+                    if now.saturating_duration_since(moved) >= after {
+                        self.rebuild("a partition has records but does not move");
+                        return;
+                    }
+                }
+                // At the end; or the broker is away, and then another consumer would not help.
+                Ok(_) | Err(_) => {
+                    if let Some(seat) = lock(&self.desk).seats.get_mut(&partition) {
+                        seat.moved = now;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Throws the consumer away and builds another, which goes on where this one was.
+    fn rebuild(&mut self, reason: &str) {
+        tracing::warn!(reason, topic = self.hub.topic, "building another consumer");
+        self.plan.live.consumer_restarts.add(1);
+        if self.plan.group.is_some() {
+            let mut desk = lock(&self.desk);
+            let all: Vec<_> = desk.seats.keys().copied().collect();
+            for partition in all {
+                desk.revoke(partition);
+            }
+        }
+        let (consumer, retired) = match build(&self.plan, &self.hub, &self.desk) {
+            Ok(built) => built,
+            Err(error) => {
+                let error = self.failed("open another consumer of", error.to_string());
+                lock(&self.desk).say(Err(error));
+                return;
+            }
+        };
+        self.retired.store(true, Ordering::Release);
+        drop_aside(std::mem::replace(&mut self.consumer, consumer));
+        self.retired = retired;
+        let started: Vec<_> = lock(&self.desk).started().collect();
+        for (partition, next) in started {
+            self.reposition(partition, next);
+            if let Some(seat) = lock(&self.desk).seats.get_mut(&partition) {
+                seat.moved = clock::now();
+            }
+        }
+    }
+}
+
+/// Closing a consumer that hangs must not hang its successor.
+#[expect(clippy::disallowed_methods, reason = "a hanging close is left to a thread of its own")]
+fn drop_aside(consumer: BaseConsumer<Hooks>) {
+    let aside = std::thread::Builder::new().name("log-consumer-close".to_owned()).spawn(move || {
+        consumer.unsubscribe();
+        drop(consumer);
+    });
+    if let Err(error) = aside {
+        tracing::warn!(%error, "no thread to close the old consumer; it was closed in place");
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Accepted {
+    Yes,
+    /// Its offset is farther on than expected, and a reset could be why.
+    No,
+}
+
+/// Takes a message into its batch if it is the next one of a started partition.
+fn accept(message: &BorrowedMessage<'_>, desk: &Mutex<Desk>, jumps_are_suspect: bool) -> Accepted {
+    let (partition, offset) = (message.partition(), message.offset());
+    let mut desk = lock(desk);
+    let Some(seat) = desk.seats.get_mut(&partition) else { return Accepted::Yes };
+    let Some(next) = seat.next else { return Accepted::Yes };
+    if offset < next {
+        // Left over from before the partition was started elsewhere.
+        return Accepted::Yes;
+    }
+    if offset > next && jumps_are_suspect {
+        return Accepted::No;
+    }
+    seat.next = Some(offset + 1);
+    seat.moved = clock::now();
+    desk.batches.push(message);
+    Accepted::Yes
+}

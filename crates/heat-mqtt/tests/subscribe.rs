@@ -1,0 +1,256 @@
+//! The client of the user's broker, against a real mosquitto.
+#![expect(clippy::unwrap_used, reason = "what fails in a test's helper fails the test")]
+
+use std::{future::pending, process::Stdio, time::Duration};
+
+use bytes::Bytes;
+use common::{PATIENCE, acknowledge, eventually, messages, next};
+use heat_mqtt::{
+    Acknowledger, Delivery, DownReason, LinkEvent, ProtocolVersion, Publisher, PublisherSettings,
+    QueueBounds, SubscribeSettings, Subscriber, SubscriberHandle, Way, links,
+};
+use heat_tests::mosquitto::{Mosquitto, client};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+    time::timeout,
+};
+
+mod common;
+
+struct Subscribed {
+    handle: SubscriberHandle,
+    events: mpsc::Receiver<LinkEvent>,
+    acknowledger: Acknowledger,
+    stop: oneshot::Sender<()>,
+    tasks: JoinSet<()>,
+}
+
+impl Subscribed {
+    async fn stop(mut self) {
+        self.stop.send(()).unwrap();
+        assert!(timeout(PATIENCE, self.tasks.join_next()).await.unwrap().unwrap().is_ok());
+    }
+}
+
+fn settings(port: u16, version: ProtocolVersion) -> SubscribeSettings {
+    SubscribeSettings {
+        host: "127.0.0.1".to_owned(),
+        port,
+        version,
+        client_id: "gateway-1".to_owned(),
+        filters: vec!["heat/v1/#".to_owned()],
+        acknowledged: true,
+        credentials: None,
+        keep_alive: Duration::from_secs(30),
+        session_expiry: Duration::from_secs(3600),
+        in_flight_max: 500,
+        packet_max_bytes: 2 << 20,
+        backoff: (Duration::from_millis(20), Duration::from_millis(200)),
+        liveness_topic: Some("gateways/gateway-1".to_owned()),
+    }
+}
+
+async fn subscribed(settings: SubscribeSettings) -> Subscribed {
+    let (inlet, mut events, acknowledger) = links(QueueBounds::default());
+    let subscriber = Subscriber::new(settings, inlet);
+    let handle = subscriber.handle();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(subscriber.run(async move {
+        stopped.await.ok();
+    }));
+    match next(&mut events).await {
+        LinkEvent::Up(_, source) => {
+            assert_eq!((source.way, source.client_id.as_str()), (Way::Subscribe, "gateway-1"))
+        }
+        other @ (LinkEvent::Messages(_) | LinkEvent::Down(..)) => panic!("{other:?} before the link is up"),
+    }
+    Subscribed { handle, events, acknowledger, stop, tasks }
+}
+
+fn publisher(port: u16, tasks: &mut JoinSet<()>) -> Publisher {
+    let (publisher, driver) = Publisher::new(PublisherSettings {
+        host: "127.0.0.1".to_owned(),
+        port,
+        client_id: "city".to_owned(),
+        credentials: None,
+        in_flight_max: 200,
+    });
+    tasks.spawn(driver.run(pending()));
+    publisher
+}
+
+async fn publish(publisher: &Publisher, numbers: std::ops::Range<u32>) {
+    for number in numbers {
+        publisher.publish("heat/v1/n/s/d", Bytes::from(number.to_string())).await.unwrap();
+    }
+    timeout(PATIENCE, publisher.acknowledged()).await.expect("the broker acknowledges").unwrap();
+}
+
+fn numbers(deliveries: &[Delivery]) -> Vec<u32> {
+    deliveries
+        .iter()
+        .map(|delivery| std::str::from_utf8(&delivery.payload).unwrap().parse().unwrap())
+        .collect()
+}
+
+/// Publishes one marker at a time until the subscription, which takes effect at some moment, lets one through.
+async fn until_heard(publisher: &Publisher, subscribed: &mut Subscribed) {
+    loop {
+        publish(publisher, 0..1).await;
+        if let Ok(Some(LinkEvent::Messages(batch))) =
+            timeout(Duration::from_millis(200), subscribed.events.recv()).await
+        {
+            acknowledge(&subscribed.acknowledger, batch.into_deliveries());
+            return;
+        }
+    }
+}
+
+/// Receives so many messages that are no markers; acknowledges the markers.
+async fn numbered(subscribed: &mut Subscribed, count: usize) -> Vec<Delivery> {
+    let mut received = Vec::new();
+    while received.len() < count {
+        for delivery in messages(&mut subscribed.events, 1).await {
+            if delivery.payload == "0" {
+                acknowledge(&subscribed.acknowledger, vec![delivery]);
+            } else {
+                received.push(delivery);
+            }
+        }
+    }
+    received
+}
+
+#[tokio::test]
+async fn messages_come_in_order_and_are_acknowledged_in_both_versions() {
+    for version in [ProtocolVersion::V5, ProtocolVersion::V311] {
+        let Some(broker) = Mosquitto::start("max_queued_messages 0") else { return };
+        let mut subscribed = subscribed(settings(broker.port(), version)).await;
+        let mut tasks = JoinSet::new();
+        let publisher = publisher(broker.port(), &mut tasks);
+        until_heard(&publisher, &mut subscribed).await;
+
+        publish(&publisher, 1..301).await;
+        let mut seen = Vec::new();
+        while seen.len() < 300 {
+            let more = numbered(&mut subscribed, 1).await;
+            seen.extend(numbers(&more));
+            acknowledge(&subscribed.acknowledger, more);
+        }
+        assert_eq!(seen, (1..301).collect::<Vec<_>>(), "{version:?}");
+        eventually("all is acknowledged", || subscribed.handle.stats().acknowledged >= 300).await;
+        subscribed.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_not_acknowledged_comes_again_after_the_gateway_or_the_broker_restarts() {
+    for version in [ProtocolVersion::V5, ProtocolVersion::V311] {
+        let Some(mut broker) = Mosquitto::start("max_queued_messages 0") else { return };
+        let mut tasks = JoinSet::new();
+        let mut first = subscribed(settings(broker.port(), version)).await;
+        {
+            let publisher = publisher(broker.port(), &mut tasks);
+            until_heard(&publisher, &mut first).await;
+            publish(&publisher, 1..11).await;
+        }
+        let mut received = numbered(&mut first, 10).await;
+        let unacknowledged = received.split_off(4);
+        assert_eq!(numbers(&received), [1, 2, 3, 4]);
+        acknowledge(&first.acknowledger, received);
+        // No proof of these comes any more; the farewell gives up waiting for it.
+        drop(unacknowledged);
+        first.stop().await;
+        tasks.shutdown().await;
+
+        broker.stop();
+        broker.start_again();
+        let mut second = subscribed(settings(broker.port(), version)).await;
+        let again = numbered(&mut second, 6).await;
+        assert_eq!(numbers(&again), [5, 6, 7, 8, 9, 10], "{version:?}");
+        assert!(again.iter().all(|delivery| !delivery.retain));
+        acknowledge(&second.acknowledger, again);
+        second.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_broker_that_goes_and_comes_is_found_again_and_old_acknowledgements_are_dropped() {
+    let Some(mut broker) = Mosquitto::start("") else { return };
+    let mut subscribed = subscribed(settings(broker.port(), ProtocolVersion::V5)).await;
+    let mut tasks = JoinSet::new();
+    let publisher = publisher(broker.port(), &mut tasks);
+    until_heard(&publisher, &mut subscribed).await;
+    publish(&publisher, 1..2).await;
+    let before = numbered(&mut subscribed, 1).await;
+
+    broker.stop();
+    while !matches!(next(&mut subscribed.events).await, LinkEvent::Down(_, DownReason::Closed)) {}
+    let stale_before = subscribed.acknowledger.counts().stale;
+    acknowledge(&subscribed.acknowledger, before);
+    assert!(subscribed.acknowledger.counts().stale > stale_before);
+    broker.start_again();
+
+    let again = numbered(&mut subscribed, 1).await;
+    assert_eq!(numbers(&again), [1]);
+    acknowledge(&subscribed.acknowledger, again);
+    publish(&publisher, 2..4).await;
+    let mut seen = Vec::new();
+    while seen.last() != Some(&3) {
+        let more = numbered(&mut subscribed, 1).await;
+        seen.extend(numbers(&more));
+        acknowledge(&subscribed.acknowledger, more);
+    }
+    assert!(subscribed.handle.stats().connections >= 2);
+    subscribed.stop().await;
+}
+
+#[tokio::test]
+async fn the_publisher_sends_again_in_order_what_a_killed_broker_did_not_acknowledge() {
+    let Some(mut broker) = Mosquitto::start("") else { return };
+    let mut tasks = JoinSet::new();
+    let publisher = publisher(broker.port(), &mut tasks);
+    publish(&publisher, 0..50).await;
+    broker.kill();
+    for number in 50..150u32 {
+        publisher.publish("heat/v1/n/s/d", Bytes::from(number.to_string())).await.unwrap();
+    }
+    eventually("the failure is told", || publisher.last_error().is_some()).await;
+    assert_eq!(publisher.counts().acknowledged, 50);
+    broker.start_again();
+    timeout(PATIENCE, publisher.acknowledged()).await.unwrap().unwrap();
+    let counts = publisher.counts();
+    assert_eq!((counts.published, counts.acknowledged, counts.refused), (150, 150, 0));
+}
+
+#[tokio::test]
+async fn the_liveness_topic_says_online_then_offline() {
+    let Some(broker) = Mosquitto::start("") else { return };
+    let Some(mut listener) = client("mosquitto_sub", broker.port()) else { return };
+    let Some(mut probe) = client("mosquitto_sub", broker.port()) else { return };
+    let listener = listener
+        .args(["-t", "gateways/gateway-1", "-C", "2", "-W", "30"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let subscribed = subscribed(settings(broker.port(), ProtocolVersion::V5)).await;
+    eventually("connected", || subscribed.handle.stats().connected == 1).await;
+    let mut tasks = JoinSet::new();
+    // The first word is out when a retained message says so.
+    let probe = probe
+        .args(["-t", "gateways/gateway-1", "-C", "1", "-W", "30"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    tasks.spawn_blocking(move || assert_eq!(probe.wait_with_output().unwrap().stdout, b"online\n"));
+    assert!(timeout(PATIENCE, tasks.join_next()).await.unwrap().unwrap().is_ok());
+
+    subscribed.stop().await;
+
+    tasks.spawn_blocking(move || {
+        assert_eq!(listener.wait_with_output().unwrap().stdout, b"online\noffline\n")
+    });
+    assert!(timeout(PATIENCE, tasks.join_next()).await.unwrap().unwrap().is_ok());
+}

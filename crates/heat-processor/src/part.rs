@@ -1,0 +1,126 @@
+//! One partition's core and what it needs to be fed: admission, ticks, and the line below which all was said before.
+//!
+//! Pure: records in, outputs out. The role reads and publishes.
+
+use bytes::Bytes;
+use heat_codec::envelope::{DecodeError, EnvelopeDecoder};
+use heat_detect::{Output, PartitionCore};
+use heat_ledger::{
+    admission::{Admission, AdmissionCounts, Verdict},
+    repeats::RepeatSettings,
+};
+use heat_model::{FreshMask, Offset, Position, record::NextOffset};
+
+/// An output's place: the record that caused it, and its number among that record's outputs.
+pub type OutputPlace = (Offset, u32);
+
+/// The place of an output.
+pub fn place(output: &Output) -> Option<OutputPlace> {
+    match output {
+        Output::Event(event) => Some((event.input_offset, event.ordinal)),
+        Output::Refused(refusal) => Some((refusal.input_offset, refusal.ordinal)),
+        Output::Status(_) => None,
+    }
+}
+
+/// One partition.
+#[derive(Debug)]
+pub struct Part {
+    core: PartitionCore,
+    decoder: EnvelopeDecoder,
+    admission: Admission,
+    fresh: FreshMask,
+    resume: NextOffset,
+    next: NextOffset,
+    said: Option<OutputPlace>,
+    suppressed: u64,
+}
+
+impl Part {
+    /// Resumes at `resume` with a core restored there. Outputs up to `said` were published before.
+    pub fn new(
+        core: PartitionCore,
+        repeats: RepeatSettings,
+        resume: NextOffset,
+        said: Option<OutputPlace>,
+    ) -> Self {
+        Self {
+            core,
+            decoder: EnvelopeDecoder::default(),
+            admission: Admission::new(repeats),
+            fresh: FreshMask::all(),
+            resume,
+            next: resume,
+            said,
+            suppressed: 0,
+        }
+    }
+
+    /// Takes the next record and adds what is to be published. Records before the resume offset only feed the
+    /// admission.
+    pub fn take(
+        &mut self,
+        position: &Position,
+        payload: Bytes,
+        out: &mut Vec<Output>,
+    ) -> Result<(), DecodeError> {
+        let resumed = position.offset.0 >= self.resume.0;
+        if resumed {
+            self.next = position.offset.next();
+        }
+        let envelope = self.decoder.decode(payload)?;
+        let verdict = self.admission.observe(position.offset, &envelope, &mut self.fresh);
+        if !resumed {
+            return Ok(());
+        }
+        let first = out.len();
+        self.tick_to(position.append_time.second(), out);
+        if verdict == Verdict::Take {
+            self.core.observe(position, &envelope, &self.fresh, out);
+        }
+        self.suppress(first, out);
+        Ok(())
+    }
+
+    /// One tick for every second crossed since the record before.
+    fn tick_to(&mut self, second: i64, out: &mut Vec<Output>) {
+        let now = self.core.now();
+        if now.as_micros() == 0 {
+            return;
+        }
+        for crossed in now.second() + 1..=second {
+            self.core.tick(crossed, out);
+        }
+    }
+
+    fn suppress(&mut self, first: usize, out: &mut Vec<Output>) {
+        let Some(said) = self.said else { return };
+        let before = out.len();
+        let mut index = 0;
+        out.retain(|output| {
+            index += 1;
+            index <= first || place(output).is_none_or(|place| place > said)
+        });
+        self.suppressed += (before - out.len()) as u64;
+    }
+
+    /// The core.
+    pub fn core(&self) -> &PartitionCore {
+        &self.core
+    }
+
+    /// The first offset not yet taken.
+    pub fn next_offset(&self) -> NextOffset {
+        self.next
+    }
+
+    /// What the admission counted.
+    pub fn admitted(&self) -> AdmissionCounts {
+        self.admission.counts()
+    }
+
+    /// Outputs that were published before the restart.
+    pub fn suppressed(&self) -> u64 {
+        self.suppressed
+    }
+}

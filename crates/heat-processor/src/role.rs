@@ -1,0 +1,350 @@
+//! The processor's loop: reads, publishes, stores.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use heat_detect::{Output, PartitionCore, RestoreError};
+use heat_log::{
+    AppendError, Appender, AppenderSettings, Consumer, ConsumerSettings, Log, LogEvent, Membership, ReadError, Record,
+    StartFrom, topics,
+};
+use heat_ledger::admission::Admission;
+use heat_model::{
+    AppendTime, PartitionId, Position,
+    plant::PlantModel,
+    record::NextOffset,
+};
+use heat_runtime::{Clock, Shutdown, admin::Health, metrics::Metrics};
+use tokio::time::MissedTickBehavior;
+
+use crate::{
+    metrics::ProcessorMetrics,
+    part::{OutputPlace, Part, place},
+    settings::ProcessorSettings,
+    snapshot::{self, POINTER_KEY, Pointer, SnapshotError, chunk_key},
+};
+
+const PART: &str = "processor";
+
+/// The processor cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The log takes no records.
+    #[error("the processor cannot append to the log")]
+    Append(#[from] AppendError),
+}
+
+/// The processor ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The log cannot be read.
+    #[error("the processor cannot read the log")]
+    Read(#[from] ReadError),
+    /// The log takes no outputs.
+    #[error("the processor cannot publish")]
+    Append(#[from] AppendError),
+    /// The stored state cannot be used.
+    #[error("the processor cannot restore the state of partition {}", .partition.0)]
+    Snapshot {
+        /// Of which partition.
+        partition: PartitionId,
+        /// Why.
+        source: SnapshotError,
+    },
+    /// The stored state is not this core's.
+    #[error("the processor cannot restore the state of partition {}", .partition.0)]
+    Restore {
+        /// Of which partition.
+        partition: PartitionId,
+        /// Why.
+        source: RestoreError,
+    },
+}
+
+/// One partition in work.
+struct Running {
+    part: Part,
+    generation: u64,
+    snapshot_at: AppendTime,
+    outputs_pending: bool,
+    counted: (u64, u64),
+    suppressed: u64,
+}
+
+/// Opened, not yet running.
+#[derive(Debug)]
+pub struct Processor {
+    settings: ProcessorSettings,
+    plant: Arc<PlantModel>,
+    log: Log,
+    appender: Appender,
+    clock: Clock,
+    metrics: ProcessorMetrics,
+    health: Health,
+}
+
+impl Processor {
+    /// Opens the log for appending.
+    pub async fn build(
+        settings: ProcessorSettings,
+        plant: Arc<PlantModel>,
+        log: Log,
+        clock: Clock,
+        metrics: &Metrics,
+        health: Health,
+    ) -> Result<Self, BuildError> {
+        let topics = [topics::INCIDENT_EVENTS, topics::INCIDENTS, topics::STATE];
+        let appender = log.appender(&topics, AppenderSettings::default()).await?;
+        health.set(PART, false, "");
+        let metrics = ProcessorMetrics::register(metrics);
+        Ok(Self { settings, plant, log, appender, clock, metrics, health })
+    }
+
+    /// Runs until shutdown, then stores the state of every partition.
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), RunError> {
+        let group = Membership::Group("heat-processor".to_owned());
+        let mut consumer = self.log.consumer(topics::INPUT, group, ConsumerSettings::default()).await?;
+        let mut parts: BTreeMap<PartitionId, Running> = BTreeMap::new();
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.health.set(PART, true, "");
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.begun() => break,
+                _ = tick.tick() => self.count(&mut parts).await?,
+                event = consumer.next() => match event? {
+                    LogEvent::Assigned(partition) => {
+                        let running = self.assigned(&mut consumer, partition).await?;
+                        parts.insert(partition, running);
+                    }
+                    LogEvent::Revoked(partition) => {
+                        if let Some(mut running) = parts.remove(&partition) {
+                            self.store(&mut consumer, partition, &mut running).await?;
+                        }
+                    }
+                    LogEvent::Records { partition, records, .. } => {
+                        if let Some(running) = parts.get_mut(&partition) {
+                            self.records(&mut consumer, partition, running, records).await?;
+                        }
+                    }
+                },
+            }
+        }
+        self.drain(&mut consumer, &mut parts).await
+    }
+
+    async fn drain(&self, consumer: &mut Consumer, parts: &mut BTreeMap<PartitionId, Running>) -> Result<(), RunError> {
+        self.health.set(PART, false, "{\"draining\":true}");
+        let mut ends = BTreeMap::new();
+        for partition in parts.keys() {
+            ends.insert(*partition, self.log.bounds(topics::INPUT, *partition).await?.end);
+        }
+        let deadline = self.clock.instant() + self.settings.drain;
+        while parts.iter().any(|(id, running)| ends.get(id).is_some_and(|end| running.part.next_offset() < *end)) {
+            let left = deadline.saturating_duration_since(self.clock.instant());
+            let Ok(event) = tokio::time::timeout(left, consumer.next()).await else { break };
+            if let LogEvent::Records { partition, records, .. } = event?
+                && let Some(running) = parts.get_mut(&partition)
+            {
+                self.records(consumer, partition, running, records).await?;
+            }
+        }
+        for (partition, running) in parts {
+            self.store(consumer, *partition, running).await?;
+        }
+        Ok(())
+    }
+
+    async fn assigned(&self, consumer: &mut Consumer, partition: PartitionId) -> Result<Running, RunError> {
+        let mut core = PartitionCore::new(self.settings.detect.clone(), Arc::clone(&self.plant));
+        let pointer = self.restore(&mut core, partition).await?;
+        let bounds = self.log.bounds(topics::INPUT, partition).await?;
+        let resume = pointer.map_or(bounds.first, |pointer| pointer.input_next);
+        let said = self.said_since(partition, pointer.map(|pointer| pointer.outputs_next)).await?;
+        let from = Admission::read_back(&self.settings.repeats, resume).max(bounds.first);
+        if resume < bounds.first {
+            let (topic, asked, first) = (topics::INPUT.to_owned(), resume, bounds.first);
+            return Err(ReadError::Trimmed { topic, partition, asked, first }.into());
+        }
+        consumer.start(partition, StartFrom::Offset(from)).await?;
+        tracing::info!(partition = partition.0, resume = resume.0, from = from.0, "processing");
+        let snapshot_at = core.now();
+        Ok(Running {
+            part: Part::new(core, self.settings.repeats, resume, said),
+            generation: pointer.map_or(0, |pointer| pointer.generation),
+            snapshot_at,
+            outputs_pending: false,
+            counted: (0, 0),
+            suppressed: 0,
+        })
+    }
+
+    async fn restore(&self, core: &mut PartitionCore, partition: PartitionId) -> Result<Option<Pointer>, RunError> {
+        let bounds = self.log.bounds(topics::STATE, partition).await?;
+        let mut scan = self.log.scan(topics::STATE, partition, bounds.first, bounds.end).await?;
+        let mut chunks: BTreeMap<Bytes, Bytes> = BTreeMap::new();
+        let mut pointer = None;
+        while let Some(records) = scan.next().await? {
+            for Record { key, payload, .. } in records {
+                let Some(key) = key else { continue };
+                if key == POINTER_KEY.as_bytes() {
+                    pointer = Some(payload);
+                } else if payload.is_empty() {
+                    chunks.remove(&key);
+                } else {
+                    chunks.insert(Bytes::copy_from_slice(&key), Bytes::copy_from_slice(&payload));
+                }
+            }
+        }
+        let Some(pointer) = pointer else { return Ok(None) };
+        let failed = |source| RunError::Snapshot { partition, source };
+        let pointer = snapshot::read_pointer(&pointer).map_err(failed)?;
+        let chunk = |number| chunks.get(chunk_key(pointer.generation, number).as_bytes()).cloned();
+        let state = snapshot::decode(&pointer, chunk).map_err(failed)?;
+        core.restore(state).map_err(|source| RunError::Restore { partition, source })?;
+        Ok(Some(pointer))
+    }
+
+    /// The last output that was published, at or after `from`.
+    async fn said_since(&self, partition: PartitionId, from: Option<NextOffset>) -> Result<Option<OutputPlace>, RunError> {
+        let bounds = self.log.bounds(topics::INCIDENT_EVENTS, partition).await?;
+        let from = from.unwrap_or(bounds.first).max(bounds.first);
+        let mut scan = self.log.scan(topics::INCIDENT_EVENTS, partition, from, bounds.end).await?;
+        let mut said = None;
+        while let Some(records) = scan.next().await? {
+            for record in records {
+                if let Ok(output) = serde_json::from_slice::<Output>(&record.payload) {
+                    said = said.max(place(&output));
+                }
+            }
+        }
+        Ok(said)
+    }
+
+    async fn records(
+        &self,
+        consumer: &mut Consumer,
+        partition: PartitionId,
+        running: &mut Running,
+        records: Vec<Record>,
+    ) -> Result<(), RunError> {
+        let mut out = Vec::new();
+        for Record { offset, append_time, payload, .. } in records {
+            let position = Position { partition, offset, append_time };
+            if let Err(error) = running.part.take(&position, payload, &mut out) {
+                tracing::error!(partition = partition.0, offset = offset.0, %error, "undecodable record");
+                self.metrics.undecodable.inc();
+            }
+            for output in out.drain(..) {
+                self.publish(partition, &output).await?;
+                running.outputs_pending = true;
+            }
+        }
+        let now = running.part.core().now();
+        if running.snapshot_at.as_micros() == 0 {
+            running.snapshot_at = now;
+        }
+        if now.since(running.snapshot_at) >= self.settings.snapshot_interval {
+            self.store(consumer, partition, running).await?;
+        }
+        Ok(())
+    }
+
+    async fn publish(&self, partition: PartitionId, output: &Output) -> Result<(), RunError> {
+        let json = |value: serde_json::Result<Vec<u8>>| {
+            Bytes::from(value.expect("outputs have string keys only"))
+        };
+        let (kind, key) = match output {
+            Output::Event(event) => ("event", Some(event.incident.network.to_string())),
+            Output::Status(status) => ("status", Some(status.network.to_string())),
+            Output::Refused(refusal) => ("refused", refusal.network.as_ref().map(ToString::to_string)),
+        };
+        self.metrics.outputs.with_label_values(&[kind]).inc();
+        let payload = json(serde_json::to_vec(output));
+        self.appender.append(topics::INCIDENT_EVENTS, partition, key.map(Bytes::from), payload).await?;
+        if let Output::Event(event) = output {
+            let key = Bytes::from(event.incident.id.to_string());
+            let payload = json(serde_json::to_vec(&event.incident));
+            self.appender.append(topics::INCIDENTS, partition, Some(key), payload).await?;
+            tracing::info!(
+                incident = %event.incident.id,
+                class = event.incident.class.as_str(),
+                network = %event.incident.network,
+                change = ?event.change.kind,
+                "{}", event.incident.text_en
+            );
+        }
+        Ok(())
+    }
+
+    /// Stores the state: outputs first, then chunks, then the pointer, then the upstream offset.
+    async fn store(
+        &self,
+        consumer: &mut Consumer,
+        partition: PartitionId,
+        running: &mut Running,
+    ) -> Result<(), RunError> {
+        self.flush().await?;
+        running.outputs_pending = false;
+        let outputs_next = self.log.bounds(topics::INCIDENT_EVENTS, partition).await?.end;
+        let generation = running.generation + 1;
+        let input_next = running.part.next_offset();
+        let encoded = snapshot::encode(running.part.core(), generation, input_next, outputs_next)
+            .map_err(|source| RunError::Snapshot { partition, source })?;
+        let mut bytes = 0;
+        for (number, chunk) in (0u32..).zip(encoded.chunks) {
+            bytes += chunk.len();
+            self.append_state(partition, chunk_key(generation, number), chunk).await?;
+        }
+        self.flush().await?;
+        let pointer = serde_json::to_vec(&encoded.pointer).expect("a pointer has string keys only");
+        self.append_state(partition, POINTER_KEY.to_owned(), pointer.into()).await?;
+        self.flush().await?;
+        if generation > 2 {
+            for number in 0..encoded.pointer.chunks {
+                self.append_state(partition, chunk_key(generation - 2, number), Bytes::new()).await?;
+            }
+        }
+        running.generation = generation;
+        running.snapshot_at = running.part.core().now();
+        consumer.commit(partition, input_next)?;
+        let number = partition.0.to_string();
+        self.metrics.snapshots.inc();
+        self.metrics.snapshot_bytes.with_label_values(&[&number]).set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.metrics.last_snapshot.with_label_values(&[&number]).set(self.clock.now().second());
+        Ok(())
+    }
+
+    async fn append_state(&self, partition: PartitionId, key: String, payload: Bytes) -> Result<(), RunError> {
+        self.appender.append(topics::STATE, partition, Some(key.into()), payload).await?;
+        Ok(())
+    }
+
+    /// Waits until all outputs are durable, however long the log is stalled: nothing is stored before.
+    async fn flush(&self) -> Result<(), RunError> {
+        while !self.appender.flush(Duration::from_secs(5)).await? {
+            self.health.set(PART, false, "{\"log\":\"stalled\"}");
+            tracing::warn!("outputs wait for the log");
+        }
+        self.health.set(PART, true, "");
+        Ok(())
+    }
+
+    async fn count(&self, parts: &mut BTreeMap<PartitionId, Running>) -> Result<(), RunError> {
+        for (partition, running) in parts {
+            let admitted = running.part.admitted();
+            let repeated = admitted.repeated_readings + admitted.redelivered_readings;
+            self.metrics.taken.inc_by(admitted.readings - running.counted.0);
+            self.metrics.repeated.inc_by(repeated - running.counted.1);
+            running.counted = (admitted.readings, repeated);
+            self.metrics.suppressed.inc_by(running.part.suppressed() - running.suppressed);
+            running.suppressed = running.part.suppressed();
+            let end = self.log.bounds(topics::INPUT, *partition).await?.end;
+            let lag = end.0.saturating_sub(running.part.next_offset().0);
+            let number = partition.0.to_string();
+            self.metrics.lag.with_label_values(&[&number]).set(i64::try_from(lag).unwrap_or(i64::MAX));
+        }
+        Ok(())
+    }
+}

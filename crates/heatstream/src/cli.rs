@@ -1,0 +1,294 @@
+//! The command line's shape. The names are the interface's contract.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// heatstream (暖流): telemetry of district heating, from MQTT through the log to incidents, Parquet and metrics.
+#[derive(Debug, Parser)]
+#[command(name = "heatstream", version, arg_required_else_help = true, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Everything in one process: MQTT, log, detection, Parquet, metrics, API, and a simulated city or your sensors.
+    #[command(after_help = "Examples:\n  heatstream up                        the simulated city, until Ctrl-C\n  heatstream up --for 90s              the same, for 90 s after it went live\n  heatstream up --sim off              your own sensors over MQTT")]
+    Up(UpArguments),
+    /// The MQTT gateway alone.
+    Gateway(RoleArguments),
+    /// The stream processor alone.
+    Processor(RoleArguments),
+    /// The Parquet archiver alone.
+    Archiver(RoleArguments),
+    /// The Prometheus exporter alone.
+    Exporter(RoleArguments),
+    /// The HTTP API alone.
+    Api(RoleArguments),
+    /// Every fault of configuration and plant model, with key and line; exit code 64 if there is one.
+    Check(RoleArguments),
+    /// A simulated city over MQTT.
+    Sim(SimArguments),
+    /// Recorded history over MQTT.
+    Replay(ReplayArguments),
+    /// Conservation: proves that no reading was lost, invented or doubled; exit code 0 only when it balances.
+    Audit(AuditArguments),
+    /// Lists and verifies the archive.
+    #[command(subcommand)]
+    Archive(ArchiveCommand),
+    /// Plans and creates the topics of the log.
+    #[command(subcommand)]
+    Topics(TopicsCommand),
+    /// Lists incidents and changes their state, through the API.
+    #[command(subcommand)]
+    Incidents(IncidentsCommand),
+    /// Measures throughput, cost and latency on this machine.
+    Bench(heat_bench::BenchArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArguments {
+    /// Configuration file (TOML).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where log, archive and plant model lie.
+    #[arg(long, value_name = "DIR", default_value = "heatstream-data")]
+    pub(crate) data_dir: PathBuf,
+    /// The simulated city, or none.
+    #[arg(long, value_enum, default_value_t = SimChoice::Demo)]
+    pub(crate) sim: SimChoice,
+    /// Stop so long after going live, such as 90s.
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub(crate) duration: Option<Duration>,
+    /// Days of history that the simulated city loads at its first start.
+    #[arg(long, value_name = "DAYS", default_value_t = 21)]
+    pub(crate) history_days: u32,
+    /// Seed of the simulated city.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SimChoice {
+    Demo,
+    Off,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RoleArguments {
+    /// Configuration file (TOML); `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SimArguments {
+    /// Plan of the city (TOML); the demo city by default.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) city: Option<PathBuf>,
+    /// Scripted events (TOML); a random everyday script by default.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) script: Option<PathBuf>,
+    /// MQTT broker or gateway.
+    #[arg(long, value_name = "URL", default_value = "mqtt://127.0.0.1:1883")]
+    pub(crate) mqtt: String,
+    /// Seed.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Start this many times faster than real time in the past, loaded as history, then live at 1x: 60x, 3600x, ...
+    #[arg(long, value_name = "FACTOR", default_value = "1x", value_parser = speed)]
+    pub(crate) speed: f64,
+    /// How long the city's time runs, such as 1d.
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub(crate) duration: Option<Duration>,
+    /// Write what really happened into this file (CSV).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: Option<PathBuf>,
+    /// Write the city's plant tables into this folder and end.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) plant: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArguments {
+    /// Mapping of the columns (TOML).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) mapping: PathBuf,
+    /// Recorded files (CSV); `-` is standard input.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// MQTT broker or gateway.
+    #[arg(long, value_name = "URL", default_value = "mqtt://127.0.0.1:1883")]
+    pub(crate) mqtt: String,
+    /// Pace: `max`, or so many times faster than it was recorded, such as 60x.
+    #[arg(long, value_name = "FACTOR", default_value = "max", value_parser = pace)]
+    pub(crate) speed: Pace,
+    /// Send as live data; history by default.
+    #[arg(long)]
+    pub(crate) live: bool,
+}
+
+/// How fast recorded data go out.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Pace {
+    Max,
+    Times(f64),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditArguments {
+    /// Configuration file (TOML).
+    #[arg(long, value_name = "FILE", conflicts_with = "data_dir")]
+    pub(crate) config: Option<PathBuf>,
+    /// Data directory of `up`.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// First hour of receipt (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<String>,
+    /// Hour of receipt to stop before (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<String>,
+    /// As JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ArchiveCommand {
+    /// What the archive holds.
+    List {
+        /// Folder of the archive.
+        #[arg(long, value_name = "URL")]
+        archive: String,
+        /// The files of the readings that together are complete: an atomic set for readers.
+        #[arg(long)]
+        files: bool,
+    },
+    /// Proves that the archive is whole: no hole, no overlap, every row as it was written.
+    Verify {
+        /// Folder of the archive.
+        #[arg(long, value_name = "URL")]
+        archive: String,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TopicsCommand {
+    /// What would be created or changed.
+    Plan(TopicsArguments),
+    /// Creates and changes.
+    Apply(TopicsArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TopicsArguments {
+    /// Configuration file (TOML); `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Replication factor of topics that are created.
+    #[arg(long, default_value_t = 3)]
+    pub(crate) replication: u16,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApiArguments {
+    /// The API.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", global = true)]
+    pub(crate) api: String,
+    /// File with the API token.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) token_file: Option<PathBuf>,
+    /// As JSON.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum IncidentsCommand {
+    /// Open incidents, worst first.
+    List {
+        /// Closed ones too.
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        api: ApiArguments,
+    },
+    /// One incident with its evidence and history.
+    Show {
+        /// Its id.
+        id: String,
+        #[command(flatten)]
+        api: ApiArguments,
+    },
+    /// Acknowledge it.
+    Ack {
+        /// Its id.
+        id: String,
+        #[command(flatten)]
+        api: ApiArguments,
+    },
+    /// Silence it for a time.
+    Shelve {
+        /// Its id.
+        id: String,
+        /// Until when (RFC 3339).
+        #[arg(long, value_name = "TIME")]
+        until: String,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        api: ApiArguments,
+    },
+    /// End a shelving early.
+    Unshelve {
+        /// Its id.
+        id: String,
+        #[command(flatten)]
+        api: ApiArguments,
+    },
+    /// Move its repair work on.
+    Work {
+        /// Its id.
+        id: String,
+        /// dispatched, accepted, on_site, valves_closed, excavating, repaired, refilled, restored, closed, ...
+        state: String,
+        #[command(flatten)]
+        api: ApiArguments,
+    },
+    /// Say that it is repaired; the data will verify it.
+    Repaired {
+        /// Its id.
+        id: String,
+        /// The pipe that was broken.
+        #[arg(long)]
+        pipe: Option<String>,
+        /// Why it broke.
+        #[arg(long)]
+        cause: Option<String>,
+        #[command(flatten)]
+        api: ApiArguments,
+    },
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    heat_runtime::config::parse_duration(text)
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('x').unwrap_or(text);
+    match number.parse::<f64>() {
+        Ok(factor) if factor >= 1.0 && factor.is_finite() => Ok(factor),
+        _ => Err(format!("{text:?} is not a factor of at least 1; write \"60x\"")),
+    }
+}
+
+fn pace(text: &str) -> Result<Pace, String> {
+    if text == "max" { Ok(Pace::Max) } else { speed(text).map(Pace::Times) }
+}

@@ -1,0 +1,100 @@
+//! One role in a process of its own, on Kafka.
+
+use std::{sync::Arc, time::Duration};
+
+use heat_api::Api;
+use heat_archiver::Archiver;
+use heat_exporter::Exporter;
+use heat_gateway::Gateway;
+use heat_processor::Processor;
+use heat_runtime::{
+    Clock, ExitStatus, Shutdown, Tasks,
+    admin::{Admin, Health},
+    logging,
+    metrics::Metrics,
+    tasks::TaskError,
+};
+
+use crate::{
+    Failure,
+    cli::RoleArguments,
+    config::{Defaults, RawConfig},
+};
+
+/// How long a role may take to drain.
+pub(crate) const DRAIN: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Gateway,
+    Processor,
+    Archiver,
+    Exporter,
+    Api,
+}
+
+pub(crate) async fn run(role: Role, arguments: RoleArguments) -> Result<ExitStatus, Failure> {
+    let config = RawConfig::read(&arguments.config)?.check(Some(role), &Defaults::default())?;
+    logging::start(&config.shared.logging)
+        .map_err(|error| Failure::new(ExitStatus::Configuration, error.to_string()))?;
+    let (metrics, health, clock) = (Metrics::default(), Health::default(), Clock);
+    let admin = Admin::bind(config.shared.admin, metrics.clone(), health.clone()).await?;
+    let log = config.shared.open_log().await?;
+    let mut tasks = Tasks::new(Shutdown::default());
+    let shutdown = tasks.shutdown().clone();
+    match role {
+        Role::Gateway => {
+            let settings = config.gateway.ok_or_else(|| {
+                Failure::new(ExitStatus::Configuration, "the gateway needs a [gateway] table")
+            })?;
+            let gateway = Gateway::build(settings, &log, clock, &metrics, health).await?;
+            tasks.spawn("gateway", gateway.run(shutdown.clone()));
+        }
+        Role::Processor => {
+            let plant = Arc::clone(&config.shared.plant);
+            let processor =
+                Processor::build(config.processor, plant, log.clone(), clock, &metrics, health).await?;
+            tasks.spawn("processor", processor.run(shutdown.clone()));
+        }
+        Role::Archiver => {
+            let archiver = Archiver::build(config.archiver, log.clone(), clock, &metrics, health).await?;
+            tasks.spawn("archiver", archiver.run(shutdown.clone()));
+        }
+        Role::Exporter => {
+            let exporter = Exporter::build(config.exporter, log.clone(), clock, &metrics, health).await?;
+            tasks.spawn("exporter", exporter.run(shutdown.clone()));
+        }
+        Role::Api => {
+            let deps = crate::up::api_deps(&config.shared, &config.archiver, log.clone(), &metrics, health);
+            let api = Api::build(config.api, deps).await?;
+            tasks.spawn("api", api.run(shutdown.clone()));
+        }
+    }
+    tasks.spawn("admin", admin.run(shutdown.clone()));
+    tasks.spawn("signals", async move {
+        stop_asked(&shutdown).await?;
+        shutdown.begin();
+        Ok::<(), std::io::Error>(())
+    });
+    let ended = tasks.join(DRAIN).await;
+    log.close(Duration::from_secs(5)).await;
+    match ended {
+        Ok(()) => Ok(ExitStatus::Done),
+        Err(error @ TaskError::DrainTimedOut(_)) => {
+            Err(Failure::new(ExitStatus::DrainTimedOut, error.to_string()))
+        }
+        Err(error) => Err(Failure::of(&error)),
+    }
+}
+
+/// Waits for SIGINT, SIGTERM or shutdown.
+pub(crate) async fn stop_asked(shutdown: &Shutdown) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        () = shutdown.begun() => {}
+    }
+    Ok(())
+}
