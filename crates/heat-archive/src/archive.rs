@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use heat_ledger::commit::CommitLedger;
 use heat_model::{Offset, PartitionId, record::NextOffset};
 
 use crate::{
@@ -348,6 +349,16 @@ impl Archive {
         let bytes = self.bytes(path).await?;
         Manifest::from_bytes(&bytes)
             .map_err(|source| ArchiveError::Manifest { path: path.to_owned(), source })
+    }
+
+    /// The ledger of a commit: what was found in its stretch of the log.
+    pub async fn ledger(&self, manifest: &Manifest) -> Result<CommitLedger, ArchiveError> {
+        let path = &manifest.ledger.path;
+        let bytes = self.bytes(path).await?;
+        serde_json::from_slice(&bytes).map_err(|source| {
+            let source = ManifestError::Parse(source);
+            ArchiveError::Manifest { path: path.clone(), source }
+        })
     }
 
     pub(crate) async fn bytes(&self, path: &str) -> Result<bytes::Bytes, ArchiveError> {

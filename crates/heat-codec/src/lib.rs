@@ -15,6 +15,7 @@ pub mod forecast;
 mod json;
 pub mod labels;
 pub mod mapping;
+pub mod neuron;
 pub mod own_json;
 pub mod plant;
 pub mod recorded;

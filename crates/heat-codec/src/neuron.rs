@@ -159,13 +159,20 @@ impl Decoder {
                 return Ok(None);
             }
             let found = if field == "errors" {
-                self.error(reader)?.map(|is_error| is_error.then(|| set_error(&mut value)))
+                self.error(reader)?.inspect(|&is_error| {
+                    if is_error {
+                        set_error(&mut value);
+                    }
+                })
             } else {
-                scalar(reader, &mut self.scratch, "")?.map(|raw| Some(set_raw(&mut value, raw)))
+                scalar(reader, &mut self.scratch, "")?.map(|raw| {
+                    set_raw(&mut value, raw);
+                    true
+                })
             };
             match found {
-                Ok(Some(())) => self.decoded.values.push(value),
-                Ok(None) => self.decoded.forget_text(mark),
+                Ok(true) => self.decoded.values.push(value),
+                Ok(false) => self.decoded.forget_text(mark),
                 Err(fault) => {
                     let mut place = format!("/{field}");
                     push_pointer(&mut place, self.decoded.name(&value));
@@ -263,7 +270,14 @@ impl Decoder {
 }
 
 const fn empty(name: crate::decoded::Span) -> DecodedValue {
-    DecodedValue { name, unit: None, raw: f64::NAN, quality: Quality::Good, code: QualityCode::None, time: None }
+    DecodedValue {
+        name,
+        unit: None,
+        raw: f64::NAN,
+        quality: Quality::Good,
+        code: QualityCode::None,
+        time: None,
+    }
 }
 
 const fn set_error(value: &mut DecodedValue) {
@@ -283,9 +297,8 @@ mod tests {
         let mut decoder = Decoder::default();
         let decoded = decoder.decode(payload.as_bytes());
         let values = decoded.items().iter().flat_map(|item| decoded.values(item));
-        let values = values.map(|v| {
-            (decoded.name(v).to_owned(), Some(v.raw).filter(|raw| raw.is_finite()), v.quality)
-        });
+        let values = values
+            .map(|v| (decoded.name(v).to_owned(), Some(v.raw).filter(|raw| raw.is_finite()), v.quality));
         let rejects = decoded.rejects().iter().map(|reject| (reject.reason, reject.place.clone()));
         (values.collect(), rejects.collect())
     }
@@ -307,7 +320,10 @@ mod tests {
 
         let mut decoder = Decoder::default();
         let decoded = decoder.decode(payload.as_bytes());
-        assert_eq!((decoded.items()[0].time.map(|time| time.second()), decoded.unknown_fields()), (Some(1_795_478_400), 1));
+        assert_eq!(
+            (decoded.items()[0].time.map(|time| time.second()), decoded.unknown_fields()),
+            (Some(1_795_478_400), 1)
+        );
         assert_eq!((decoder.node(), decoder.group()), ("modbus-1", "g1"));
     }
 
@@ -316,10 +332,16 @@ mod tests {
         let (values, rejects) = seen(
             r#"{"timestamp":1,"tags":[{"name":"t","value":81.2},{"name":"p","error":3002},{"name":"x","value":"on"},{"value":1}]}"#,
         );
-        assert_eq!(values, [("t".to_owned(), Some(81.2), Quality::Good), ("p".to_owned(), None, Quality::Bad)]);
+        assert_eq!(
+            values,
+            [("t".to_owned(), Some(81.2), Quality::Good), ("p".to_owned(), None, Quality::Bad)]
+        );
         assert_eq!(
             rejects,
-            [(RejectReason::WrongType, "/tags/2".to_owned()), (RejectReason::MissingField, "/tags/3".to_owned())]
+            [
+                (RejectReason::WrongType, "/tags/2".to_owned()),
+                (RejectReason::MissingField, "/tags/3".to_owned())
+            ]
         );
     }
 

@@ -94,8 +94,6 @@ reject_reasons! {
     UnknownAlias = "unknown_alias";
     /// Data of a Sparkplug node whose birth was not seen.
     NotBorn = "not_born";
-    /// The device itself says that it could not read this value.
-    DeviceError = "device_error";
 }
 
 impl fmt::Display for RejectReason {

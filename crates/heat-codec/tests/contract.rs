@@ -1,4 +1,8 @@
 //! Holds `schemas/` and `deploy/mappings/` and the decoders together.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests are tests; clippy knows only the test functions themselves"
+)]
 
 use std::{
     collections::BTreeSet,
@@ -9,6 +13,7 @@ use std::{
 use heat_codec::{
     forecast,
     mapping::Mapping,
+    neuron,
     own_json::{self, Decoder},
     reject::{Reject, RejectReason},
     shape::{DeviceShapes, reject_of},
@@ -109,7 +114,7 @@ fn own_json_as_json(payload: &[u8]) -> (Value, Vec<Reject>) {
 fn judged(payload: &[u8]) -> (Vec<Reject>, usize) {
     let mut decoder = Decoder::default();
     let decoded = decoder.decode(payload);
-    let id = "DeviceTopic";
+    let id = "any";
     let mut shapes = DeviceShapes::new(DeviceTopic {
         network: id.parse().unwrap(),
         site: id.parse().unwrap(),
@@ -153,11 +158,17 @@ fn golden_payloads_decode_as_expected() {
             "forecast" => {
                 assert_eq!(forecast::decode(&payload).unwrap().forecast.outdoor_celsius.len(), 2);
             }
+            "neuron" => {
+                let mut decoder = neuron::Decoder::default();
+                let decoded = decoder.decode(&payload);
+                assert_eq!((decoded.values_len(), decoded.rejects()), (4, &[][..]));
+                assert_eq!((decoder.node(), decoder.group()), ("modbus-1", "meter"));
+            }
             other => panic!("schemas/examples/{name}: no decoder for {other}"),
         }
         seen.insert(format.to_owned());
     }
-    assert_eq!(seen, set(["own-json", "ticket", "forecast"]));
+    assert_eq!(seen, set(["own-json", "ticket", "forecast", "neuron"]));
 }
 
 #[test]
@@ -172,6 +183,11 @@ fn malformed_payloads_give_the_stated_reason() {
             "own-json" => judged(&payload),
             "ticket" => (vec![ticket::decode(&payload, FreeText::KeepMasked).unwrap_err()], 0),
             "forecast" => (vec![forecast::decode(&payload).unwrap_err()], 0),
+            "neuron" => {
+                let mut decoder = neuron::Decoder::default();
+                let decoded = decoder.decode(&payload);
+                (decoded.rejects().to_vec(), decoded.values_len())
+            }
             other => panic!("no decoder for {other}"),
         };
         let found: Vec<_> =

@@ -30,6 +30,12 @@ use crate::{
 const SLOWEST_LEAK_PER_DAY: f64 = 0.0015;
 /// Smallest leak worth an incident, share of circulation: a fifth of a good network's standing loss.
 const LEAK_MIN_SHARE: f64 = 0.0005;
+/// From this share of circulation on, two quarter hours are enough: no sampling, blow-down or filter draws as much.
+const LEAK_FAST_SHARE: f64 = 0.008;
+/// Smaller ones must outlast what a plant draws in normal operation, which takes under an hour: 7 quarter hours,
+const DRAW_BINS: i64 = 7;
+/// and must still be there: mean of the last three against the mean since the onset.
+const STILL_SHARE: f64 = 0.6;
 /// Prior odds of a leak against a faulty make-up meter, before the other meters are heard.
 const PRIOR_ODDS_LEAK: f64 = 3.0;
 /// Big meters wander together with load by about this share of circulation within days.
@@ -302,7 +308,7 @@ impl Balance {
             self.quarter.is_calibrated()
                 && pair > 8.0 * self.quarter.sigma().max(self.loss.scale)
                 && pair > 1.5 * self.clean_pair_max
-                && pair > 4.0 * LEAK_MIN_SHARE * self.circulation
+                && pair > LEAK_FAST_SHARE * self.circulation
         });
         let (onset, strength) = if fast {
             (bin - 1, residual / self.quarter.sigma().max(1e-9))
@@ -314,6 +320,10 @@ impl Balance {
         };
         let Some((mean, count)) = self.loss.mean_since(onset) else { return Verdict::Quiet };
         if mean < LEAK_MIN_SHARE * self.circulation {
+            return Verdict::Quiet;
+        }
+        let recent = self.loss.mean_since(bin - 2).map_or(0.0, |(recent, _)| recent);
+        if !fast && (bin - onset + 1 < DRAW_BINS || recent < STILL_SHARE * mean) {
             return Verdict::Quiet;
         }
         let fault_probability = self.fault_probability(onset, mean, count);

@@ -33,6 +33,20 @@ pub struct RawGateway {
     pub subscribe: Option<RawSubscribe>,
 }
 
+impl RawGateway {
+    /// Whether nothing at all is written.
+    pub fn is_empty(&self) -> bool {
+        let Self { id, live_max_age, clock_ahead_max, payload_max_bytes, values_max, listen, subscribe } = self;
+        id.is_none()
+            && live_max_age.is_none()
+            && clock_ahead_max.is_none()
+            && payload_max_bytes.is_none()
+            && values_max.is_none()
+            && listen.is_none()
+            && subscribe.is_none()
+    }
+}
+
 /// The gateway's settings.
 #[derive(Debug, Clone)]
 pub struct GatewaySettings {

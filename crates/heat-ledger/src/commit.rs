@@ -236,11 +236,103 @@ impl EpochFound {
 }
 
 /// The entry of an hour in a list that is in order of the hour; nearly always the last one.
-fn hour_mut<T>(list: &mut Vec<T>, hour_start_us: i64, key: impl Fn(&T) -> i64, new: impl Fn(i64) -> T) -> &mut T {
+fn hour_mut<T>(
+    list: &mut Vec<T>,
+    hour_start_us: i64,
+    key: impl Fn(&T) -> i64,
+    new: impl Fn(i64) -> T,
+) -> &mut T {
     debug_assert_eq!(hour_start_us.rem_euclid(MICROS_PER_HOUR), 0, "an hour starts at its start");
     let place = list.partition_point(|entry| key(entry) < hour_start_us);
     if list.get(place).is_none_or(|entry| key(entry) != hour_start_us) {
         list.insert(place, new(hour_start_us));
     }
     &mut list[place]
+}
+
+#[cfg(test)]
+mod tests {
+    use heat_model::{IngestTime, Origin};
+
+    use super::*;
+
+    const HOUR: i64 = MICROS_PER_HOUR;
+
+    fn record(gateway: &str, seq: u64, ingest_us: i64, body: Body) -> Envelope {
+        Envelope {
+            network: None,
+            origin: Origin { gateway: gateway.parse().unwrap(), epoch: 1, seq },
+            ingest_time: IngestTime::from_micros(ingest_us),
+            messages: 1,
+            body,
+        }
+    }
+
+    fn activation(gateway: &str, seq: u64, ingest_us: i64) -> Envelope {
+        record(gateway, seq, ingest_us, Body::ModelActivated(heat_model::plant::PlantHash(1)))
+    }
+
+    fn heartbeat(seq: u64, hour_start_us: i64, messages_received: u64) -> Envelope {
+        let hours = vec![HourCounts { hour_start_us, messages_received, ..HourCounts::default() }];
+        let body = Heartbeat { hours, records_in_partition: seq, ..Heartbeat::default() };
+        record("a", seq, hour_start_us, Body::Heartbeat(body))
+    }
+
+    #[test]
+    fn a_hole_in_the_numbers_is_seen_and_a_redelivery_does_not_fill_it() {
+        let mut ledger = CommitLedger::default();
+        for seq in [4, 5, 8] {
+            ledger.count(&activation("a", seq, 0), Fate::New { kept: 0 });
+        }
+        ledger.count(&activation("a", 5, 0), Fate::Redelivered);
+
+        let epoch = &ledger.epochs[0];
+        assert_eq!((epoch.first_seq, epoch.last_seq, epoch.missing()), (Some(4), Some(8), 2));
+        assert_eq!(
+            epoch.total(),
+            Found { records: 4, messages: 3, redelivered_records: 1, ..Found::default() }
+        );
+    }
+
+    #[test]
+    fn hours_and_gateways_are_in_order_whatever_the_order_of_the_log() {
+        let mut forth = CommitLedger::default();
+        let mut back = CommitLedger::default();
+        let records = [activation("b", 0, HOUR), activation("a", 0, 3 * HOUR), activation("a", 1, 0)];
+        records.iter().for_each(|record| forth.count(record, Fate::New { kept: 0 }));
+        records.iter().rev().for_each(|record| back.count(record, Fate::New { kept: 0 }));
+
+        assert_eq!(forth, back);
+        let hours: Vec<i64> = forth.hours().iter().map(|hour| hour.hour_start_us / HOUR).collect();
+        assert_eq!(hours, [0, 1, 3]);
+    }
+
+    #[test]
+    fn the_latest_heartbeat_speaks_for_each_hour() {
+        let mut ledger = CommitLedger::default();
+        for (seq, hour, messages) in [(0, 0, 5), (1, 0, 9), (2, HOUR, 1)] {
+            ledger.count(&heartbeat(seq, hour, messages), Fate::New { kept: 0 });
+        }
+        ledger.count(&heartbeat(1, 0, 9), Fate::Redelivered);
+
+        let epoch = &ledger.epochs[0];
+        let said: Vec<(i64, u64)> =
+            epoch.said.iter().map(|h| (h.hour_start_us, h.messages_received)).collect();
+        assert_eq!(said, [(0, 9), (HOUR, 1)]);
+        assert_eq!(epoch.last_heartbeat.unwrap().seq, 2);
+        assert_eq!(epoch.numbered, 3);
+        assert!(epoch.hours.is_empty(), "heartbeats are no records of an hour");
+    }
+
+    #[test]
+    fn undecodable_records_count_by_the_hour_of_append() {
+        let mut ledger = CommitLedger::default();
+        for append_us in [HOUR, 5, HOUR + 1] {
+            ledger.count_undecodable(AppendTime::from_micros(append_us));
+        }
+
+        let found: Vec<(i64, u64)> =
+            ledger.undecodable.iter().map(|u| (u.hour_start_us / HOUR, u.records)).collect();
+        assert_eq!(found, [(0, 1), (1, 2)]);
+    }
 }

@@ -14,7 +14,11 @@ const RECORD_BYTES: usize = 300;
 
 #[expect(clippy::disallowed_methods, reason = "a measuring program")]
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let temporary = tempfile::tempdir().expect("a directory");
     let dir = std::env::args().nth(1).map_or_else(|| temporary.path().to_path_buf(), Into::into);
     let mut out = std::io::stdout();

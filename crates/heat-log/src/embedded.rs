@@ -92,6 +92,10 @@ impl Topic {
         self.keeping.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn partition_count(&self) -> u32 {
+        u32::try_from(self.partitions.len()).expect("the number was checked at creation")
+    }
+
     fn partition(&self, id: PartitionId) -> Result<&Arc<Partition>, ReadError> {
         self.partitions
             .get(id.0 as usize)
@@ -108,12 +112,15 @@ struct News {
     is_closed: bool,
 }
 
+/// By topic and name.
+type Groups = BTreeMap<(Arc<str>, String), Arc<Group>>;
+
 /// What handles and threads share.
 #[derive(Debug)]
 struct Shared {
     settings: EmbeddedSettings,
     topics: RwLock<BTreeMap<Arc<str>, Arc<Topic>>>,
-    groups: Mutex<BTreeMap<(Arc<str>, String), Arc<Group>>>,
+    groups: Mutex<Groups>,
     news: Mutex<News>,
     wake: Arc<Wake>,
     upkeep_wake: Wake,
@@ -197,9 +204,8 @@ impl Shared {
             })?;
         }
         let topic = self.topic(&spec.name).expect("it was there or has just been opened");
-        let found = topic.partitions.len();
-        if found != spec.partitions as usize {
-            let found = u32::try_from(found).unwrap_or(u32::MAX);
+        let found = topic.partition_count();
+        if found != spec.partitions {
             return Err(TopicError::Partitions { topic: spec.name.clone(), found, wanted: spec.partitions });
         }
         *topic.keeping() = Keeping { retention: spec.retention, compacted: spec.compacted };
@@ -290,9 +296,8 @@ fn write_version(dir: &Path, path: &Path) -> io::Result<()> {
 
 /// Names of the topics on disk; what was begun and not finished is removed.
 fn list_topics(dir: &Path) -> Result<Vec<String>, OpenError> {
-    let io_error = |act, path: PathBuf| {
-        move |source| OpenError::Io { act, path: path.display().to_string(), source }
-    };
+    let io_error =
+        |act, path: PathBuf| move |source| OpenError::Io { act, path: path.display().to_string(), source };
     let mut names = Vec::new();
     for entry in fs::read_dir(dir).map_err(io_error("list", dir.to_path_buf()))? {
         let path = entry.map_err(io_error("list", dir.to_path_buf()))?.path();
@@ -345,13 +350,19 @@ impl EmbeddedLog {
     }
 
     pub(crate) fn partitions(&self, topic: &str) -> Result<u32, TopicError> {
-        let found = self.shared().topic(topic).ok_or_else(|| TopicError::Missing { topic: topic.to_owned() })?;
-        Ok(u32::try_from(found.partitions.len()).expect("the number was checked at creation"))
+        let found =
+            self.shared().topic(topic).ok_or_else(|| TopicError::Missing { topic: topic.to_owned() })?;
+        Ok(found.partition_count())
     }
 
-    pub(crate) fn appender(&self, topics: &[&str], settings: AppenderSettings) -> Result<Appender, AppendError> {
+    pub(crate) fn appender(
+        &self,
+        topics: &[&str],
+        settings: AppenderSettings,
+    ) -> Result<Appender, AppendError> {
         if settings.record_max_bytes > frame::FRAME_MAX_BYTES - frame::HEADER_BYTES {
-            let reason = format!("record_max_bytes is over {} bytes", frame::FRAME_MAX_BYTES - frame::HEADER_BYTES);
+            let reason =
+                format!("record_max_bytes is over {} bytes", frame::FRAME_MAX_BYTES - frame::HEADER_BYTES);
             return Err(AppendError::Start { reason });
         }
         let mut sized = Vec::new();
@@ -383,9 +394,11 @@ impl EmbeddedLog {
         settings: ConsumerSettings,
     ) -> Result<EmbeddedConsumer, ReadError> {
         let topic = self.topic(topic)?;
-        let count = u32::try_from(topic.partitions.len()).expect("the number was checked at creation");
+        let count = topic.partition_count();
         match membership {
-            Membership::All => EmbeddedConsumer::fixed(self, topic, (0..count).map(PartitionId).collect(), settings),
+            Membership::All => {
+                EmbeddedConsumer::fixed(self, topic, (0..count).map(PartitionId).collect(), settings)
+            }
             Membership::Only(partitions) => EmbeddedConsumer::fixed(self, topic, partitions, settings),
             Membership::Group(name) => {
                 let mut groups = self.shared().groups.lock().unwrap_or_else(PoisonError::into_inner);
@@ -434,8 +447,10 @@ impl EmbeddedLog {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "blocking file work needs threads of its own; they end with the log")]
-fn start_thread(name: &'static str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, OpenError> {
+fn start_thread(
+    name: &'static str,
+    body: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, OpenError> {
     std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(body)

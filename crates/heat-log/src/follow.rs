@@ -145,7 +145,10 @@ impl Follow {
                 self.arrived(*partition, position);
             }
             ReadError::Kafka { .. } => self.pausing = true,
-            ReadError::NotAssigned { .. } | ReadError::Topic(_) | ReadError::File { .. } | ReadError::Closed { .. } => {
+            ReadError::NotAssigned { .. }
+            | ReadError::Topic(_)
+            | ReadError::File { .. }
+            | ReadError::Closed { .. } => {
                 return Err(error);
             }
         }

@@ -26,11 +26,11 @@ mod context;
 mod plan;
 mod producer;
 
+use self::context::Watcher;
 pub use self::{
     consumer::KafkaConsumer,
     plan::{TopicChange, TopicPlan},
 };
-use self::context::Watcher;
 
 /// Apache Kafka as the log. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -152,10 +152,17 @@ impl KafkaLog {
         plan::apply(self, plan).await
     }
 
-    pub(crate) async fn appender(&self, topics: &[&str], settings: AppenderSettings) -> Result<Appender, AppendError> {
+    pub(crate) async fn appender(
+        &self,
+        topics: &[&str],
+        settings: AppenderSettings,
+    ) -> Result<Appender, AppendError> {
         let mut sized = Vec::new();
         for &topic in topics {
-            sized.push((topic, self.partitions(topic).await.map_err(|error| AppendError::Open(Arc::new(error)))?));
+            sized.push((
+                topic,
+                self.partitions(topic).await.map_err(|error| AppendError::Open(Arc::new(error)))?,
+            ));
         }
         let wake = Arc::<Wake>::default();
         let core = Arc::new(Core::new(&sized, settings, Arc::clone(&wake), Arc::clone(&self.shared.live)));
@@ -218,7 +225,10 @@ impl KafkaLog {
             .delete_records(&list, &plan::options(&self.shared.settings))
             .await
             .map_err(|error| failed(error.to_string()))?;
-        done.elements().iter().try_for_each(|element| element.error()).map_err(|error| failed(error.to_string()))
+        done.elements()
+            .iter()
+            .try_for_each(|element| element.error())
+            .map_err(|error| failed(error.to_string()))
     }
 
     pub(crate) fn stats(&self) -> LogStats {

@@ -41,7 +41,9 @@ pub use topics::{Retention, TopicError, TopicSpec, partition_of};
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process holds the directory.
-    #[error("the log in {dir} is in use by another process; stop it, or give this one a directory of its own")]
+    #[error(
+        "the log in {dir} is in use by another process; stop it, or give this one a directory of its own"
+    )]
     InUse {
         /// The log's directory.
         dir: String,
@@ -143,7 +145,11 @@ impl Log {
     }
 
     /// A new appender to these topics, with tickets of its own. One per role; clones share its numbers and bounds.
-    pub async fn appender(&self, topics: &[&str], settings: AppenderSettings) -> Result<Appender, AppendError> {
+    pub async fn appender(
+        &self,
+        topics: &[&str],
+        settings: AppenderSettings,
+    ) -> Result<Appender, AppendError> {
         match self {
             Self::Embedded(log) => log.appender(topics, settings),
             Self::Kafka(log) => log.appender(topics, settings).await,
@@ -197,7 +203,12 @@ impl Log {
 
     /// Gives up what lies before `before`. The embedded engine unlinks whole segments, so more may stay readable;
     /// [`Log::bounds`] tells.
-    pub async fn trim(&self, topic: &str, partition: PartitionId, before: NextOffset) -> Result<(), ReadError> {
+    pub async fn trim(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        before: NextOffset,
+    ) -> Result<(), ReadError> {
         match self {
             Self::Embedded(log) => log.trim(topic, partition, before).await,
             Self::Kafka(log) => log.trim(topic, partition, before).await,

@@ -105,7 +105,10 @@ impl EmbeddedSettings {
         let mut settings = Self::new(raw.dir.unwrap_or(default_dir));
         if let Some(bytes) = raw.segment_max_bytes {
             if !(64 << 10..=1 << 30).contains(&bytes) {
-                return Err(vec![fault("segment_max_bytes", "must lie between 65536 (64 KiB) and 1073741824 (1 GiB)")]);
+                return Err(vec![fault(
+                    "segment_max_bytes",
+                    "must lie between 65536 (64 KiB) and 1073741824 (1 GiB)",
+                )]);
             }
             settings.segment_max_bytes = bytes;
         }
@@ -207,11 +210,17 @@ impl KafkaSettings {
         }
         let compression = raw.compression.unwrap_or_else(|| "lz4".to_owned());
         if !["lz4", "zstd", "gzip", "snappy", "none"].contains(&compression.as_str()) {
-            faults.push(fault("compression", format!("{compression:?} is not one of lz4, zstd, gzip, snappy, none")));
+            faults.push(fault(
+                "compression",
+                format!("{compression:?} is not one of lz4, zstd, gzip, snappy, none"),
+            ));
         }
         for key in raw.librdkafka.keys() {
             if OWNED_KEYS.contains(&key.as_str()) {
-                faults.push(fault("librdkafka", format!("{key} is set by heatstream and cannot be overridden")));
+                faults.push(fault(
+                    "librdkafka",
+                    format!("{key} is set by heatstream and cannot be overridden"),
+                ));
             }
         }
         if faults.is_empty() {
@@ -228,10 +237,14 @@ struct Masked<'a>(&'a BTreeMap<String, String>);
 impl fmt::Debug for Masked<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let secret = |key: &str| {
-            ["password", "secret", "jaas", "key.pem", "token", "oauthbearer.config"].iter().any(|part| key.contains(part))
+            ["password", "secret", "jaas", "key.pem", "token", "oauthbearer.config"]
+                .iter()
+                .any(|part| key.contains(part))
         };
         f.debug_map()
-            .entries(self.0.iter().map(|(key, value)| (key, if secret(key) { "***" } else { value.as_str() })))
+            .entries(
+                self.0.iter().map(|(key, value)| (key, if secret(key) { "***" } else { value.as_str() })),
+            )
             .finish()
     }
 }
@@ -269,6 +282,9 @@ mod tests {
 
         let faults = KafkaSettings::from_raw(raw).unwrap_err();
 
-        assert_eq!(faults.iter().map(|fault| fault.key).collect::<Vec<_>>(), ["brokers", "compression", "librdkafka"]);
+        assert_eq!(
+            faults.iter().map(|fault| fault.key).collect::<Vec<_>>(),
+            ["brokers", "compression", "librdkafka"]
+        );
     }
 }

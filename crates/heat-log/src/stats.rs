@@ -66,9 +66,28 @@ macro_rules! live {
 }
 
 live!(
-    queued_records, queued_bytes, appended_records, appended_bytes, read_records, read_bytes, groups, syncs,
-    write_errors, segments, segment_bytes, segments_removed, torn_bytes, damaged_places, damaged_bytes, stalls,
-    stalled_appenders, producer_restarts, records_resent, consumer_restarts, broker_errors, commit_errors,
+    queued_records,
+    queued_bytes,
+    appended_records,
+    appended_bytes,
+    read_records,
+    read_bytes,
+    groups,
+    syncs,
+    write_errors,
+    segments,
+    segment_bytes,
+    segments_removed,
+    torn_bytes,
+    damaged_places,
+    damaged_bytes,
+    stalls,
+    stalled_appenders,
+    producer_restarts,
+    records_resent,
+    consumer_restarts,
+    broker_errors,
+    commit_errors,
 );
 
 /// A number that threads add to.

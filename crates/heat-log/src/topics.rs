@@ -144,9 +144,8 @@ pub enum TopicError {
 pub const PARTITIONS_MAX: u32 = 4096;
 
 pub(crate) fn check_spec(spec: &TopicSpec) -> Result<(), TopicError> {
-    let invalid = |rule| {
-        Err(TopicError::Invalid { topic: spec.name.clone(), partitions: spec.partitions, rule })
-    };
+    let invalid =
+        |rule| Err(TopicError::Invalid { topic: spec.name.clone(), partitions: spec.partitions, rule });
     if spec.partitions == 0 || spec.partitions > PARTITIONS_MAX {
         return invalid("a topic has 1 to 4096 partitions");
     }
@@ -214,7 +213,10 @@ mod tests {
 
     #[test]
     fn a_key_keeps_its_partition_and_stays_in_range() {
-        assert_eq!(partition_of(b"foobar", 12), PartitionId(((-790_332_482_i32) & 0x7fff_ffff).cast_unsigned() % 12));
+        assert_eq!(
+            partition_of(b"foobar", 12),
+            PartitionId(((-790_332_482_i32) & 0x7fff_ffff).cast_unsigned() % 12)
+        );
         for partitions in 1..20 {
             assert!(partition_of("一网".as_bytes(), partitions).0 < partitions);
         }
@@ -222,7 +224,9 @@ mod tests {
 
     #[test]
     fn names_that_kafka_or_a_file_system_would_mix_up_are_refused() {
-        for (name, partitions) in [("a_b", 1), ("", 1), ("A", 1), ("../x", 1), (".x", 1), ("a", 0), ("a", 5000)] {
+        for (name, partitions) in
+            [("a_b", 1), ("", 1), ("A", 1), ("../x", 1), (".x", 1), ("a", 0), ("a", 5000)]
+        {
             assert!(check_spec(&TopicSpec::new(name, partitions)).is_err(), "{name} {partitions}");
         }
         for spec in product_topics(12, Retention::default()) {

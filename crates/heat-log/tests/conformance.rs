@@ -1,4 +1,5 @@
 //! One suite, two engines. Kafka is a real Apache Kafka; one broker serves all scenarios, each on topics of its own.
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "what helps a test fails by panicking, too")]
 
 use std::{future::Future, pin::Pin, time::Duration};
 

@@ -1,10 +1,12 @@
 //! What only the embedded engine promises.
+#![expect(clippy::unwrap_used, reason = "what helps a test fails by panicking, too")]
 
 use std::{fs, path::Path, time::Duration};
 
 use bytes::Bytes;
 use heat_log::{
-    AppenderSettings, ConsumerSettings, EmbeddedSettings, Log, OpenError, Record, StartFrom, TopicError, TopicSpec,
+    AppenderSettings, ConsumerSettings, EmbeddedSettings, Log, OpenError, Record, StartFrom, TopicError,
+    TopicSpec,
 };
 use heat_model::{PartitionId, record::NextOffset};
 
@@ -99,7 +101,9 @@ async fn retention_by_bytes_keeps_whole_segments_and_moves_the_first_offset() {
 async fn retention_by_age_drops_old_segments_even_on_a_quiet_topic() {
     let dir = tempfile::tempdir().unwrap();
     let log = Log::open_embedded(settings(dir.path())).unwrap();
-    log.ensure_topics(&[TopicSpec::new("t", 1).retained(Some(Duration::from_millis(400)), None)]).await.unwrap();
+    log.ensure_topics(&[TopicSpec::new("t", 1).retained(Some(Duration::from_millis(400)), None)])
+        .await
+        .unwrap();
     append(&log, "t", [(None, "old".into())]).await;
     until("the old record is gone", async || {
         append(&log, "t", [(None, "new".into())]).await;
@@ -118,8 +122,12 @@ async fn compaction_keeps_the_newest_record_of_each_key_and_survives_reopening()
     let key = |number: u32| Some(Bytes::from(format!("k{number}")));
     append(&log, "t", [(key(1000), "only once".into()), (None, "without a key".into())]).await;
     for round in 0..60_u32 {
-        append(&log, "t", (0..10).map(|number| (key(number), Bytes::from(vec![u8::try_from(round).unwrap(); 1000]))))
-            .await;
+        append(
+            &log,
+            "t",
+            (0..10).map(|number| (key(number), Bytes::from(vec![u8::try_from(round).unwrap(); 1000]))),
+        )
+        .await;
     }
     until("compaction has bitten", async || log.stats().segment_bytes < 300 << 10).await;
 

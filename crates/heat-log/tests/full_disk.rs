@@ -4,6 +4,7 @@
 //! runs itself again in a process with SIGXFSZ ignored (so that a write beyond the limit fails, perhaps after a part,
 //! as on a full disk) and that process lowers and lifts its own limit. A second test fills a real, small file system
 //! where it may mount one.
+#![expect(clippy::unwrap_used, reason = "what helps a test fails by panicking, too")]
 
 use std::{
     fs,
@@ -30,7 +31,8 @@ fn limit_files(bytes: Option<u64>) {
 
 async fn health(appender: &Appender, what: &str, wanted: fn(&Health) -> bool) -> Health {
     let mut watch = appender.health();
-    let found = tokio::time::timeout(PATIENCE, watch.wait_for(wanted)).await.unwrap_or_else(|_| panic!("{what}"));
+    let found =
+        tokio::time::timeout(PATIENCE, watch.wait_for(wanted)).await.unwrap_or_else(|_| panic!("{what}"));
     found.unwrap().clone()
 }
 
@@ -57,14 +59,20 @@ async fn fill_and_free(dir: &Path, free: impl FnOnce()) {
         }
         assert!(sent < 10_000, "the disk never fills");
     };
-    assert!(matches!(&stalled, Health::Stalled { reason, .. } if reason.contains("cannot write")), "{stalled:?}");
+    assert!(
+        matches!(&stalled, Health::Stalled { reason, .. } if reason.contains("cannot write")),
+        "{stalled:?}"
+    );
     let mut marks = Marks::default();
     appender.read_marks(&mut marks);
     let durable = marks.count(heat_ledger::durable::StreamId(0));
     assert!(durable < sent, "what cannot be written is not acknowledged");
     let end = log.bounds("t", P).await.unwrap().end;
     assert_eq!(end, NextOffset(durable), "and readers do not see it");
-    assert!(!appender.flush(Duration::from_millis(700)).await.unwrap(), "it is not acknowledged later either");
+    assert!(
+        !appender.flush(Duration::from_millis(700)).await.unwrap(),
+        "it is not acknowledged later either"
+    );
 
     free();
 
@@ -96,7 +104,8 @@ fn a_full_disk_stops_acknowledging_and_recovers_by_itself() {
         .arg(program)
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }
 
@@ -115,7 +124,8 @@ struct Mount(PathBuf);
 
 impl Mount {
     fn new(at: &Path) -> Option<Self> {
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=3m", "tmpfs"]).arg(at).output().ok()?;
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=3m", "tmpfs"]).arg(at).output().ok()?;
         mounted.status.success().then(|| Self(at.to_path_buf()))
     }
 }

@@ -1,11 +1,12 @@
 //! Kafka when it fails: a broker that hangs, is killed, or lacks a topic. One broker serves all, one after the other.
+#![expect(clippy::unwrap_used, reason = "what helps a test fails by panicking, too")]
 
 use std::time::Duration;
 
 use heat_ledger::durable::Marks;
 use heat_log::{
-    Appender, AppenderSettings, ConsumerSettings, Health, KafkaSettings, Log, LogEvent, Membership, OpenError,
-    Retention, StartFrom, TopicChange, TopicError, TopicSpec, topics,
+    Appender, AppenderSettings, ConsumerSettings, Health, KafkaSettings, Log, LogEvent, Membership,
+    OpenError, Retention, StartFrom, TopicChange, TopicError, TopicSpec, topics,
 };
 use heat_model::PartitionId;
 use heat_tests::kafka::Kafka;
@@ -27,7 +28,8 @@ async fn apply(log: &Log, specs: &[TopicSpec]) -> heat_log::TopicPlan {
 
 async fn health(appender: &Appender, what: &str, wanted: fn(&Health) -> bool) -> Health {
     let mut watch = appender.health();
-    let found = tokio::time::timeout(PATIENCE, watch.wait_for(wanted)).await.unwrap_or_else(|_| panic!("{what}"));
+    let found =
+        tokio::time::timeout(PATIENCE, watch.wait_for(wanted)).await.unwrap_or_else(|_| panic!("{what}"));
     found.unwrap().clone()
 }
 
@@ -63,7 +65,10 @@ fn kafka_is_down_at_start() {
     let mut settings = KafkaSettings::new("127.0.0.1:1");
     settings.librdkafka.insert("no.such.setting".to_owned(), "1".to_owned());
     let error = runtime.block_on(Log::connect_kafka(settings)).unwrap_err();
-    assert!(matches!(error, OpenError::KafkaSettings { .. }) && error.to_string().contains("no.such.setting"), "{error}");
+    assert!(
+        matches!(error, OpenError::KafkaSettings { .. }) && error.to_string().contains("no.such.setting"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -108,7 +113,11 @@ async fn topics_are_created_on_purpose_only(kafka: &Kafka) {
 async fn a_broker_that_hangs_stalls_the_appender_and_nothing_is_lost(kafka: &Kafka) {
     let log = connect(kafka).await;
     apply(&log, &[TopicSpec::new(TOPIC, 1)]).await;
-    let bounds = AppenderSettings { queue_max_records: 500, stalled_after: Duration::from_secs(1), ..Default::default() };
+    let bounds = AppenderSettings {
+        queue_max_records: 500,
+        stalled_after: Duration::from_secs(1),
+        ..Default::default()
+    };
     while log.partitions(TOPIC).await.is_err() {
         tokio::task::yield_now().await;
     }
@@ -118,7 +127,8 @@ async fn a_broker_that_hangs_stalls_the_appender_and_nothing_is_lost(kafka: &Kaf
 
     kafka.freeze();
     append(&appender, 1000..1400).await;
-    let stalled = health(&appender, "a silent broker is noticed", |h| matches!(h, Health::Stalled { .. })).await;
+    let stalled =
+        health(&appender, "a silent broker is noticed", |h| matches!(h, Health::Stalled { .. })).await;
     assert!(matches!(stalled, Health::Stalled { .. }));
     let mut marks = Marks::default();
     appender.read_marks(&mut marks);

@@ -3,6 +3,12 @@
 //! A crash is played on the files of a closed log. Cut: the newest segment of a partition is truncated anywhere behind a
 //! length that was durable before; what was written since may go, what was durable may not. Flip: a byte anywhere is
 //! changed; only records whose frames it hits may go, and it must be counted.
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "what helps a test fails by panicking, too"
+)]
 
 use std::{
     collections::BTreeMap,
@@ -12,9 +18,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use heat_log::{
-    AppenderSettings, ConsumerSettings, EmbeddedSettings, Log, Record, StartFrom, TopicSpec,
-};
+use heat_log::{AppenderSettings, ConsumerSettings, EmbeddedSettings, Log, Record, StartFrom, TopicSpec};
 use heat_model::{AppendTime, PartitionId, record::NextOffset};
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -25,15 +29,27 @@ const HEADER_BYTES: u64 = 32;
 
 #[derive(Debug, Clone)]
 enum Action {
-    Append { sizes: Vec<usize> },
+    Append {
+        sizes: Vec<usize>,
+    },
     Reopen,
     /// Append, then cut the end off at this share of what these appends wrote.
-    Crash { sizes: Vec<usize>, keep: f64 },
+    Crash {
+        sizes: Vec<usize>,
+        keep: f64,
+    },
     /// Write something that is no frame behind the end, as a torn write does.
-    Tear { bytes: Vec<u8> },
+    Tear {
+        bytes: Vec<u8>,
+    },
     /// Change a byte at this share of all segments' bytes.
-    Flip { place: f64, mask: u8 },
-    Trim { place: f64 },
+    Flip {
+        place: f64,
+        mask: u8,
+    },
+    Trim {
+        place: f64,
+    },
 }
 
 fn action() -> impl Strategy<Value = Action> {
@@ -85,8 +101,13 @@ impl Run {
     fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let model =
-            Model { records: BTreeMap::new(), used: 0, written: 0, damaged: 0, newest: AppendTime::from_micros(0) };
+        let model = Model {
+            records: BTreeMap::new(),
+            used: 0,
+            written: 0,
+            damaged: 0,
+            newest: AppendTime::from_micros(0),
+        };
         let mut run = Self { runtime, dir, log: None, model, counted: 0 };
         run.open();
         run
@@ -126,7 +147,7 @@ impl Run {
             for &size in sizes {
                 model.written += 1;
                 let number = model.written;
-                let key = (number % 3 != 0).then(|| Bytes::from(number.to_string()));
+                let key = (!number.is_multiple_of(3)).then(|| Bytes::from(number.to_string()));
                 let payload: Bytes = (0..size).map(|at| (at as u64 * 31 + number).to_le_bytes()[0]).collect();
                 appender.append(TOPIC, P, key.clone(), payload.clone()).await.unwrap();
                 expected.push((key, payload));
@@ -150,7 +171,8 @@ impl Run {
         let log = self.log().clone();
         self.runtime.block_on(async {
             let end = log.bounds(TOPIC, P).await.unwrap().end;
-            let settings = ConsumerSettings { batch_max_bytes: 3000, batch_max_records: 7, read_ahead_batches: 1 };
+            let settings =
+                ConsumerSettings { batch_max_bytes: 3000, batch_max_records: 7, read_ahead_batches: 1 };
             let mut scan = log.scan(TOPIC, P, StartFrom::Offset(from), end, settings).await.unwrap();
             let mut all = Vec::new();
             while let Some(records) = scan.next().await.unwrap() {
@@ -174,7 +196,10 @@ impl Run {
         // Whole frames before the cut stay, in order; the model forgets the others, but not that they were seen.
         let survivors = self.read(self.bounds().0);
         let last = survivors.last().map_or(0, |record| record.offset.0 + 1);
-        assert!(self.model.records.range(last..).all(|(&offset, _)| offset >= durable), "a durable record is gone");
+        assert!(
+            self.model.records.range(last..).all(|(&offset, _)| offset >= durable),
+            "a durable record is gone"
+        );
         let gone_bytes: u64 = self.model.records.range(last..).map(|(_, kept)| frame_bytes(kept)).sum();
         assert!(gone_bytes <= length - cut + max_frame(&self.model, last), "more is gone than was cut");
         self.model.records.split_off(&last);
@@ -197,7 +222,10 @@ impl Run {
         self.open();
         assert_eq!(self.log().stats().torn_bytes, bytes.len() as u64, "the torn end is cut at {length}");
         assert_eq!(self.counted, counted);
-        assert!(self.bounds().1.0 > self.model.used, "a gap is left where torn bytes could have been records");
+        assert!(
+            self.bounds().1.0 > self.model.used,
+            "a gap is left where torn bytes could have been records"
+        );
     }
 
     fn flip(&mut self, place: f64, mask: u8) {
@@ -222,7 +250,8 @@ impl Run {
     /// After a flip: exactly the records of one frame may be gone, and the place is counted.
     fn forget_damaged(&mut self) {
         let read: BTreeMap<_, _> = self.read(self.bounds().0).into_iter().map(|r| (r.offset.0, r)).collect();
-        let gone: Vec<_> = self.model.records.keys().copied().filter(|offset| !read.contains_key(offset)).collect();
+        let gone: Vec<_> =
+            self.model.records.keys().copied().filter(|offset| !read.contains_key(offset)).collect();
         assert!(gone.len() <= 1, "one flipped byte took {gone:?}");
         let stats = self.log().stats();
         if !gone.is_empty() {
@@ -250,7 +279,10 @@ impl Run {
         );
         for record in read {
             let kept = &self.model.records[&record.offset.0];
-            assert_eq!((&record.key, &record.payload, record.append_time), (&kept.key, &kept.payload, kept.append_time));
+            assert_eq!(
+                (&record.key, &record.payload, record.append_time),
+                (&kept.key, &kept.payload, kept.append_time)
+            );
         }
     }
 }

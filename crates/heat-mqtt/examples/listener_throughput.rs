@@ -1,10 +1,11 @@
 //! Measures the listener alone: messages a second, CPU microseconds a message, and memory per idle connection.
 //!
 //! ```text
-//! cargo run --release -p heat-mqtt --example listener_throughput -- [MESSAGES] [CONNECTIONS] [IDLE]
+//! cargo run --release -p heat-mqtt --example listener_throughput -- [MESSAGES] [CONNECTIONS] [IDLE] [IN_FLIGHT]
 //! ```
-//! The load generator is this program started once more: raw sockets, QoS 1, 242-byte payloads, up to 1,000 messages in
-//! flight per connection. The receiver proves each batch durable at once and acknowledges it, so what is measured is
+//! The load generator is this program started once more: raw sockets, QoS 1, 242-byte payloads, up to IN_FLIGHT
+//! (1,000) unacknowledged per connection: with many the listener reads hundreds at once, with 1 every message costs its
+//! own system calls. The receiver proves each batch durable at once and acknowledges it, so what is measured is
 //! the protocol, the queue and the sockets. CPU time is that of the listening process only.
 
 use std::{
@@ -29,17 +30,23 @@ const IN_FLIGHT: usize = 1000;
 
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    if let [mode, port, messages, connections] = arguments.as_slice()
+    if let [mode, port, messages, connections, in_flight] = arguments.as_slice()
         && mode == "generate"
     {
-        return generate(port.parse()?, messages.parse()?, connections.parse()?);
+        return generate(port.parse()?, messages.parse()?, connections.parse()?, in_flight.parse()?);
     }
     let number = |index: usize, default: usize| arguments.get(index).map_or(Ok(default), |text| text.parse());
     let (messages, connections, idle) = (number(0, 2_000_000)?, number(1, 20)?, number(2, 0)?);
-    Builder::new_current_thread().enable_all().build()?.block_on(listen(messages, connections, idle))
+    let in_flight = number(3, IN_FLIGHT)?;
+    Builder::new_current_thread().enable_all().build()?.block_on(listen(
+        messages,
+        connections,
+        idle,
+        in_flight,
+    ))
 }
 
-async fn listen(messages: usize, connections: usize, idle: usize) -> Result<(), Failure> {
+async fn listen(messages: usize, connections: usize, idle: usize, in_flight: usize) -> Result<(), Failure> {
     let (inlet, mut events, acknowledger) = links(QueueBounds::default());
     let settings = ListenSettings { address: ([127, 0, 0, 1], 0).into(), ..ListenSettings::default() };
     let listener = Listener::bind(settings, inlet).await?;
@@ -51,7 +58,7 @@ async fn listen(messages: usize, connections: usize, idle: usize) -> Result<(), 
     if idle > 0 {
         let before = resident_kib()?;
         let mut child = Command::new(env::current_exe()?)
-            .args(["generate", &port.to_string(), "0", &idle.to_string()])
+            .args(["generate", &port.to_string(), "0", &idle.to_string(), "1"])
             .stdin(std::process::Stdio::piped())
             .spawn()?;
         while handle.stats().accepted < idle as u64 {
@@ -68,7 +75,13 @@ async fn listen(messages: usize, connections: usize, idle: usize) -> Result<(), 
     }
 
     let mut child = Command::new(env::current_exe()?)
-        .args(["generate", &port.to_string(), &messages.to_string(), &connections.to_string()])
+        .args([
+            "generate",
+            &port.to_string(),
+            &messages.to_string(),
+            &connections.to_string(),
+            &in_flight.to_string(),
+        ])
         .spawn()?;
     let mut waiting: AckQueue<AckToken> = AckQueue::default();
     let marks = Marks::default();
@@ -123,7 +136,7 @@ fn resident_kib() -> Result<usize, Failure> {
     Ok(line.split_whitespace().nth(1).ok_or("VmRSS has a number")?.parse()?)
 }
 
-fn generate(port: u16, messages: usize, connections: usize) -> Result<(), Failure> {
+fn generate(port: u16, messages: usize, connections: usize, in_flight: usize) -> Result<(), Failure> {
     if messages == 0 {
         let held: Result<Vec<_>, _> = (0..connections).map(|index| connect(port, index)).collect();
         let held = held?;
@@ -134,9 +147,8 @@ fn generate(port: u16, messages: usize, connections: usize) -> Result<(), Failur
     }
     let workers: Vec<_> = (0..connections)
         .map(|index| {
-            thread::spawn(move || {
-                publish(port, index, messages / connections + usize::from(index < messages % connections))
-            })
+            let share = messages / connections + usize::from(index < messages % connections);
+            thread::spawn(move || publish(port, index, share, in_flight))
         })
         .collect();
     for worker in workers {
@@ -158,7 +170,7 @@ fn connect(port: u16, index: usize) -> Result<TcpStream, Failure> {
     if connack[3] == 0 { Ok(stream) } else { Err(format!("refused: {connack:?}").into()) }
 }
 
-fn publish(port: u16, index: usize, messages: usize) -> Result<(), Failure> {
+fn publish(port: u16, index: usize, messages: usize, in_flight: usize) -> Result<(), Failure> {
     let mut stream = connect(port, index)?;
     let topic = format!("heat/v1/demo/station-{index:04}/meter");
     let body = 2 + topic.len() + 2 + PAYLOAD_BYTES;
@@ -175,7 +187,7 @@ fn publish(port: u16, index: usize, messages: usize) -> Result<(), Failure> {
     let mut left_over = 0;
     while acknowledged < messages {
         buffer.clear();
-        while sent < messages && sent - acknowledged < IN_FLIGHT && buffer.len() < 60_000 {
+        while sent < messages && sent - acknowledged < in_flight && buffer.len() < 60_000 {
             id = if id == u16::MAX { 1 } else { id + 1 };
             packet[id_at..id_at + 2].copy_from_slice(&id.to_be_bytes());
             buffer.extend_from_slice(&packet);

@@ -3,7 +3,7 @@
 use heat_archive::{Archive, Dataset};
 use heat_runtime::ExitStatus;
 
-use crate::{Failure, cli::ArchiveCommand, out::say};
+use crate::{Failure, audit, cli::ArchiveCommand, out::say};
 
 pub(crate) async fn run(command: ArchiveCommand) -> Result<ExitStatus, Failure> {
     match command {
@@ -55,7 +55,7 @@ async fn verify(archive: &Archive, json: bool) -> Result<ExitStatus, Failure> {
     } else {
         say(format!("{} files, {} rows, {} faults", report.files, report.rows, report.faults.len()));
         for fault in &report.faults {
-            say(format!("  {fault}"));
+            say(format!("  {}", audit::describe(fault)));
         }
         for orphan in &report.orphans {
             say(format!("  no manifest names {orphan}: it does not count (left by a crash; it may be removed)"));

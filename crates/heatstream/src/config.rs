@@ -172,14 +172,24 @@ impl RawConfig {
 
     /// Checks everything that this role (or `up`, for `None`) needs; all faults at once.
     pub(crate) fn check(self, role: Option<Role>, defaults: &Defaults) -> Result<Config, Failure> {
+        self.check_with(role, defaults, RepeatSettings::default())
+    }
+
+    /// The same with another window of repeats where none is configured.
+    pub(crate) fn check_with(
+        self,
+        role: Option<Role>,
+        defaults: &Defaults,
+        default_repeats: RepeatSettings,
+    ) -> Result<Config, Failure> {
         let Self { document, mut faults, .. } = self;
-        let repeats = repeats(&self.log, &mut faults);
+        let repeats = repeats(&self.log, default_repeats, &mut faults);
         let topics = topics(&self.log, &mut faults);
         let log = log(&self.log, defaults, role.is_some(), &mut faults);
         let plant = plant(self.plant.directory.as_deref().or(defaults.plant.as_deref()), &mut faults);
         let admin = admin_address(&self.admin, &mut faults);
-        let gateway_wanted = matches!(role, None | Some(Role::Gateway));
-        let gateway = if gateway_wanted {
+        // A file of another role has no gateway table, and `check` takes it as it is.
+        let gateway = if role == Some(Role::Gateway) || !self.gateway.is_empty() {
             keep(GatewaySettings::from_raw(self.gateway, secrets()), &mut faults)
         } else {
             None
@@ -226,8 +236,7 @@ fn secrets() -> SecretSource<'static> {
     SecretSource { environment: &environment, file: &|path| std::fs::read_to_string(path) }
 }
 
-fn repeats(log: &RawLog, faults: &mut Vec<Fault>) -> RepeatSettings {
-    let mut repeats = RepeatSettings::default();
+fn repeats(log: &RawLog, mut repeats: RepeatSettings, faults: &mut Vec<Fault>) -> RepeatSettings {
     match log.repeat_block_records {
         None => {}
         Some(records @ 1_024..=0x1000_0000) => repeats.block_records = records,

@@ -216,9 +216,9 @@ impl Core {
         let mut outcome = Ok(());
         while let Some(record) = records.pop_front() {
             let bytes = record.size_bytes();
-            let stream = self.stream(topic, record.partition).and_then(|stream| {
-                self.check(&state, bytes).map(|fits| fits.then_some(stream))
-            });
+            let stream = self
+                .stream(topic, record.partition)
+                .and_then(|stream| self.check(&state, bytes).map(|fits| fits.then_some(stream)));
             match stream {
                 Ok(Some(stream)) => {
                     tickets.push(Self::take(&mut state, stream, record));

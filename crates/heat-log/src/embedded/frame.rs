@@ -62,7 +62,14 @@ impl Header {
 }
 
 /// Appends one frame to the buffer.
-pub(super) fn encode(buffer: &mut Vec<u8>, salt: u32, offset: u64, append_time_us: i64, key: Option<&[u8]>, payload: &[u8]) {
+pub(super) fn encode(
+    buffer: &mut Vec<u8>,
+    salt: u32,
+    offset: u64,
+    append_time_us: i64,
+    key: Option<&[u8]>,
+    payload: &[u8],
+) {
     let length = |bytes: usize| u32::try_from(bytes).expect("appenders refuse records over FRAME_MAX_BYTES");
     let start = buffer.len();
     let mut header = [0; HEADER_BYTES];
@@ -86,7 +93,10 @@ pub(super) fn frame_bytes(record: &Queued) -> usize {
 /// Key and payload of the intact frame that `frame` holds, without copying.
 pub(super) fn split(header: &Header, frame: &Bytes) -> (Option<Bytes>, Bytes) {
     let payload_at = HEADER_BYTES + header.key_bytes.unwrap_or(0);
-    (header.key_bytes.map(|_| frame.slice(HEADER_BYTES..payload_at)), frame.slice(payload_at..header.frame_bytes()))
+    (
+        header.key_bytes.map(|_| frame.slice(HEADER_BYTES..payload_at)),
+        frame.slice(payload_at..header.frame_bytes()),
+    )
 }
 
 #[cfg(test)]

@@ -72,7 +72,15 @@ impl Partition {
     ) -> Self {
         live.segments.add(segments.len() as u64);
         live.segment_bytes.add(segments.iter().map(|segment| segment.length()).sum());
-        Self { topic, id, dir, state: Mutex::new(State { segments, end }), surgery: Mutex::new(()), grown, live }
+        Self {
+            topic,
+            id,
+            dir,
+            state: Mutex::new(State { segments, end }),
+            surgery: Mutex::new(()),
+            grown,
+            live,
+        }
     }
 
     /// Excludes other removers and rewriters of closed segments.
@@ -153,7 +161,12 @@ impl Partition {
     }
 
     fn trimmed(&self, asked: u64, first: NextOffset) -> ReadError {
-        ReadError::Trimmed { topic: self.topic.to_string(), partition: self.id, asked: NextOffset(asked), first }
+        ReadError::Trimmed {
+            topic: self.topic.to_string(),
+            partition: self.id,
+            asked: NextOffset(asked),
+            first,
+        }
     }
 
     /// The segment that covers an offset.
@@ -189,7 +202,8 @@ impl Partition {
                 None => {
                     let segment = self.covering(cursor.from)?;
                     let found = segment.seek(cursor.from);
-                    (cursor.position, cursor.expected) = found.map_err(|source| file_error(&segment, source))?;
+                    (cursor.position, cursor.expected) =
+                        found.map_err(|source| file_error(&segment, source))?;
                     cursor.segment = Some(Arc::clone(&segment));
                     segment
                 }
@@ -242,7 +256,9 @@ impl Partition {
         loop {
             let oldest = {
                 let state = self.lock();
-                let (Some(oldest), Some(next)) = (state.segments.front(), state.segments.get(1)) else { break };
+                let (Some(oldest), Some(next)) = (state.segments.front(), state.segments.get(1)) else {
+                    break;
+                };
                 if !is_done(oldest, next) {
                     break;
                 }
@@ -273,7 +289,8 @@ impl Partition {
         if let Some(age) = retention.age {
             let oldest_us = clock::append_now().minus(age).as_micros();
             // All of a segment is older than the first record after it.
-            removed += self.remove_oldest(|_, next| next.first_time_us().is_some_and(|time| time < oldest_us))?;
+            removed +=
+                self.remove_oldest(|_, next| next.first_time_us().is_some_and(|time| time < oldest_us))?;
         }
         if let Some(bytes) = retention.bytes {
             let mut total: u64 = self.segments().iter().map(|segment| segment.length()).sum();

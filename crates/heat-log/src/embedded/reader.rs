@@ -65,7 +65,10 @@ impl EmbeddedConsumer {
         Self {
             log: log.clone(),
             topic,
-            limits: ChunkLimits { records: settings.batch_max_records.max(1), bytes: settings.batch_max_bytes },
+            limits: ChunkLimits {
+                records: settings.batch_max_records.max(1),
+                bytes: settings.batch_max_bytes,
+            },
             member: None,
             events: VecDeque::new(),
             assigned: BTreeMap::new(),
@@ -91,7 +94,12 @@ impl EmbeddedConsumer {
         Ok(consumer)
     }
 
-    pub(super) fn member(log: &EmbeddedLog, topic: Arc<Topic>, group: Arc<Group>, settings: ConsumerSettings) -> Self {
+    pub(super) fn member(
+        log: &EmbeddedLog,
+        topic: Arc<Topic>,
+        group: Arc<Group>,
+        settings: ConsumerSettings,
+    ) -> Self {
         let mut consumer = Self::new(log, topic, settings);
         consumer.member = Some(Member::join(group));
         consumer
@@ -116,7 +124,8 @@ impl EmbeddedConsumer {
             if let Some(reading) = &mut self.reading {
                 let finished = (&mut reading.task).await;
                 let Reading { id, start, .. } = self.reading.take().expect("it was there before the wait");
-                let (outcome, cursor) = finished.map_err(|error| ReadError::Closed { cause: error.to_string() })?;
+                let (outcome, cursor) =
+                    finished.map_err(|error| ReadError::Closed { cause: error.to_string() })?;
                 if let Some(event) = self.finish(id, start, outcome, cursor)? {
                     self.read_ahead();
                     return Ok(event);
@@ -188,7 +197,9 @@ impl EmbeddedConsumer {
         outcome: Result<Chunk, ReadError>,
         cursor: Cursor,
     ) -> Result<Option<LogEvent>, ReadError> {
-        let Some(slot) = self.assigned.get_mut(&id).filter(|slot| slot.start == start) else { return Ok(None) };
+        let Some(slot) = self.assigned.get_mut(&id).filter(|slot| slot.start == start) else {
+            return Ok(None);
+        };
         let before = slot.cursor.take().map(|cursor| cursor.next());
         let records = outcome?.records;
         let end = cursor.next();

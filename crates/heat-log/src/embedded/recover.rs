@@ -86,7 +86,10 @@ fn list_segments(dir: &Path) -> Result<VecDeque<Arc<Segment>>, OpenError> {
                 return Err(OpenError::Io {
                     act: "make sense of",
                     path: segment.path.display().to_string(),
-                    source: io::Error::other(format!("it begins at the same offset as {}", last.path.display())),
+                    source: io::Error::other(format!(
+                        "it begins at the same offset as {}",
+                        last.path.display()
+                    )),
                 });
             }
             fs::remove_file(&last.path).map_err(io_error("remove", &last.path))?;
@@ -104,8 +107,9 @@ fn recover_newest(partition: &Partition, newest: &Segment) -> Result<i64, OpenEr
     let (mut position, mut expected, mut last_time_us) = (0, newest.base, i64::MIN);
     let mut torn = None;
     while position < length {
-        let chunk =
-            newest.read_chunk(position, length, expected, 0, limits).map_err(io_error("read", &newest.path))?;
+        let chunk = newest
+            .read_chunk(position, length, expected, 0, limits)
+            .map_err(io_error("read", &newest.path))?;
         last_time_us =
             chunk.records.iter().map(|record| record.append_time.as_micros()).fold(last_time_us, i64::max);
         match chunk.damage {

@@ -35,7 +35,10 @@ pub(super) fn run(shared: &Shared) {
             let keeping = *topic.keeping();
             for partition in &topic.partitions {
                 let outcome = if keeping.compacted {
-                    compactions.entry((Arc::clone(&topic.name), partition.id)).or_default().run_if_due(partition)
+                    compactions
+                        .entry((Arc::clone(&topic.name), partition.id))
+                        .or_default()
+                        .run_if_due(partition)
                 } else {
                     partition.retain(keeping.retention).map(drop)
                 };
@@ -124,7 +127,8 @@ fn rewrite(partition: &Partition, old: &Arc<Segment>, newest: &HashMap<Bytes, u6
     let mut kept = Vec::new();
     let is_whole = visit(old, |record| {
         let is_newest = record.key.as_ref().is_none_or(|key| newest.get(key) == Some(&record.offset.0));
-        let is_spent = record.key.is_some() && record.payload.is_empty() && record.append_time < oldest_tombstone;
+        let is_spent =
+            record.key.is_some() && record.payload.is_empty() && record.append_time < oldest_tombstone;
         if is_newest && !is_spent {
             let (key, time) = (record.key.as_deref(), record.append_time.as_micros());
             encode(&mut kept, old.salt, record.offset.0, time, key, &record.payload);

@@ -86,9 +86,9 @@ impl Writer {
             }
             let sources = &self.sources;
             let shared = &self.shared;
-            shared.wake.park(IDLE_MAX, || {
-                shared.has_news() || sources.iter().any(|source| source.core.has_work())
-            });
+            shared
+                .wake
+                .park(IDLE_MAX, || shared.has_news() || sources.iter().any(|source| source.core.has_work()));
         }
     }
 
@@ -117,7 +117,9 @@ impl Writer {
                     self.targets
                         .iter()
                         .position(|target| *target.partition.topic == *topic && target.partition.id == id)
-                        .expect("an appender is opened only for topics whose partitions were announced before")
+                        .expect(
+                            "an appender is opened only for topics whose partitions were announced before",
+                        )
                 })
                 .collect();
             let counts = vec![0; targets.len()];
@@ -161,15 +163,17 @@ impl Writer {
     /// Writes and syncs the group, again and again until it is done; false if the log was closed meanwhile.
     fn make_durable(&mut self) -> bool {
         let mut interval = RETRY_FIRST_INTERVAL;
-        loop {
-            let Err((path, error)) = self.try_once() else { break };
+        while let Err((path, error)) = self.try_once() {
             self.shared.live.write_errors.add(1);
             let reason = format!("cannot write {path}: {error}");
             for source in &self.sources {
                 source.core.stalled(&reason);
             }
             if self.shared.stopping.load(Ordering::Acquire) && self.shared.abort.load(Ordering::Acquire) {
-                tracing::warn!(reason, "the log is closed although records are queued that were never acknowledged");
+                tracing::warn!(
+                    reason,
+                    "the log is closed although records are queued that were never acknowledged"
+                );
                 return false;
             }
             self.shared.wake.park(interval, || false);
@@ -225,7 +229,8 @@ impl Writer {
         }
         self.shared.live.groups.add(1);
         for source in &mut self.sources {
-            let counts = (0..).zip(&source.counts).filter(|(_, count)| **count > 0).map(|(at, count)| (at, *count));
+            let counts =
+                (0..).zip(&source.counts).filter(|(_, count)| **count > 0).map(|(at, count)| (at, *count));
             source.core.advance(counts, source.bytes);
             source.counts.fill(0);
             source.bytes = 0;

@@ -88,7 +88,8 @@ async fn find(log: &KafkaLog, topic: &str) -> Result<Option<Found>, TopicError> 
             (found.partitions().len(), replicas.min().unwrap_or(0))
         }))
     });
-    let Some((partitions, replication)) = asked.await.map_err(engine("look up", topic))?.filter(|found| found.0 > 0)
+    let Some((partitions, replication)) =
+        asked.await.map_err(engine("look up", topic))?.filter(|found| found.0 > 0)
     else {
         return Ok(None);
     };
@@ -110,7 +111,8 @@ async fn describe(log: &KafkaLog, topic: &str) -> Result<ConfigResource, TopicEr
     let described = log.shared.admin.describe_configs(&specifiers, &options(&log.shared.settings)).await;
     let failed = |error: KafkaError| engine("read the settings of", topic)(error.to_string());
     let first = described.map_err(failed)?.into_iter().next();
-    let resource = first.ok_or_else(|| engine("read the settings of", topic)("an empty answer".to_owned()))?;
+    let resource =
+        first.ok_or_else(|| engine("read the settings of", topic)("an empty answer".to_owned()))?;
     resource.map_err(|code| engine("read the settings of", topic)(code.to_string()))
 }
 
@@ -127,7 +129,13 @@ pub(super) async fn check(log: &KafkaLog, topics: &[TopicSpec]) -> Result<(), To
             return Err(TopicError::TimestampType { topic, found: stamp });
         }
         for (name, present, wanted) in differences(spec, &found) {
-            tracing::warn!(topic, name, present, wanted, "a topic's setting differs; see `heatstream topics plan`");
+            tracing::warn!(
+                topic,
+                name,
+                present,
+                wanted,
+                "a topic's setting differs; see `heatstream topics plan`"
+            );
         }
         for warning in cautions(&topic, found.replication, found.settings.get(MIN_ISR)) {
             tracing::warn!(topic, "{warning}");
@@ -182,7 +190,11 @@ fn cautions(topic: &str, replication: usize, min_isr: Option<&String>) -> Vec<St
     warnings
 }
 
-pub(super) async fn plan(log: &KafkaLog, topics: &[TopicSpec], replication: u16) -> Result<TopicPlan, TopicError> {
+pub(super) async fn plan(
+    log: &KafkaLog,
+    topics: &[TopicSpec],
+    replication: u16,
+) -> Result<TopicPlan, TopicError> {
     let timeout = log.shared.settings.connect_timeout;
     let brokers = log
         .blocking(move |shared| Ok(shared.admin.inner().fetch_metadata(None, timeout)?.brokers().len()))
@@ -191,7 +203,8 @@ pub(super) async fn plan(log: &KafkaLog, topics: &[TopicSpec], replication: u16)
     let possible = replication.clamp(1, u16::try_from(brokers).unwrap_or(u16::MAX).max(1));
     let mut plan = TopicPlan::default();
     if possible < replication {
-        plan.warnings.push(format!("replication {replication} is asked, but the cluster has {brokers} broker(s)"));
+        plan.warnings
+            .push(format!("replication {replication} is asked, but the cluster has {brokers} broker(s)"));
     }
     for spec in topics {
         check_spec(spec)?;
@@ -200,7 +213,11 @@ pub(super) async fn plan(log: &KafkaLog, topics: &[TopicSpec], replication: u16)
                 let mut settings = wanted(spec);
                 settings.insert(MIN_ISR.to_owned(), if possible >= 3 { "2" } else { "1" }.to_owned());
                 plan.warnings.extend(cautions(&spec.name, usize::from(possible), settings.get(MIN_ISR)));
-                plan.changes.push(TopicChange::Create { topic: spec.clone(), replication: possible, settings });
+                plan.changes.push(TopicChange::Create {
+                    topic: spec.clone(),
+                    replication: possible,
+                    settings,
+                });
             }
             Some(found) => {
                 plan.warnings.extend(cautions(&spec.name, found.replication, found.settings.get(MIN_ISR)));
@@ -237,7 +254,9 @@ pub(super) async fn apply(log: &KafkaLog, plan: &TopicPlan) -> Result<(), TopicE
     }
     for change in &plan.changes {
         match change {
-            TopicChange::Create { topic, replication, settings } => create(log, topic, *replication, settings).await?,
+            TopicChange::Create { topic, replication, settings } => {
+                create(log, topic, *replication, settings).await?
+            }
             TopicChange::Alter { topic, all, .. } => alter(log, topic, all).await?,
             TopicChange::Refuse { .. } => {}
         }
@@ -257,8 +276,10 @@ async fn create(
         topic = topic.set(name, value);
     }
     let created = log.shared.admin.create_topics([&topic], &options(&log.shared.settings)).await;
-    first_error(created.map(|results| results.into_iter().map(|result| result.map(drop).map_err(|(_, code)| code))))
-        .map_err(engine("create", &spec.name))
+    first_error(
+        created.map(|results| results.into_iter().map(|result| result.map(drop).map_err(|(_, code)| code))),
+    )
+    .map_err(engine("create", &spec.name))
 }
 
 async fn alter(log: &KafkaLog, topic: &str, all: &BTreeMap<String, String>) -> Result<(), TopicError> {
@@ -267,8 +288,10 @@ async fn alter(log: &KafkaLog, topic: &str, all: &BTreeMap<String, String>) -> R
         config = config.set(name, value);
     }
     let altered = log.shared.admin.alter_configs([&config], &options(&log.shared.settings)).await;
-    first_error(altered.map(|results| results.into_iter().map(|result| result.map(drop).map_err(|(_, code)| code))))
-        .map_err(engine("alter", topic))
+    first_error(
+        altered.map(|results| results.into_iter().map(|result| result.map(drop).map_err(|(_, code)| code))),
+    )
+    .map_err(engine("alter", topic))
 }
 
 fn first_error(
@@ -294,7 +317,9 @@ mod tests {
         let spec = TopicSpec::new("heat.input.v1", 3).retained(Some(Duration::from_secs(1)), None);
         let has = found(&[("segment.bytes", "7"), (TIMESTAMP_TYPE, "CreateTime"), (MAX_MESSAGE, "99999999")]);
 
-        let Some(TopicChange::Alter { all, settings, .. }) = amend(&spec, has) else { panic!("an alteration") };
+        let Some(TopicChange::Alter { all, settings, .. }) = amend(&spec, has) else {
+            panic!("an alteration")
+        };
         assert_eq!(all["segment.bytes"], "7");
         assert_eq!(all["retention.ms"], "1000");
         assert_eq!(all[MAX_MESSAGE], "99999999");

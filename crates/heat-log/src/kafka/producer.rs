@@ -46,7 +46,10 @@ pub(super) fn config(settings: &KafkaSettings, bounds: &AppenderSettings) -> Cli
         ("message.max.bytes", (bounds.record_max_bytes + (64 << 10)).to_string()),
         // The appender bounds what is queued; these bounds only have to lie above.
         ("queue.buffering.max.messages", (bounds.queue_max_records + 1).min(10_000_000).to_string()),
-        ("queue.buffering.max.kbytes", (bounds.queue_max_bytes / 1024 * 2 + 4096).min(2_000_000_000).to_string()),
+        (
+            "queue.buffering.max.kbytes",
+            (bounds.queue_max_bytes / 1024 * 2 + 4096).min(2_000_000_000).to_string(),
+        ),
     ] {
         defaults.librdkafka.insert(key.to_owned(), value);
     }
@@ -158,7 +161,6 @@ struct Feeder {
 }
 
 /// Starts the thread; it ends when the appender is closed, or dropped and flushed.
-#[expect(clippy::disallowed_methods, reason = "librdkafka is polled by a thread of its own; it ends with its appender")]
 pub(super) fn start(
     core: Arc<Core>,
     wake: Arc<Wake>,
@@ -350,7 +352,9 @@ impl Feeder {
         let reason = fatal.map_or_else(|| code.to_string(), |(_, reason)| reason);
         let hopeless = matches!(
             code,
-            RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidRecord | RDKafkaErrorCode::InvalidMessageSize
+            RDKafkaErrorCode::MessageSizeTooLarge
+                | RDKafkaErrorCode::InvalidRecord
+                | RDKafkaErrorCode::InvalidMessageSize
         );
         if hopeless {
             self.core.close(&format!(
@@ -376,7 +380,9 @@ impl Feeder {
             && idle >= self.core.settings().stalled_after
         {
             let reason = self.watcher.last_error().get();
-            self.core.stalled(&reason.unwrap_or_else(|| "no delivery report; the broker does not answer".to_owned()));
+            self.core.stalled(
+                &reason.unwrap_or_else(|| "no delivery report; the broker does not answer".to_owned()),
+            );
         }
     }
 }
@@ -390,6 +396,10 @@ mod tests {
         for (stream, number) in [(0, 0), (1, 5), (4095 * 5, (1 << NUMBER_BITS) - 1)] {
             assert_eq!(unpack(pack(stream, number)), (stream, number));
         }
-        assert_eq!(unpack(pack(3, 1 << NUMBER_BITS)), (3, 0), "numbers wrap; a report is compared modulo 2^40");
+        assert_eq!(
+            unpack(pack(3, 1 << NUMBER_BITS)),
+            (3, 0),
+            "numbers wrap; a report is compared modulo 2^40"
+        );
     }
 }

@@ -68,7 +68,9 @@ async fn reader(bench: &Bench, topic: &str, partitions: &[PartitionId], from: St
     let membership = Membership::Only(partitions.to_vec());
     let mut consumer = bench.log.consumer(topic, membership, ConsumerSettings::default()).await.unwrap();
     for _ in partitions {
-        let LogEvent::Assigned(partition) = within(consumer.next()).await.unwrap() else { panic!("an assignment") };
+        let LogEvent::Assigned(partition) = within(consumer.next()).await.unwrap() else {
+            panic!("an assignment")
+        };
         consumer.start(partition, from).await.unwrap();
     }
     consumer
@@ -85,7 +87,7 @@ async fn read(consumer: &mut Consumer, count: usize) -> Vec<Record> {
                 }
                 all.extend(records);
             }
-            other => panic!("unexpected {other:?}"),
+            other @ (LogEvent::Assigned(_) | LogEvent::Revoked(_)) => panic!("unexpected {other:?}"),
         }
     }
     all
@@ -116,7 +118,10 @@ async fn order_and_marks(bench: Bench) {
         let before = marks.clone();
         appender.read_marks(&mut marks);
         for stream in [StreamId(0), StreamId(1)] {
-            assert!(before.count(stream) <= marks.count(stream) && marks.count(stream) <= taken[stream.0 as usize]);
+            assert!(
+                before.count(stream) <= marks.count(stream)
+                    && marks.count(stream) <= taken[stream.0 as usize]
+            );
         }
     }
     while marks.count(StreamId(0)) < 500 || marks.count(StreamId(1)) < 500 {
@@ -151,7 +156,8 @@ async fn progress_is_seen_by_every_clone(bench: Bench) {
 
 async fn back_pressure(bench: Bench) {
     let topic = bench.topic(1).await;
-    let settings = AppenderSettings { queue_max_records: 10, queue_max_bytes: 2000, ..AppenderSettings::default() };
+    let settings =
+        AppenderSettings { queue_max_records: 10, queue_max_bytes: 2000, ..AppenderSettings::default() };
     let appender = bench.log.appender(&[&topic], settings).await.unwrap();
     let (mut number, mut was_full) = (0, false);
 
@@ -195,10 +201,15 @@ async fn refusals(bench: Bench) {
     let mut tickets = Vec::new();
     let error = appender.try_append_batch(&topic, &mut batch, &mut tickets).unwrap_err();
     assert!(matches!(error, AppendError::TooLarge { .. }), "{error}");
-    assert_eq!((batch.len(), tickets.len()), (2, 1), "what stood before it is taken, the refused one stays in front");
+    assert_eq!(
+        (batch.len(), tickets.len()),
+        (2, 1),
+        "what stood before it is taken, the refused one stays in front"
+    );
     let missing = bench.log.appender(&["test.missing"], AppenderSettings::default()).await.unwrap_err();
     assert!(matches!(missing, AppendError::Open(_)), "{missing}");
-    let missing = bench.log.consumer("test.missing", Membership::All, ConsumerSettings::default()).await.unwrap_err();
+    let missing =
+        bench.log.consumer("test.missing", Membership::All, ConsumerSettings::default()).await.unwrap_err();
     assert!(matches!(missing, ReadError::Topic(_)), "{missing}");
 }
 
@@ -449,7 +460,8 @@ async fn group_handover(bench: Bench) {
 
 async fn slow_reader(bench: Bench) {
     let topic = bench.topic(1).await;
-    let settings = ConsumerSettings { batch_max_records: 10, read_ahead_batches: 1, ..ConsumerSettings::default() };
+    let settings =
+        ConsumerSettings { batch_max_records: 10, read_ahead_batches: 1, ..ConsumerSettings::default() };
     let mut consumer = bench.log.consumer(&topic, Membership::All, settings).await.unwrap();
     assert_eq!(within(consumer.next()).await.unwrap(), LogEvent::Assigned(P0));
     consumer.start(P0, StartFrom::Beginning).await.unwrap();
@@ -519,7 +531,9 @@ async fn hundred_thousand(bench: Bench) {
     let mut consumer = reader(&bench, &topic, &[P0, P1], StartFrom::Beginning).await;
     let mut read = [Vec::new(), Vec::new()];
     while read[0].len() + read[1].len() < 100_000 {
-        let LogEvent::Records { partition, records, .. } = within(consumer.next()).await.unwrap() else { panic!() };
+        let LogEvent::Records { partition, records, .. } = within(consumer.next()).await.unwrap() else {
+            panic!()
+        };
         read[partition.0 as usize].extend(records);
     }
     for records in read {

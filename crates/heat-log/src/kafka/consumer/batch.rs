@@ -6,7 +6,11 @@ use bytes::Bytes;
 use heat_model::{AppendTime, Offset};
 use rdkafka::message::{BorrowedMessage, Message};
 
-use crate::{consumer::{LogEvent, Record}, kafka::{next_offset, partition_id}, settings::ConsumerSettings};
+use crate::{
+    consumer::{LogEvent, Record},
+    kafka::{next_offset, partition_id},
+    settings::ConsumerSettings,
+};
 
 #[derive(Debug)]
 struct Place {

@@ -138,10 +138,13 @@ impl ConsumerContext for Hooks {
         }
         match rebalance {
             Rebalance::Revoke(revoked) => {
-                let partitions: Vec<_> = revoked.elements().iter().map(|element| element.partition()).collect();
+                let partitions: Vec<_> =
+                    revoked.elements().iter().map(|element| element.partition()).collect();
                 self.give_up(consumer, &partitions);
             }
-            Rebalance::Error(error) => tracing::warn!(%error, topic = self.hub.topic, "the group cannot rebalance"),
+            Rebalance::Error(error) => {
+                tracing::warn!(%error, topic = self.hub.topic, "the group cannot rebalance")
+            }
             Rebalance::Assign(assigned) => self.hold_back(consumer, assigned),
         }
     }
@@ -214,7 +217,8 @@ impl Hooks {
         }
         let commits: Vec<_> = {
             let mut inbox = self.hub.inbox();
-            let take = |&partition: &i32| Some((partition, Offset::Offset(inbox.commits.remove(&partition)?)));
+            let take =
+                |&partition: &i32| Some((partition, Offset::Offset(inbox.commits.remove(&partition)?)));
             partitions.iter().filter_map(take).collect()
         };
         if !commits.is_empty()

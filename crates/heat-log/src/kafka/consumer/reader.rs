@@ -69,14 +69,14 @@ struct Reader {
 }
 
 /// Starts the thread; it ends when the consumer is closed or dropped.
-#[expect(clippy::disallowed_methods, reason = "librdkafka is polled by a thread of its own; it ends with its consumer")]
 pub(super) fn start(
     plan: Plan,
     hub: Arc<Hub>,
     events: mpsc::Sender<Result<LogEvent, ReadError>>,
     end: watch::Sender<bool>,
 ) -> Result<(), ReadError> {
-    let failed = |reason: String| ReadError::Kafka { act: "open a consumer of", topic: hub.topic.clone(), reason };
+    let failed =
+        |reason: String| ReadError::Kafka { act: "open a consumer of", topic: hub.topic.clone(), reason };
     let desk = Arc::new(Mutex::new(Desk::new(events)));
     let (consumer, retired) = build(&plan, &hub, &desk).map_err(|error| failed(error.to_string()))?;
     for &partition in &plan.fixed {
@@ -239,7 +239,9 @@ impl Reader {
                 if accept(&message, &self.desk, self.plan.group.is_some()) == Accepted::No {
                     match self.bounds(partition) {
                         // What is expected is still in the log, so no reset has skipped it: it is a hole.
-                        Ok((first, _)) if lock(&self.desk).seats[&partition].next.is_some_and(|next| first <= next) => {
+                        Ok((first, _))
+                            if lock(&self.desk).seats[&partition].next.is_some_and(|next| first <= next) =>
+                        {
                             accept(&message, &self.desk, false);
                         }
                         Ok(_) | Err(_) => {
@@ -447,7 +449,8 @@ impl Reader {
         self.checked_at = now;
         let resting: Vec<_> = {
             let desk = lock(&self.desk);
-            let resting = desk.seats.iter().filter(|(_, seat)| now.saturating_duration_since(seat.moved) >= after / 4);
+            let resting =
+                desk.seats.iter().filter(|(_, seat)| now.saturating_duration_since(seat.moved) >= after / 4);
             resting.filter_map(|(&partition, seat)| Some((partition, seat.next?, seat.moved))).collect()
         };
         for (partition, next, moved) in resting {
@@ -502,7 +505,6 @@ impl Reader {
 }
 
 /// Closing a consumer that hangs must not hang its successor.
-#[expect(clippy::disallowed_methods, reason = "a hanging close is left to a thread of its own")]
 fn drop_aside(consumer: BaseConsumer<Hooks>) {
     let aside = std::thread::Builder::new().name("log-consumer-close".to_owned()).spawn(move || {
         consumer.unsubscribe();

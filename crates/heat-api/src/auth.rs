@@ -1,0 +1,204 @@
+//! Users: who asks, and what they may do. Tokens are kept as SHA-256 only.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use axum::http::{HeaderMap, Method, header};
+use sha2::{Digest as _, Sha256};
+
+/// What a user may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UserRole {
+    /// Read.
+    Viewer,
+    /// Read and command.
+    Operator,
+    /// Everything.
+    Admin,
+    /// The city's feed only.
+    CityCentre,
+}
+
+impl UserRole {
+    fn from_word(word: &str) -> Option<Self> {
+        Some(match word {
+            "viewer" => Self::Viewer,
+            "operator" => Self::Operator,
+            "admin" => Self::Admin,
+            "city-centre" => Self::CityCentre,
+            _ => return None,
+        })
+    }
+
+    /// Whether a request of this method and path is allowed.
+    pub(crate) fn may(self, method: &Method, path: &str) -> bool {
+        match self {
+            Self::Admin | Self::Operator => true,
+            Self::Viewer => matches!(*method, Method::GET | Method::HEAD),
+            Self::CityCentre => {
+                matches!(*method, Method::GET | Method::HEAD)
+                    && (path == "/api/v1/openapi.json" || path.starts_with("/api/v1/feeds/"))
+            }
+        }
+    }
+}
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub(crate) struct User {
+    pub(crate) name: Arc<str>,
+    pub(crate) role: UserRole,
+}
+
+/// A line of the tokens file is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {problem}; a line is `name role sha256`, the hash as of `printf %s TOKEN | sha256sum`")]
+pub struct TokensFault {
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong; never quotes the line.
+    pub problem: &'static str,
+}
+
+/// The users; none means that everybody on this machine is the operator.
+#[derive(Default)]
+pub(crate) struct Users {
+    by_hash: BTreeMap<[u8; 32], User>,
+}
+
+impl fmt::Debug for Users {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Users({})", self.by_hash.len())
+    }
+}
+
+impl Users {
+    /// Reads the tokens file; empty lines and lines that begin with `#` are left out.
+    pub(crate) fn parse(text: &str) -> Result<Self, Vec<TokensFault>> {
+        let mut users = Self::default();
+        let mut faults = Vec::new();
+        for (index, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            if let Err(problem) = users.add(line) {
+                faults.push(TokensFault { line: index + 1, problem });
+            }
+        }
+        if faults.is_empty() { Ok(users) } else { Err(faults) }
+    }
+
+    fn add(&mut self, line: &str) -> Result<(), &'static str> {
+        let mut words = line.split_ascii_whitespace();
+        let (Some(name), Some(role), Some(hash), None) =
+            (words.next(), words.next(), words.next(), words.next())
+        else {
+            return Err("it does not have three words");
+        };
+        if name.len() > 64 {
+            return Err("the name is longer than 64 bytes");
+        }
+        let role = UserRole::from_word(role).ok_or("the role is not viewer, operator, admin or city-centre")?;
+        let hash = parse_hash(hash).ok_or("the hash is not 64 hexadecimal digits")?;
+        let user = User { name: name.into(), role };
+        match self.by_hash.insert(hash, user) {
+            Some(_) => Err("another user has the same token"),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether nobody is configured.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_hash.is_empty()
+    }
+
+    /// Who sent these headers; `None` if it is nobody we know.
+    pub(crate) fn authenticate(&self, headers: &HeaderMap) -> Option<User> {
+        if self.is_empty() {
+            return Some(User { name: "local".into(), role: UserRole::Admin });
+        }
+        let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        let (scheme, token) = value.split_once(' ')?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return None;
+        }
+        let hash: [u8; 32] = Sha256::digest(token.trim().as_bytes()).into();
+        self.by_hash.get(&hash).cloned()
+    }
+}
+
+fn parse_hash(text: &str) -> Option<[u8; 32]> {
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    let mut hash = [0; 32];
+    for (byte, digits) in hash.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(hash)
+}
+
+/// Whether a `Host` header names this machine: without users, a page of another site must not reach the API through a
+/// name that it lets point here.
+pub(crate) fn is_loopback_host(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(header::HOST).and_then(|host| host.to_str().ok()) else { return false };
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        Some(_) | None => host,
+    };
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost")
+        || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: header::HeaderName, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(name, value.parse().unwrap())])
+    }
+
+    /// SHA-256 of "abc", FIPS 180-4.
+    const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    #[test]
+    fn a_token_is_known_by_its_hash() {
+        let users = Users::parse(&format!("# desk\n\nduty operator {ABC}\n")).unwrap();
+        let user = users.authenticate(&headers(header::AUTHORIZATION, "Bearer abc")).unwrap();
+        assert_eq!((&*user.name, user.role), ("duty", UserRole::Operator));
+        for wrong in ["Bearer abd", "Bearer", "Basic abc", ABC] {
+            assert!(users.authenticate(&headers(header::AUTHORIZATION, wrong)).is_none(), "{wrong}");
+        }
+        assert!(users.authenticate(&HeaderMap::new()).is_none());
+        assert!(!format!("{users:?}").contains("duty"));
+    }
+
+    #[test]
+    fn faults_of_the_file_name_the_line_and_never_quote_it() {
+        let faults = Users::parse("duty operator abc\nduty boss secret\n").map(|_| ()).unwrap_err();
+        assert_eq!(faults.iter().map(|fault| fault.line).collect::<Vec<_>>(), [1, 2]);
+        assert!(faults.iter().all(|fault| !fault.to_string().contains("secret")));
+    }
+
+    #[test]
+    fn a_viewer_reads_and_the_city_centre_sees_its_feed_only() {
+        let (get, post) = (Method::GET, Method::POST);
+        assert!(UserRole::Viewer.may(&get, "/api/v1/incidents"));
+        assert!(!UserRole::Viewer.may(&post, "/api/v1/incidents/x/acknowledge"));
+        assert!(UserRole::Operator.may(&post, "/api/v1/incidents/x/acknowledge"));
+        assert!(!UserRole::CityCentre.may(&get, "/api/v1/incidents"));
+        assert!(UserRole::CityCentre.may(&get, "/api/v1/feeds/city"));
+    }
+
+    #[test]
+    fn only_names_of_this_machine_are_its_own() {
+        for host in ["localhost:8080", "127.0.0.1", "127.0.0.1:1", "[::1]:8080", "LOCALHOST"] {
+            assert!(is_loopback_host(&headers(header::HOST, host)), "{host}");
+        }
+        for host in ["evil.example:8080", "127.0.0.1.evil.example", "10.0.0.1:8080"] {
+            assert!(!is_loopback_host(&headers(header::HOST, host)), "{host}");
+        }
+        assert!(!is_loopback_host(&HeaderMap::new()));
+    }
+}

@@ -1,0 +1,206 @@
+//! Commands into the log, and their outcomes out of it.
+//!
+//! A command is numbered like a gateway's records, contiguous in its partition, and is the caller's business only once
+//! it is durable. Its outcome is what the processor publishes for the offset that the command got; the API learns that
+//! offset by reading its own command back.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Mutex,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use heat_codec::envelope::Draft;
+use heat_detect::{Output, Refusal};
+use heat_ledger::durable::{Marks, Ticket};
+use heat_log::{AppendError, Appender, partition_of, topics};
+use heat_model::{Body, GatewayId, IngestTime, NetworkId, Offset, Origin, PartitionId, incident::Incident};
+use tokio::sync::watch;
+
+use crate::state::lock;
+
+/// How long a command may take to become durable.
+const DURABLE_MAX_WAIT: Duration = Duration::from_secs(5);
+/// How long an outcome is waited for.
+pub(crate) const OUTCOME_MAX_WAIT: Duration = Duration::from_secs(2);
+/// Outcomes and own offsets remembered; far more than are waited for within two seconds.
+const REMEMBERED: usize = 4_096;
+
+/// A command's place: who numbered it is this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct CommandId {
+    pub(crate) partition: PartitionId,
+    pub(crate) seq: u64,
+}
+
+/// Why a command is not durable.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SubmitError {
+    /// The log refused it.
+    #[error("the log did not take the command")]
+    Append(#[from] AppendError),
+    /// It is not durable yet; it may still become so.
+    #[error("the log did not make the command durable within {} s; it may still take effect", DURABLE_MAX_WAIT.as_secs())]
+    Slow,
+}
+
+/// Numbers and appends.
+#[derive(Debug)]
+pub(crate) struct Commander {
+    gateway: GatewayId,
+    epoch: u64,
+    appender: Appender,
+    next: Vec<tokio::sync::Mutex<u64>>,
+}
+
+impl Commander {
+    pub(crate) fn new(gateway: GatewayId, epoch: u64, appender: Appender, partitions: u32) -> Self {
+        let next = (0..partitions).map(|_| tokio::sync::Mutex::new(0)).collect();
+        Self { gateway, epoch, appender, next }
+    }
+
+    /// Whether a record of the input is one of ours.
+    pub(crate) fn is_own(&self, origin: &Origin) -> bool {
+        origin.epoch == self.epoch && origin.gateway == self.gateway
+    }
+
+    /// Appends a body for a network; returns once it is durable.
+    pub(crate) async fn submit(
+        &self,
+        network: &NetworkId,
+        body: &Body,
+        now: IngestTime,
+    ) -> Result<CommandId, SubmitError> {
+        let partitions = u32::try_from(self.next.len()).expect("made from a u32");
+        let partition = partition_of(network.as_str().as_bytes(), partitions);
+        let work = async {
+            let (ticket, seq) = self.append(partition, network, body, now).await?;
+            self.durable(ticket).await?;
+            Ok(CommandId { partition, seq })
+        };
+        tokio::time::timeout(DURABLE_MAX_WAIT, work).await.unwrap_or(Err(SubmitError::Slow))
+    }
+
+    /// The lock is held until the log has taken the record, so that numbers lie in the log in their order.
+    async fn append(
+        &self,
+        partition: PartitionId,
+        network: &NetworkId,
+        body: &Body,
+        now: IngestTime,
+    ) -> Result<(Ticket, u64), SubmitError> {
+        let mut next = self.next[partition.0 as usize].lock().await;
+        let seq = *next;
+        // No message of a gateway brought it, so it accounts for none.
+        let payload = Draft::of(Some(network), now, 0, body).encode(&self.gateway, self.epoch, seq);
+        let key = Bytes::copy_from_slice(network.as_str().as_bytes());
+        let ticket = self.appender.append(topics::INPUT, partition, Some(key), payload).await?;
+        *next += 1;
+        Ok((ticket, seq))
+    }
+
+    async fn durable(&self, ticket: Ticket) -> Result<(), SubmitError> {
+        let appender = self.appender.clone();
+        let mut marks = Marks::default();
+        loop {
+            appender.read_marks(&mut marks);
+            if marks.covers(ticket) {
+                return Ok(());
+            }
+            appender.progressed().await?;
+        }
+    }
+
+    /// Ends the appender, for shutdown.
+    pub(crate) async fn close(&self, deadline: Duration) -> Result<bool, AppendError> {
+        self.appender.close(deadline).await
+    }
+}
+
+/// The processor's answer to a command.
+#[derive(Debug, Clone)]
+pub(crate) enum Outcome {
+    Applied(Box<Incident>),
+    Refused(Refusal),
+}
+
+#[derive(Debug, Default)]
+struct Remembered {
+    own: BTreeMap<CommandId, Offset>,
+    own_order: VecDeque<CommandId>,
+    outcomes: BTreeMap<(PartitionId, Offset), Outcome>,
+    outcome_order: VecDeque<(PartitionId, Offset)>,
+}
+
+/// Where outcomes meet those who wait for them.
+#[derive(Debug)]
+pub(crate) struct Outcomes {
+    remembered: Mutex<Remembered>,
+    changed: watch::Sender<u64>,
+}
+
+impl Outcomes {
+    pub(crate) fn new() -> Self {
+        Self { remembered: Mutex::default(), changed: watch::Sender::new(0) }
+    }
+
+    /// A command of ours was read back.
+    pub(crate) fn own_read(&self, command: CommandId, offset: Offset) {
+        let mut remembered = lock(&self.remembered);
+        if remembered.own.insert(command, offset).is_none() {
+            remembered.own_order.push_back(command);
+        }
+        if remembered.own_order.len() > REMEMBERED {
+            let oldest = remembered.own_order.pop_front();
+            oldest.map(|oldest| remembered.own.remove(&oldest));
+        }
+        drop(remembered);
+        self.changed.send_modify(|version| *version += 1);
+    }
+
+    /// The processor said something; the first output of a record is its answer.
+    pub(crate) fn output(&self, partition: PartitionId, output: &Output) {
+        let (offset, outcome) = match output {
+            Output::Event(event) => (event.input_offset, Outcome::Applied(Box::new(event.incident.clone()))),
+            Output::Refused(refusal) => (refusal.input_offset, Outcome::Refused(refusal.clone())),
+            Output::Status(_) => return,
+        };
+        let key = (partition, offset);
+        let mut remembered = lock(&self.remembered);
+        if remembered.outcomes.contains_key(&key) {
+            return;
+        }
+        remembered.outcomes.insert(key, outcome);
+        remembered.outcome_order.push_back(key);
+        if remembered.outcome_order.len() > REMEMBERED {
+            let oldest = remembered.outcome_order.pop_front();
+            oldest.map(|oldest| remembered.outcomes.remove(&oldest));
+        }
+        drop(remembered);
+        self.changed.send_modify(|version| *version += 1);
+    }
+
+    /// Waits for a command's outcome, for a while.
+    pub(crate) async fn wait(&self, command: CommandId) -> Option<Outcome> {
+        let mut changed = self.changed.subscribe();
+        let found = async {
+            loop {
+                changed.borrow_and_update();
+                if let Some(outcome) = self.find(command) {
+                    return outcome;
+                }
+                if changed.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        tokio::time::timeout(OUTCOME_MAX_WAIT, found).await.ok()
+    }
+
+    fn find(&self, command: CommandId) -> Option<Outcome> {
+        let remembered = lock(&self.remembered);
+        let offset = remembered.own.get(&command)?;
+        remembered.outcomes.get(&(command.partition, *offset)).cloned()
+    }
+}

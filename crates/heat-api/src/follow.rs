@@ -1,0 +1,120 @@
+//! The tasks that read: the input, the incidents' states, and their events.
+
+use std::collections::BTreeMap;
+
+use heat_detect::Output;
+use heat_log::{
+    ReadError, Record,
+    follow::{Follow, FollowEvent},
+    topics,
+};
+use heat_model::{Body, PartitionId};
+use heat_runtime::{Shutdown, tasks::Chain};
+use heat_view::{
+    Applied,
+    board::OutputPosition,
+    feed::{self, FeedError, InputFeed},
+};
+
+use crate::{
+    commands::CommandId,
+    state::{ApiState, lock},
+};
+
+/// Records applied under one lock of a table.
+const CHUNK_RECORDS: usize = 512;
+
+pub(crate) async fn follow(
+    mut follow: Follow,
+    topic: &'static str,
+    state: ApiState,
+    shutdown: Shutdown,
+) -> Result<(), ReadError> {
+    let mut feeds: BTreeMap<PartitionId, InputFeed> = BTreeMap::new();
+    loop {
+        let event = tokio::select! {
+            () = shutdown.begun() => return Ok(()),
+            event = follow.next() => event?,
+        };
+        match event {
+            FollowEvent::Records { partition, records } if topic == topics::INPUT => {
+                let feed = feeds.entry(partition).or_insert_with(|| InputFeed::new(partition));
+                for chunk in records.chunks(CHUNK_RECORDS) {
+                    input(&state, feed, partition, chunk);
+                    tokio::task::yield_now().await;
+                }
+            }
+            FollowEvent::Records { partition, records } => {
+                for record in &records {
+                    match incidents(&state, topic, partition, &record.payload) {
+                        Ok(()) => count(&state, topic, 1, 0),
+                        Err(error) => {
+                            count(&state, topic, 0, 1);
+                            let (partition, offset) = (partition.0, record.offset.0);
+                            tracing::warn!(error = %Chain(&error), partition, offset, "an incident cannot be read");
+                        }
+                    }
+                }
+            }
+            FollowEvent::CaughtUp => state.readiness.caught_up(topic),
+            FollowEvent::Trouble(error) => {
+                state.metrics.trouble.with_label_values(&[topic]).inc();
+                tracing::warn!(error = %Chain(&error), topic, "reading met an error and goes on");
+            }
+        }
+    }
+}
+
+fn input(state: &ApiState, feed: &mut InputFeed, partition: PartitionId, chunk: &[Record]) {
+    let Some(table) = state.tables.get(partition.0 as usize) else { return };
+    let mut undecodable = 0;
+    let mut table = lock(table);
+    let before = table.counts();
+    for record in chunk {
+        match feed.apply(&mut table, record.offset, record.append_time, record.payload.clone()) {
+            Ok(envelope) => {
+                if matches!(envelope.body, Body::Command(_)) && state.commander.is_own(&envelope.origin) {
+                    let command = CommandId { partition, seq: envelope.origin.seq };
+                    state.outcomes.own_read(command, record.offset);
+                }
+            }
+            Err(error) => {
+                undecodable += 1;
+                let (partition, offset) = (partition.0, record.offset.0);
+                tracing::debug!(error = %Chain(&error), partition, offset, "a record cannot be decoded");
+            }
+        }
+    }
+    let over = table.counts().over_bound - before.over_bound;
+    drop(table);
+    state.metrics.over_bound.with_label_values(&["signal"]).inc_by(over);
+    count(state, topics::INPUT, chunk.len() - undecodable, undecodable);
+}
+
+fn incidents(state: &ApiState, topic: &str, partition: PartitionId, payload: &[u8]) -> Result<(), FeedError> {
+    let applied = if topic == topics::INCIDENTS {
+        match feed::state(payload)? {
+            Some(incident) => lock(&state.board).apply_state(&incident),
+            None => Applied::Stale,
+        }
+    } else {
+        let output = feed::output(payload)?;
+        let applied = lock(&state.board).apply(&output);
+        // After the board, so that whoever was told by an event or an outcome reads no older state.
+        state.outcomes.output(partition, &output);
+        if let Output::Event(event) = &output {
+            let (input_offset, ordinal) = (event.input_offset, event.ordinal);
+            let position = OutputPosition { partition, input_offset, ordinal };
+            let cut = lock(&state.hub).publish(position, event);
+            state.metrics.event_clients_cut.inc_by(cut);
+        }
+        applied
+    };
+    state.metrics.over_bound.with_label_values(&["incident"]).inc_by(u64::from(applied == Applied::Refused));
+    Ok(())
+}
+
+fn count(state: &ApiState, topic: &str, applied: usize, undecodable: usize) {
+    state.metrics.records.with_label_values(&[topic, "applied"]).inc_by(applied as u64);
+    state.metrics.records.with_label_values(&[topic, "undecodable"]).inc_by(undecodable as u64);
+}

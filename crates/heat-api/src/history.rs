@@ -1,0 +1,149 @@
+//! A signal's history out of the archive, on a blocking thread, with bounds on how many and how much.
+
+use std::{collections::BTreeMap, ops::ControlFlow, time::Duration};
+
+use heat_archive::{Archive, ArchiveError, ArchivedReading, Scan};
+use heat_model::{EventTime, Quality, SignalId};
+
+use crate::json::{ApiTime, History, HistoryPoint};
+
+/// Most readings looked at for one answer; a year of a signal at 1 Hz needs a narrower question.
+const ROWS_MAX: usize = 10_000_000;
+
+/// What is asked.
+#[derive(Debug, Clone)]
+pub(crate) struct Question {
+    pub(crate) signal: SignalId,
+    pub(crate) from: EventTime,
+    pub(crate) to: EventTime,
+    pub(crate) step: Option<Duration>,
+    pub(crate) points_max: usize,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HistoryError {
+    /// More than the bound.
+    #[error("more than {0} points: ask for a shorter time, or give a step")]
+    TooMany(usize),
+    /// The archive cannot be read.
+    #[error("the archive cannot be read")]
+    Archive(#[from] ArchiveError),
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Bucket {
+    sum: f64,
+    min: f64,
+    max: f64,
+    count: u64,
+}
+
+impl Bucket {
+    fn add(&mut self, value: f64) {
+        if self.count == 0 {
+            (self.min, self.max) = (value, value);
+        }
+        self.min = self.min.min(value);
+        self.max = self.max.max(value);
+        self.sum += value;
+        self.count += 1;
+    }
+}
+
+/// Collects what a question wants, whatever order the files bring it in.
+#[derive(Debug)]
+struct Collector {
+    from: i64,
+    step_us: Option<i64>,
+    points_max: usize,
+    rows: usize,
+    unit: Option<String>,
+    /// By event time, then by place in the log: the last of one time is a correction.
+    readings: BTreeMap<i64, ((u64, i64), Option<f64>, Quality)>,
+    buckets: BTreeMap<i64, Bucket>,
+    too_many: Option<usize>,
+}
+
+impl Collector {
+    fn add(&mut self, reading: &ArchivedReading) -> ControlFlow<()> {
+        self.rows += 1;
+        if self.rows > ROWS_MAX {
+            self.too_many = Some(ROWS_MAX);
+            return ControlFlow::Break(());
+        }
+        if self.unit.is_none() {
+            self.unit = Some(reading.signal.unit.clone());
+        }
+        let time = reading.event_time.as_micros();
+        match self.step_us {
+            Some(step) => {
+                let usable = reading.value.filter(|value| reading.quality != Quality::Bad && value.is_finite());
+                if let Some(value) = usable {
+                    let start = self.from + (time - self.from).div_euclid(step) * step;
+                    self.buckets.entry(start).or_default().add(value);
+                }
+            }
+            None => {
+                let place = (reading.offset.0, reading.append_time.as_micros());
+                let known = self.readings.get(&time);
+                if known.is_none_or(|(held, _, _)| *held <= place) {
+                    self.readings.insert(time, (place, reading.value, reading.quality));
+                }
+            }
+        }
+        if self.readings.len().max(self.buckets.len()) > self.points_max {
+            self.too_many = Some(self.points_max);
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn points(&self) -> Vec<HistoryPoint> {
+        if self.step_us.is_none() {
+            let point = |(&time, &(_, value, quality)): (&i64, &(_, Option<f64>, Quality))| {
+                HistoryPoint::Reading { time: ApiTime::from_micros(time), value, quality }
+            };
+            return self.readings.iter().map(point).collect();
+        }
+        let point = |(&time, bucket): (&i64, &Bucket)| {
+            #[expect(clippy::cast_precision_loss, reason = "a count of readings is far below 2^53")]
+            let mean = bucket.sum / bucket.count as f64;
+            let Bucket { min, max, count, .. } = *bucket;
+            HistoryPoint::Bucket { time: ApiTime::from_micros(time), mean, min, max, count }
+        };
+        self.buckets.iter().map(point).collect()
+    }
+}
+
+/// Answers a question; decodes files on the calling thread's task, so call it on a blocking thread.
+pub(crate) async fn answer(archive: &Archive, question: &Question) -> Result<History, HistoryError> {
+    let mut collector = Collector {
+        from: question.from.as_micros(),
+        step_us: question.step.map(|step| i64::try_from(step.as_micros()).unwrap_or(i64::MAX).max(1)),
+        points_max: question.points_max,
+        rows: 0,
+        unit: None,
+        readings: BTreeMap::new(),
+        buckets: BTreeMap::new(),
+        too_many: None,
+    };
+    let scan = Scan {
+        networks: Some([question.signal.network.clone()].into()),
+        signals: Some([question.signal.clone()].into()),
+        from: Some(question.from),
+        to: Some(question.to),
+    };
+    archive.scan(&scan, &mut |reading| collector.add(&reading)).await?;
+    if let Some(bound) = collector.too_many {
+        return Err(HistoryError::TooMany(bound));
+    }
+    Ok(History {
+        id: question.signal.to_string(),
+        points: collector.points(),
+        unit: collector.unit,
+        from: ApiTime(question.from),
+        to: ApiTime(question.to),
+        step_seconds: question.step.map(|step| step.as_secs_f64()),
+    })
+}

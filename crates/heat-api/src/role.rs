@@ -1,0 +1,251 @@
+//! The role: build opens and binds, run serves.
+
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use heat_archive::Archive;
+use heat_log::{
+    AppendError, AppenderSettings, ConsumerSettings, Log, ReadError, TopicError,
+    follow::{Follow, ReadBack},
+    topics,
+};
+use heat_model::plant::PlantModel;
+use heat_runtime::{
+    Clock, Shutdown, Tasks,
+    admin::Health,
+    metrics::Metrics,
+    tasks::TaskError,
+};
+use heat_view::{IncidentBoard, LiveTable, Privacy};
+use tokio::{net::TcpListener, sync::Semaphore};
+
+use crate::{
+    auth::{TokensFault, Users},
+    commands::{Commander, Outcomes},
+    events::EventHub,
+    follow,
+    metrics::RoleMetrics,
+    routes,
+    settings::Settings,
+    state::{ApiState, PlantIndex, Readiness, Shared, lock},
+};
+
+/// Time to end after shutdown has begun.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// What an audit answers: JSON, or why there is none.
+pub type AuditFuture = Pin<Box<dyn Future<Output = Result<serde_json::Value, String>> + Send>>;
+/// Makes the audit; given by the binary, which knows log and archive.
+pub type AuditSource = Arc<dyn Fn() -> AuditFuture + Send + Sync>;
+
+/// What the role is given.
+#[derive(Clone)]
+pub struct Deps {
+    /// The log.
+    pub log: Log,
+    /// The process's metrics.
+    pub metrics: Metrics,
+    /// The process's health.
+    pub health: Health,
+    /// The clock.
+    pub clock: Clock,
+    /// The plant model: names, sites, homes.
+    pub plant: Arc<PlantModel>,
+    /// The archive, for history; without it history answers 503.
+    pub archive: Option<Archive>,
+    /// The audit; without it `audit` answers 503.
+    pub audit: Option<AuditSource>,
+}
+
+impl std::fmt::Debug for Deps {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Deps").field("archive", &self.archive).finish_non_exhaustive()
+    }
+}
+
+/// The role could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The tokens file cannot be read.
+    #[error("cannot read api.tokens_file {path}")]
+    ReadTokens {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The tokens file has faults.
+    #[error("api.tokens_file {path}: {}", .faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Tokens {
+        /// The file.
+        path: PathBuf,
+        /// All of them.
+        faults: Vec<TokensFault>,
+    },
+    /// Others could reach it, or users are wanted, but nobody is known.
+    #[error(
+        "the API on {address} is to know its users, but api.tokens_file names none; add a line `name role sha256`, or \
+         remove the key and listen on 127.0.0.1"
+    )]
+    NoUsers {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The address is taken or not ours.
+    #[error("cannot listen on {address} for the API; free it or set another api.address")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// A topic is missing or cannot be asked about.
+    #[error("the API cannot use topic {topic}")]
+    Topic {
+        /// Which.
+        topic: &'static str,
+        /// Why.
+        source: TopicError,
+    },
+    /// A topic cannot be read.
+    #[error("the API cannot read topic {topic}")]
+    Read {
+        /// Which.
+        topic: &'static str,
+        /// Why.
+        source: ReadError,
+    },
+    /// Commands cannot be appended.
+    #[error("the API cannot append commands")]
+    Append(#[source] AppendError),
+}
+
+/// The role ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A task failed.
+    #[error("the API ended")]
+    Task(#[from] TaskError),
+    /// Commands on their way could not be made durable.
+    #[error("the API could not flush its commands")]
+    Flush(#[source] AppendError),
+}
+
+/// Bound, not yet serving.
+#[derive(Debug)]
+pub struct Api {
+    listener: TcpListener,
+    state: ApiState,
+    follows: [(Follow, &'static str); 3],
+}
+
+impl Api {
+    /// Opens the topics and binds the address; spawns nothing.
+    pub async fn build(settings: Settings, deps: Deps) -> Result<Self, BuildError> {
+        let users = users(&settings).await?;
+        let topic = topics::INPUT;
+        let partitions =
+            deps.log.partitions(topic).await.map_err(|source| BuildError::Topic { topic, source })?;
+        let appender =
+            deps.log.appender(&[topic], AppenderSettings::default()).await.map_err(BuildError::Append)?;
+        let follows = [
+            open(&deps.log, topics::INPUT, ReadBack::Last(settings.read_back_records)).await?,
+            open(&deps.log, topics::INCIDENTS, ReadBack::All).await?,
+            open(&deps.log, topics::INCIDENT_EVENTS, ReadBack::Last(settings.events_kept as u64)).await?,
+        ];
+        let address = settings.address;
+        let listener =
+            TcpListener::bind(address).await.map_err(|source| BuildError::Bind { address, source })?;
+        let metrics = RoleMetrics::register(&deps.metrics);
+        let privacy = Privacy::new(&deps.plant);
+        // The start time numbers this run; it differs from any other run's of the same instance.
+        let epoch = u64::try_from(deps.clock.now().as_micros()).unwrap_or(0);
+        let state = Arc::new(Shared {
+            users,
+            plant: PlantIndex::new(&deps.plant),
+            tables: (0..partitions)
+                .map(|_| Mutex::new(LiveTable::new(settings.live, privacy.clone())))
+                .collect(),
+            board: Mutex::new(IncidentBoard::new(settings.board)),
+            hub: Mutex::new(EventHub::new(
+                settings.events_kept,
+                settings.event_clients_max,
+                settings.event_buffer,
+                metrics.event_clients.clone(),
+            )),
+            outcomes: Outcomes::new(),
+            commander: Commander::new(settings.gateway.clone(), epoch, appender, partitions),
+            archive: deps.archive,
+            history: Arc::new(Semaphore::new(settings.history_concurrent_max)),
+            audit: deps.audit,
+            metrics,
+            clock: deps.clock,
+            readiness: Readiness::new(
+                deps.health,
+                [topics::INPUT, topics::INCIDENTS, topics::INCIDENT_EVENTS],
+            ),
+            settings,
+        });
+        Ok(Self { listener, state, follows })
+    }
+
+    /// The address it listens on.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until shutdown; then ends the streams, answers what is under way, and flushes.
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), RunError> {
+        let mut tasks = Tasks::new(shutdown.child());
+        let stop = tasks.shutdown().clone();
+        let state = self.state;
+        state.readiness.say();
+        for (follow, topic) in self.follows {
+            tasks.spawn("api: reading", follow::follow(follow, topic, Arc::clone(&state), stop.clone()));
+        }
+        let router = routes::router(Arc::clone(&state));
+        let serving = Arc::clone(&state);
+        tasks.spawn("api: serving", async move {
+            axum::serve(self.listener, router)
+                .with_graceful_shutdown(async move {
+                    stop.begun().await;
+                    lock(&serving.hub).close();
+                })
+                .await
+        });
+        let ended = tasks.join(DRAIN).await;
+        state.commander.close(DRAIN).await.map_err(RunError::Flush)?;
+        Ok(ended?)
+    }
+}
+
+async fn users(settings: &Settings) -> Result<Users, BuildError> {
+    let users = match &settings.tokens_file {
+        None => Users::default(),
+        Some(path) => {
+            let text = tokio::fs::read_to_string(path)
+                .await
+                .map_err(|source| BuildError::ReadTokens { path: path.clone(), source })?;
+            Users::parse(&text).map_err(|faults| BuildError::Tokens { path: path.clone(), faults })?
+        }
+    };
+    // A file without users is a mistake, not a wish to let everybody in.
+    if users.is_empty() && (settings.tokens_file.is_some() || !settings.address.ip().is_loopback()) {
+        return Err(BuildError::NoUsers { address: settings.address });
+    }
+    Ok(users)
+}
+
+async fn open(log: &Log, topic: &'static str, back: ReadBack) -> Result<(Follow, &'static str), BuildError> {
+    Follow::open(log, topic, back, ConsumerSettings::default())
+        .await
+        .map(|follow| (follow, topic))
+        .map_err(|source| BuildError::Read { topic, source })
+}

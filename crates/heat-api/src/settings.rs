@@ -1,0 +1,164 @@
+//! The `[api]` table.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use heat_codec::ticket::FreeText;
+use heat_model::GatewayId;
+use heat_runtime::config::Fault;
+use heat_view::{BoardSettings, LiveSettings};
+use serde::Deserialize;
+
+/// Where the API listens, unless configured.
+pub const DEFAULT_ADDRESS: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+
+/// The table as written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawApi {
+    /// `host:port` to listen on.
+    pub address: Option<String>,
+    /// File of users: a line each, `name role sha256-of-the-token`.
+    pub tokens_file: Option<PathBuf>,
+    /// Tells several API processes on one log apart; commands carry `api-<instance>`.
+    pub instance: Option<String>,
+    /// Whether tickets keep their free text (masked).
+    pub ticket_text: bool,
+    /// Most signals held per partition.
+    pub signals_max: Option<usize>,
+    /// Records of each input partition read back at start.
+    pub read_back_records: Option<u64>,
+    /// Incident events kept for clients that resume, over all partitions.
+    pub events_kept: Option<usize>,
+    /// Most clients of server-sent events.
+    pub event_clients_max: Option<usize>,
+    /// Most events that wait for one client.
+    pub event_buffer: Option<usize>,
+    /// Most history requests at work.
+    pub history_concurrent_max: Option<usize>,
+    /// Most points in one answer of history.
+    pub history_points_max: Option<usize>,
+}
+
+/// The table's meaning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Where to listen.
+    pub address: SocketAddr,
+    /// File of users.
+    pub tokens_file: Option<PathBuf>,
+    /// What commands are numbered under.
+    pub gateway: GatewayId,
+    /// Whether tickets keep their free text.
+    pub ticket_text: FreeText,
+    /// Bounds of each live table.
+    pub live: LiveSettings,
+    /// Bounds of the incident board.
+    pub board: BoardSettings,
+    /// Records of each input partition read back at start.
+    pub read_back_records: u64,
+    /// Incident events kept for clients that resume.
+    pub events_kept: usize,
+    /// Most clients of server-sent events.
+    pub event_clients_max: usize,
+    /// Most events that wait for one client.
+    pub event_buffer: usize,
+    /// Most history requests at work.
+    pub history_concurrent_max: usize,
+    /// Most points in one answer of history.
+    pub history_points_max: usize,
+}
+
+impl Settings {
+    /// Checks the table; all faults at once.
+    pub fn from_raw(raw: &RawApi) -> Result<Self, Vec<Fault>> {
+        let mut faults = Vec::new();
+        let address = address(raw, &mut faults);
+        let instance = raw.instance.as_deref().unwrap_or("1");
+        let gateway = GatewayId::new(&format!("api-{instance}")).ok();
+        if gateway.is_none() {
+            faults.push(fault("instance", "must be a short name such as \"1\" or \"site-a\""));
+        }
+        let live = LiveSettings {
+            signals_max: count("signals_max", raw.signals_max, LiveSettings::default().signals_max, &mut faults),
+            ..LiveSettings::default()
+        };
+        let settings = Self {
+            address,
+            tokens_file: raw.tokens_file.clone(),
+            gateway: gateway.unwrap_or_else(|| GatewayId::new("api-1").expect("a constant id")),
+            ticket_text: if raw.ticket_text { FreeText::KeepMasked } else { FreeText::Drop },
+            live,
+            board: BoardSettings::default(),
+            read_back_records: raw.read_back_records.unwrap_or(200_000),
+            events_kept: count("events_kept", raw.events_kept, 5_000, &mut faults),
+            event_clients_max: count("event_clients_max", raw.event_clients_max, 10_000, &mut faults),
+            event_buffer: count("event_buffer", raw.event_buffer, 256, &mut faults),
+            history_concurrent_max: count("history_concurrent_max", raw.history_concurrent_max, 2, &mut faults),
+            history_points_max: count("history_points_max", raw.history_points_max, 20_000, &mut faults),
+        };
+        if faults.is_empty() { Ok(settings) } else { Err(faults) }
+    }
+}
+
+fn address(raw: &RawApi, faults: &mut Vec<Fault>) -> SocketAddr {
+    let Some(text) = raw.address.as_deref() else { return DEFAULT_ADDRESS };
+    let Ok(address) = text.parse::<SocketAddr>() else {
+        faults.push(fault("address", format!("{text:?} is not an address; write \"127.0.0.1:8080\"")));
+        return DEFAULT_ADDRESS;
+    };
+    if !address.ip().is_loopback() && raw.tokens_file.is_none() {
+        faults.push(fault(
+            "address",
+            format!(
+                "{address} can be reached from outside, but there are no users; set api.tokens_file, or listen on \
+                 127.0.0.1:{}",
+                address.port()
+            ),
+        ));
+    }
+    address
+}
+
+fn count(key: &str, number: Option<usize>, default: usize, faults: &mut Vec<Fault>) -> usize {
+    match number {
+        Some(0) => {
+            faults.push(fault(key, "must be at least 1"));
+            default
+        }
+        Some(number) => number,
+        None => default,
+    }
+}
+
+fn fault(key: &str, problem: impl Into<String>) -> Fault {
+    Fault::new(format!("api.{key}"), problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_others_can_reach_needs_users_and_the_fault_names_the_remedy() {
+        let mut raw = RawApi { address: Some("0.0.0.0:8080".to_owned()), ..RawApi::default() };
+        let faults = Settings::from_raw(&raw).unwrap_err();
+        assert_eq!(faults[0].key, "api.address");
+        assert!(faults[0].problem.contains("api.tokens_file"), "{}", faults[0].problem);
+
+        raw.tokens_file = Some("tokens".into());
+        assert!(Settings::from_raw(&raw).is_ok());
+    }
+
+    #[test]
+    fn all_faults_come_at_once() {
+        let raw = RawApi {
+            address: Some("somewhere".to_owned()),
+            instance: Some("a/b".to_owned()),
+            events_kept: Some(0),
+            ..RawApi::default()
+        };
+        let keys: Vec<_> = Settings::from_raw(&raw).unwrap_err().into_iter().map(|fault| fault.key).collect();
+        assert_eq!(keys, ["api.address", "api.instance", "api.events_kept"]);
+    }
+}

@@ -1,0 +1,91 @@
+use std::time::Duration;
+
+use heat_detect::DetectSettings;
+use heat_model::{
+    Lane,
+    incident::{AlarmState, Class},
+};
+
+use crate::world::{CALM, Feed, Now, plant};
+
+const HOUR: i64 = 3_600;
+const DAY: i64 = 24 * HOUR;
+
+fn settings() -> DetectSettings {
+    DetectSettings { learning: Duration::from_secs(2 * 86_400), ..DetectSettings::default() }
+}
+
+#[test]
+fn a_sudden_leak_of_half_a_percent_is_found_within_hours_and_clears_when_repaired() {
+    let mut feed = Feed::new(settings(), plant());
+    let on = 3 * DAY + 5 * HOUR;
+    feed.run(0, on, 900, |_| CALM);
+    assert!(feed.incidents().is_empty(), "{:?}", feed.incidents());
+
+    feed.run(on, on + 12 * HOUR, 900, |_| Now { leak: Some((1, 0.1)), ..CALM });
+    let found = feed.incidents();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].class, Class::LeakAbrupt);
+    assert!((found[0].loss_kg_s.unwrap() - 0.1).abs() < 0.03, "{:?}", found[0].loss_kg_s);
+    let delay = found[0].opened.second() - (crate::world::START + on);
+    assert!(delay < 6 * HOUR, "{delay} s");
+
+    feed.run(on + 12 * HOUR, on + 20 * HOUR, 900, |_| CALM);
+    assert_eq!(feed.incidents()[0].alarm, AlarmState::Cleared);
+}
+
+#[test]
+fn a_leak_that_grows_over_days_is_called_incipient() {
+    let mut feed = Feed::new(settings(), plant());
+    let on = 3 * DAY;
+    feed.run(0, on + 3 * DAY, 900, |at| {
+        let grown = (at - on).max(0) as f64 / (3 * DAY) as f64;
+        Now { leak: Some((1, 0.5 * grown)), ..CALM }
+    });
+    let found = feed.incidents();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].class, Class::LeakIncipient);
+}
+
+#[test]
+fn a_temperature_front_is_no_leak() {
+    let mut feed = Feed::new(settings(), plant());
+    // Supply falls by ten kelvin every night; the front needs an hour and a half, and make-up covers the contraction.
+    let supply = |at: i64| if at.rem_euclid(DAY) < 8 * HOUR && at > 3 * DAY { 75.0 } else { 85.0 };
+    feed.run(0, 6 * DAY, 900, |at| Now {
+        supply_celsius: supply(at),
+        arrived_celsius: supply(at - 5_400) - 1.0,
+        feed: 0.1,
+        ..CALM
+    });
+    assert!(feed.incidents().is_empty(), "{:?}", feed.incidents());
+}
+
+#[test]
+fn a_make_up_meter_that_drifts_alone_is_a_meter_fault_and_no_leak() {
+    let mut feed = Feed::new(settings(), plant());
+    feed.run_with(0, 5 * DAY, 900, |_| CALM, |at, list| {
+        if at > 3 * DAY {
+            list[1].2[0].2 += 0.3;
+        }
+    });
+    let classes: Vec<Class> = feed.incidents().iter().map(|incident| incident.class).collect();
+    assert_eq!(classes, [Class::SensorFault], "{classes:?}");
+}
+
+#[test]
+fn back_filled_data_train_and_never_open() {
+    let mut feed = Feed::new(settings(), plant());
+    feed.lane = Lane::Backfill;
+    let on = 4 * DAY;
+    feed.run(0, on, 900, |_| CALM);
+    feed.run(on, on + DAY, 900, |_| Now { leak: Some((1, 3.0)), ..CALM });
+    assert!(feed.incidents().is_empty(), "{:?}", feed.incidents());
+
+    let status = feed.core.status();
+    let balance = status[0].detectors.iter().find(|d| d.detector == "water_balance").unwrap();
+    assert!(
+        !matches!(&balance.state, heat_detect::DetectorState::Learning { seconds_left } if *seconds_left > 0),
+        "{balance:?}"
+    );
+}

@@ -1,0 +1,125 @@
+use heat_detect::{DetectSettings, Output, RefusalReason};
+use heat_model::{
+    EventTime, IncidentId,
+    incident::{AlarmState, ChangeKind, Incident, WorkState},
+    record::Action,
+};
+
+use crate::world::{CALM, Feed, Now, START, plant};
+
+const HOUR: i64 = 3_600;
+
+fn with_a_burst() -> (Feed, IncidentId) {
+    let mut feed = Feed::new(DetectSettings::default(), plant());
+    feed.run(0, HOUR, 10, |_| CALM);
+    feed.run(HOUR, HOUR + 900, 10, |_| Now { leak: Some((1, 5.0)), ..CALM });
+    let id = feed.incidents()[0].id;
+    (feed, id)
+}
+
+fn state(feed: &Feed) -> Incident {
+    feed.incidents()[0].clone()
+}
+
+fn refusals(feed: &Feed) -> Vec<RefusalReason> {
+    feed.out
+        .iter()
+        .filter_map(|output| match output {
+            Output::Refused(refusal) => Some(refusal.reason.clone()),
+            Output::Event(_) | Output::Status(_) => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_command_for_an_older_version_is_refused_and_one_for_the_current_is_carried_out() {
+    let (mut feed, incident) = with_a_burst();
+    let at = START + HOUR + 900;
+    let current = state(&feed).version;
+
+    feed.command(at, "li", Action::Acknowledge { incident, version: Some(current + 7) });
+    assert_eq!(refusals(&feed), [RefusalReason::StaleVersion { seen: current + 7, current }]);
+    assert_eq!(state(&feed).alarm, AlarmState::Unacknowledged);
+
+    feed.command(at + 1, "li", Action::Acknowledge { incident, version: Some(current) });
+    assert_eq!(state(&feed).alarm, AlarmState::Acknowledged);
+    assert_eq!(state(&feed).version, current + 1);
+}
+
+#[test]
+fn a_p1_is_shelved_by_two_users_for_an_hour_at_most_and_comes_back_by_itself() {
+    let (mut feed, incident) = with_a_burst();
+    let at = START + HOUR + 900;
+    let shelve = |seconds: i64| Action::Shelve {
+        incident,
+        until: EventTime::from_micros((at + seconds) * 1_000_000),
+        reason: "drill".to_owned(),
+    };
+
+    feed.command(at, "li", shelve(7_200));
+    feed.command(at, "li", shelve(1_800));
+    feed.command(at + 1, "li", shelve(1_800));
+    assert_eq!(state(&feed).alarm, AlarmState::Unacknowledged, "one user, asked twice, is one user");
+    feed.command(at + 2, "wang", shelve(1_800));
+    assert_eq!(state(&feed).alarm, AlarmState::Shelved);
+    assert_eq!(refusals(&feed).len(), 3);
+
+    feed.run(HOUR + 903, HOUR + 900 + 1_810, 10, |_| Now { leak: Some((1, 5.0)), ..CALM });
+    assert_eq!(state(&feed).alarm, AlarmState::Unacknowledged);
+}
+
+#[test]
+fn a_repair_is_verified_by_the_data_or_reopened() {
+    let repaired = |incident| Action::Repaired {
+        incident,
+        pipe: None,
+        location: Some("chamber 3".to_owned()),
+        cause: None,
+        size_kg_s: Some(5.2),
+    };
+
+    let (mut feed, incident) = with_a_burst();
+    feed.command(START + HOUR + 900, "li", repaired(incident));
+    assert_eq!(state(&feed).alarm, AlarmState::AwaitingVerification);
+    feed.run(HOUR + 903, 2 * HOUR + 903, 10, |_| CALM);
+    let last = feed.events().last().map(|event| event.change.kind);
+    assert_eq!((last, state(&feed).alarm), (Some(ChangeKind::Verified), AlarmState::Cleared));
+    assert_eq!(state(&feed).work, WorkState::Closed);
+
+    let (mut feed, incident) = with_a_burst();
+    feed.command(START + HOUR + 900, "li", repaired(incident));
+    feed.run(HOUR + 903, 26 * HOUR, 60, |_| Now { leak: Some((1, 5.0)), ..CALM });
+    assert!(feed.events().iter().any(|event| event.change.kind == ChangeKind::Reopened));
+    assert_eq!(state(&feed).alarm, AlarmState::Unacknowledged);
+}
+
+#[test]
+fn in_a_maintenance_window_a_burst_is_listed_as_out_of_service_until_the_window_ends() {
+    let mut feed = Feed::new(DetectSettings::default(), plant());
+    feed.run(0, HOUR, 10, |_| CALM);
+    feed.command(START + HOUR, "li", Action::MaintenanceBegin {
+        id: "w1".to_owned(),
+        place: None,
+        until: EventTime::from_micros((START + 3 * HOUR) * 1_000_000),
+        reason: "flushing".to_owned(),
+    });
+    feed.run(HOUR + 3, HOUR + 903, 10, |_| Now { leak: Some((1, 5.0)), ..CALM });
+    assert_eq!(state(&feed).alarm, AlarmState::OutOfService);
+
+    feed.command(START + HOUR + 910, "li", Action::MaintenanceEnd { id: "w1".to_owned() });
+    assert_eq!(state(&feed).alarm, AlarmState::Unacknowledged);
+}
+
+#[test]
+fn every_change_raises_the_version_by_one_and_keeps_offsets_in_order() {
+    let (mut feed, incident) = with_a_burst();
+    let at = START + HOUR + 900;
+    feed.command(at, "li", Action::Acknowledge { incident, version: None });
+    feed.command(at + 1, "li", Action::Work { incident, state: WorkState::Dispatched });
+
+    let events = feed.events();
+    for (expected, event) in (1..).zip(&events) {
+        assert_eq!(event.incident.version, expected);
+    }
+    assert!(events.windows(2).all(|w| (w[0].input_offset, w[0].ordinal) < (w[1].input_offset, w[1].ordinal)));
+}

@@ -1,0 +1,315 @@
+//! `heatstream audit`: gathers the facts from archive and log, and shows what the ledger's audit makes of them.
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+use heat_archive::{Archive, Dataset, TableRow, verify::Fault as ArchiveFault};
+use heat_codec::{dead_letter::DeadLetter, envelope::EnvelopeDecoder};
+use heat_ledger::{
+    admission::{Admission, Verdict},
+    audit::{AuditReport, Difference, Evidence, HourBalance, Letters, Stage, Stretch, audit},
+    commit::{CommitLedger, Fate},
+    repeats::RepeatSettings,
+};
+use heat_log::{EmbeddedSettings, Log, topics};
+use heat_model::{Body, EventTime, FreshMask, GatewayId, PartitionId, record::NextOffset};
+use heat_runtime::ExitStatus;
+use serde::Deserialize;
+
+use crate::{
+    Failure,
+    cli::AuditArguments,
+    config::{Defaults, RawConfig},
+    data_dir::DataDir,
+    out::say,
+};
+
+pub(crate) async fn run(arguments: AuditArguments) -> Result<ExitStatus, Failure> {
+    let window = Window::parse(&arguments)?;
+    let (location, repeats, log) = match (&arguments.config, &arguments.data_dir) {
+        (Some(path), _) => {
+            let config = RawConfig::read(path)?.check(None, &Defaults::default())?;
+            (config.archiver.location.clone(), config.shared.repeats, Some(config.shared.open_log().await?))
+        }
+        (None, base) => {
+            let dir = DataDir::find(base.as_deref().unwrap_or(Path::new("heatstream-data")))?;
+            let log = match Log::open_embedded(EmbeddedSettings::new(dir.log())) {
+                Ok(log) => log,
+                Err(error @ heat_log::OpenError::InUse { .. }) => {
+                    return Err(Failure::new(
+                        ExitStatus::Failed,
+                        format!("{error}; while `up` runs, ask its API: curl http://127.0.0.1:8080/api/v1/audit"),
+                    ));
+                }
+                Err(error) => return Err(error.into()),
+            };
+            (dir.archive().display().to_string(), crate::up::REPEATS, Some(log))
+        }
+    };
+    let mut report = of_log(&location, repeats, log.as_ref()).await?;
+    if let Some(log) = log {
+        log.close(std::time::Duration::from_secs(5)).await;
+    }
+    window.cut(&mut report);
+    show(&report, arguments.json);
+    Ok(if report.balances() { ExitStatus::Done } else { ExitStatus::Data })
+}
+
+/// Hours of receipt to look at.
+struct Window {
+    from_us: i64,
+    to_us: i64,
+}
+
+impl Window {
+    fn parse(arguments: &AuditArguments) -> Result<Self, Failure> {
+        let time = |text: &Option<String>, default: i64| match text {
+            None => Ok(default),
+            Some(text) => heat_codec::time_text::parse_rfc3339(text)
+                .map(EventTime::as_micros)
+                .map_err(|reason| Failure::new(ExitStatus::Usage, format!("{text:?}: {reason}"))),
+        };
+        Ok(Self { from_us: time(&arguments.from, i64::MIN)?, to_us: time(&arguments.to, i64::MAX)? })
+    }
+
+    fn cut(&self, report: &mut AuditReport) {
+        let inside = |hour: i64| (self.from_us..self.to_us).contains(&hour);
+        report.hours.retain(|hour| inside(hour.hour_start_us));
+        report.differences.retain(|difference| difference.hour_start_us.is_none_or(inside));
+    }
+}
+
+/// The API's hook: audits and gives JSON.
+pub(crate) fn source(location: String, repeats: RepeatSettings, log: Log) -> heat_api::AuditSource {
+    Arc::new(move || {
+        let (location, log) = (location.clone(), log.clone());
+        Box::pin(async move {
+            let report = of_log(&location, repeats, Some(&log)).await.map_err(|failure| failure.message)?;
+            serde_json::to_value(&report).map_err(|error| error.to_string())
+        })
+    })
+}
+
+/// Audits an archive, and what the log holds behind it.
+pub(crate) async fn of_log(
+    location: &str,
+    repeats: RepeatSettings,
+    log: Option<&Log>,
+) -> Result<AuditReport, Failure> {
+    let archive = Archive::open(location).await?;
+    let mut evidence = Evidence::default();
+    gather_archive(&archive, &mut evidence).await?;
+    if let Some(log) = log {
+        gather_log(&archive, log, repeats, &mut evidence).await?;
+    }
+    Ok(audit(&evidence))
+}
+
+async fn gather_archive(archive: &Archive, evidence: &mut Evidence) -> Result<(), Failure> {
+    for (topic, partition) in archive.partitions().await? {
+        for manifest in archive.manifests(&topic, partition).await? {
+            if topic == topics::INPUT {
+                let ledger = archive.ledger(&manifest).await?;
+                evidence.stretches.push(Stretch { partition, ledger, archived: true });
+            }
+            for file in &manifest.files {
+                match file.dataset {
+                    Dataset::Readings => {
+                        for hour in &file.hours {
+                            *evidence.rows.entry(hour.hour_start_us).or_default() += hour.rows;
+                        }
+                    }
+                    Dataset::Rejected => {
+                        for (_, row) in archive.table_rows(&file.path).await? {
+                            count_row(evidence, &row)?;
+                        }
+                    }
+                    Dataset::Incidents | Dataset::IncidentEvents | Dataset::Inputs => {}
+                }
+            }
+        }
+    }
+    for fault in archive.verify().await?.faults {
+        let hour_start_us = match &fault {
+            ArchiveFault::Rows { hour_start_us, expected_rows, found_rows, .. } => {
+                let rows = evidence.rows.entry(*hour_start_us).or_default();
+                *rows = (*rows + found_rows).saturating_sub(*expected_rows);
+                Some(*hour_start_us)
+            }
+            _ => None,
+        };
+        evidence.faults.push(Difference { hour_start_us, stage: Stage::Archive, what: describe(&fault) });
+    }
+    Ok(())
+}
+
+/// A fault of the archive in one line.
+pub(crate) fn describe(fault: &ArchiveFault) -> String {
+    match fault {
+        ArchiveFault::Chain { topic, partition, chain } => {
+            format!("the commits of {topic}/{} do not form a chain: {chain:?}", partition.0)
+        }
+        ArchiveFault::Manifest { path, reason } => format!("{path} cannot be used: {reason}"),
+        ArchiveFault::Missing { path } => format!("{path} is missing"),
+        ArchiveFault::Unreadable { path, reason } => format!("{path} cannot be read: {reason}"),
+        ArchiveFault::Size { path, expected_bytes, found_bytes } => {
+            format!("{path} has {found_bytes} bytes, {expected_bytes} were written")
+        }
+        ArchiveFault::Metadata { path, key } => format!("{path} names another {key} than its manifest"),
+        ArchiveFault::Rows { path, expected_rows, found_rows, .. } => match expected_rows.cmp(found_rows) {
+            std::cmp::Ordering::Equal => format!("{path}: a row was altered ({found_rows} rows, as written)"),
+            std::cmp::Ordering::Greater => {
+                format!("{path}: {} rows were deleted", expected_rows - found_rows)
+            }
+            std::cmp::Ordering::Less => format!("{path}: {} rows were added", found_rows - expected_rows),
+        },
+        ArchiveFault::Ledger { path } => format!("{path} is not the ledger that its manifest names"),
+    }
+}
+
+#[derive(Deserialize)]
+struct LetterCounts {
+    messages: u64,
+    readings: u64,
+}
+
+fn count_row(evidence: &mut Evidence, row: &TableRow) -> Result<(), Failure> {
+    let counts: LetterCounts = serde_json::from_str(&row.json)?;
+    let gateway = GatewayId::new(&row.gateway)?;
+    count_letter(
+        evidence,
+        (gateway, row.epoch, row.ingest_time.hour_start()),
+        counts.messages,
+        counts.readings,
+    );
+    Ok(())
+}
+
+fn count_letter(evidence: &mut Evidence, key: (GatewayId, u64, i64), messages: u64, readings: u64) {
+    let letters: &mut Letters = evidence.letters.entry(key).or_default();
+    letters.letters += 1;
+    letters.messages += messages;
+    letters.readings += readings;
+}
+
+/// What lies in the log behind the archive's last commits.
+async fn gather_log(
+    archive: &Archive,
+    log: &Log,
+    repeats: RepeatSettings,
+    evidence: &mut Evidence,
+) -> Result<(), Failure> {
+    for number in 0..log.partitions(topics::INPUT).await? {
+        let partition = PartitionId(number);
+        let next = archive.resume(topics::INPUT, partition).await?.next_offset;
+        let ledger = waiting(log, partition, next, repeats).await?;
+        evidence.stretches.push(Stretch { partition, ledger, archived: false });
+    }
+    for number in 0..log.partitions(topics::REJECTED).await? {
+        let partition = PartitionId(number);
+        let bounds = log.bounds(topics::REJECTED, partition).await?;
+        let next = archive.resume(topics::REJECTED, partition).await?.next_offset.unwrap_or(bounds.first);
+        let mut scan = log.scan(topics::REJECTED, partition, next.max(bounds.first), bounds.end).await?;
+        while let Some(records) = scan.next().await? {
+            for record in records {
+                let Ok(letter) = DeadLetter::decode(record.payload) else { continue };
+                let key =
+                    (letter.origin.gateway.clone(), letter.origin.epoch, letter.ingest_time.hour_start());
+                count_letter(evidence, key, u64::from(letter.messages), u64::from(letter.readings));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Counts the records of a partition that are not archived yet, with the same checks as the archiver's.
+async fn waiting(
+    log: &Log,
+    partition: PartitionId,
+    next: Option<NextOffset>,
+    repeats: RepeatSettings,
+) -> Result<CommitLedger, Failure> {
+    let bounds = log.bounds(topics::INPUT, partition).await?;
+    let next = next.unwrap_or(bounds.first);
+    let from = Admission::read_back(&repeats, next).max(bounds.first);
+    let mut scan = log.scan(topics::INPUT, partition, from, bounds.end).await?;
+    let (mut admission, mut decoder) = (Admission::new(repeats), EnvelopeDecoder::default());
+    let (mut fresh, mut ledger) = (FreshMask::all(), CommitLedger::default());
+    while let Some(records) = scan.next().await? {
+        for record in records {
+            let Ok(envelope) = decoder.decode(record.payload) else {
+                if record.offset.0 >= next.0 {
+                    ledger.count_undecodable(record.append_time);
+                }
+                continue;
+            };
+            let verdict = admission.observe(record.offset, &envelope, &mut fresh);
+            if record.offset.0 < next.0 {
+                continue;
+            }
+            let readings = match &envelope.body {
+                Body::Readings(readings) => readings.readings.len() as u64,
+                Body::Command(_)
+                | Body::Ticket(_)
+                | Body::Forecast(_)
+                | Body::ModelActivated(_)
+                | Body::Heartbeat(_) => 0,
+            };
+            let fate = match verdict {
+                Verdict::Redelivered => Fate::Redelivered,
+                Verdict::Take => Fate::New { kept: readings - u64::from(fresh.repeats()) },
+            };
+            ledger.count(&envelope, fate);
+        }
+    }
+    Ok(ledger)
+}
+
+/// Shows a report for people, or as JSON.
+pub(crate) fn show(report: &AuditReport, json: bool) {
+    if json {
+        say(serde_json::to_string_pretty(report).expect("a report has string keys only"));
+        return;
+    }
+    say("audit by hour of receipt (UTC)");
+    for hour in &report.hours {
+        say(line(&time_of(hour.hour_start_us), hour));
+    }
+    say(line("total", &report.total));
+    let by_hour: BTreeMap<Option<i64>, usize> =
+        report.differences.iter().fold(BTreeMap::new(), |mut counts, difference| {
+            *counts.entry(difference.hour_start_us).or_default() += 1;
+            counts
+        });
+    if report.balances() {
+        say("BALANCES: no reading was lost, invented or doubled");
+    } else {
+        say(format!("DOES NOT BALANCE: {} differences in {} hours", report.differences.len(), by_hour.len()));
+    }
+    for difference in &report.differences {
+        let hour = difference.hour_start_us.map_or_else(|| "no single hour".to_owned(), time_of);
+        say(format!("  {hour}  {:?}: {}", difference.stage, difference.what));
+    }
+}
+
+fn time_of(hour_start_us: i64) -> String {
+    heat_codec::time_text::rfc3339(EventTime::from_micros(hour_start_us)).get(..16).unwrap_or("").to_owned()
+}
+
+fn line(name: &str, hour: &HourBalance) -> String {
+    format!(
+        "  {name:<16}  messages: received {} = logged {} + rejected {} + queued {}\n{:18}  readings: received {} = \
+         logged {} + rejected {} + queued {}; logged = archived {} + duplicate {} + queued {}",
+        hour.messages_received,
+        hour.messages_logged,
+        hour.messages_rejected,
+        hour.messages_queued,
+        "",
+        hour.readings_received,
+        hour.readings_logged,
+        hour.readings_rejected,
+        hour.readings_queued,
+        hour.archived,
+        hour.duplicates,
+        hour.waiting,
+    )
+}

@@ -1,0 +1,270 @@
+//! `heatstream up`: everything in one process.
+//!
+//! Stages end one after the other, each when it has drained: the simulated city, the gateway, processor and archiver,
+//! then what people look at. What the audit then says is the proof.
+
+mod demo;
+mod watch;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use futures_util::future::select_all;
+use heat_api::{Api, ApiDeps};
+use heat_archiver::{Archiver, ArchiverSettings};
+use heat_exporter::Exporter;
+use heat_gateway::Gateway;
+use heat_ledger::repeats::RepeatSettings;
+use heat_log::Log;
+use heat_mqtt::settings::RawListen;
+use heat_processor::Processor;
+use heat_runtime::{
+    Clock, ExitStatus, Shutdown, Tasks,
+    admin::{Admin, Health},
+    logging,
+    metrics::Metrics,
+    tasks::{Chain, TaskError},
+};
+
+use crate::{
+    Failure, audit,
+    cli::{SimChoice, UpArguments},
+    config::{Config, Defaults, RawConfig, Shared},
+    data_dir::DataDir,
+    out::{complain, say},
+    single::{DRAIN, stop_asked},
+    up::demo::Demo,
+};
+
+/// A small town in one process: windows and buffers that suit a few hundred megabytes.
+const SMALL: &str = "[archive]\nbuffer_max_bytes = 33554432\ncommit_max_readings = 250000\n\
+                     [logging]\nfilter = \"warn\"\n";
+
+/// The window of repeats of `up` where nothing is configured: minutes of a small town's data.
+pub(crate) const REPEATS: RepeatSettings =
+    RepeatSettings { block_records: 1 << 16, block_readings_max: 1 << 18 };
+
+/// Tasks that end together.
+struct Stage {
+    name: &'static str,
+    shutdown: Shutdown,
+    tasks: Tasks,
+}
+
+impl Stage {
+    fn new(name: &'static str) -> Self {
+        let shutdown = Shutdown::default();
+        Self { name, tasks: Tasks::new(shutdown.clone()), shutdown }
+    }
+}
+
+/// Where things are, once they are bound.
+#[derive(Debug, Clone, Copy)]
+struct Addresses {
+    mqtt: Option<SocketAddr>,
+    api: SocketAddr,
+    admin: SocketAddr,
+}
+
+pub(crate) async fn run(arguments: UpArguments) -> Result<ExitStatus, Failure> {
+    let clock = Clock;
+    let is_demo = arguments.sim == SimChoice::Demo;
+    let dir = DataDir::of(&arguments.data_dir, is_demo);
+    dir.create()?;
+    let demo = if is_demo { Some(Demo::prepare(&dir, &arguments, clock)?) } else { None };
+    let config = read_config(&arguments, &dir)?;
+    logging::start(&config.shared.logging)
+        .map_err(|error| Failure::new(ExitStatus::Configuration, error.to_string()))?;
+    let log = config.shared.open_log().await?;
+    let (archive, repeats) = (config.archiver.location.clone(), config.shared.repeats);
+
+    let mut city = Stage::new("simulated city");
+    let mut gate = Stage::new("gateway");
+    let mut workers = Stage::new("processor and archiver");
+    let mut windows = Stage::new("exporter and API");
+    let addresses = build(config, &log, clock, &mut gate, &mut workers, &mut windows).await?;
+    greet(&dir, &archive, addresses, is_demo);
+
+    let live = Arc::new(tokio::sync::Notify::new());
+    let labels = demo.as_ref().map(Demo::labels).unwrap_or_default();
+    let watcher = watch::Watcher::new(&log, labels).await?;
+    windows.tasks.spawn("incident watcher", watcher.run(windows.shutdown.clone()));
+    match demo {
+        Some(demo) => {
+            let address = addresses.mqtt.ok_or_else(|| {
+                Failure::new(ExitStatus::Configuration, "the simulated city needs [gateway.listen]")
+            })?;
+            demo.spawn(address, clock, Arc::clone(&live), &city.shutdown, &mut city.tasks);
+        }
+        None => {
+            live.notify_one();
+            let waiting = city.shutdown.clone();
+            city.tasks.spawn("no simulated city", async move {
+                waiting.begun().await;
+                Ok::<(), std::io::Error>(())
+            });
+        }
+    }
+
+    let stop = stop(arguments.duration, &live);
+    let ended = run_stages(vec![city, gate, workers, windows], stop).await;
+    let balance = audit::of_log(&archive, repeats, Some(&log)).await;
+    log.close(Duration::from_secs(5)).await;
+    let balance = balance?;
+    audit::show(&balance, false);
+    ended?;
+    Ok(if balance.balances() { ExitStatus::Done } else { ExitStatus::Data })
+}
+
+fn read_config(arguments: &UpArguments, dir: &DataDir) -> Result<Config, Failure> {
+    let mut raw = match &arguments.config {
+        Some(path) => RawConfig::read(path)?,
+        None => RawConfig::parse(SMALL)
+            .map_err(|fault| Failure::new(ExitStatus::Configuration, fault.to_string()))?,
+    };
+    if raw.gateway.listen.is_none() && raw.gateway.subscribe.is_none() {
+        raw.gateway.listen = Some(RawListen::default());
+    }
+    let plant = dir.plant();
+    let defaults =
+        Defaults { log: dir.log(), archive: dir.archive(), plant: plant.is_dir().then_some(plant) };
+    raw.check_with(None, &defaults, REPEATS)
+}
+
+async fn build(
+    config: Config,
+    log: &Log,
+    clock: Clock,
+    gate: &mut Stage,
+    workers: &mut Stage,
+    windows: &mut Stage,
+) -> Result<Addresses, Failure> {
+    let (metrics, health) = (Metrics::default(), Health::default());
+    let settings = config
+        .gateway
+        .ok_or_else(|| Failure::new(ExitStatus::Configuration, "`up` needs a [gateway] table"))?;
+    let admin = Admin::bind(config.shared.admin, metrics.clone(), health.clone()).await?;
+    let deps = api_deps(&config.shared, &config.archiver, log.clone(), &metrics, health.clone());
+    let api = Api::build(config.api, deps).await?;
+    let gateway = Gateway::build(settings, log, clock, &metrics, health.clone()).await?;
+    let plant = Arc::clone(&config.shared.plant);
+    let processor =
+        Processor::build(config.processor, plant, log.clone(), clock, &metrics, health.clone()).await?;
+    let archiver = Archiver::build(config.archiver, log.clone(), clock, &metrics, health.clone()).await?;
+    let exporter = Exporter::build(config.exporter, log.clone(), clock, &metrics, health).await?;
+    let addresses =
+        Addresses { mqtt: gateway.mqtt_address(), api: api.address()?, admin: admin.address()? };
+
+    gate.tasks.spawn("gateway", gateway.run(gate.shutdown.clone()));
+    workers.tasks.spawn("processor", processor.run(workers.shutdown.clone()));
+    workers.tasks.spawn("archiver", archiver.run(workers.shutdown.clone()));
+    windows.tasks.spawn("exporter", exporter.run(windows.shutdown.clone()));
+    windows.tasks.spawn("api", api.run(windows.shutdown.clone()));
+    windows.tasks.spawn("admin", admin.run(windows.shutdown.clone()));
+    Ok(addresses)
+}
+
+/// What the API is given; `up` and the role of its own give the same.
+pub(crate) fn api_deps(
+    shared: &Shared,
+    archiver: &ArchiverSettings,
+    log: Log,
+    metrics: &Metrics,
+    health: Health,
+) -> ApiDeps {
+    let (location, audited) = (archiver.location.clone(), log.clone());
+    ApiDeps {
+        log,
+        plant: Arc::clone(&shared.plant),
+        repeats: shared.repeats,
+        archive: archiver.location.clone(),
+        metrics: metrics.clone(),
+        health,
+        clock: Clock,
+        audit: audit::source(location, shared.repeats, audited),
+    }
+}
+
+/// Ends at a signal, or so long after going live.
+async fn stop(duration: Option<Duration>, live: &tokio::sync::Notify) -> Result<(), Failure> {
+    let never = Shutdown::default();
+    let elapsed = async {
+        match duration {
+            Some(duration) => {
+                live.notified().await;
+                tokio::time::sleep(duration).await;
+            }
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        asked = stop_asked(&never) => asked?,
+        () = elapsed => {}
+    }
+    Ok(())
+}
+
+/// Runs all stages until `stop` or the first failure, then ends them in order.
+async fn run_stages(
+    stages: Vec<Stage>,
+    stop: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    let shutdowns: Vec<(&str, Shutdown)> =
+        stages.iter().map(|stage| (stage.name, stage.shutdown.clone())).collect();
+    let mut joins: Vec<_> =
+        stages.into_iter().map(|stage| Some(Box::pin(stage.tasks.join(DRAIN)))).collect();
+    let mut first: Option<TaskError> = None;
+    {
+        let running = joins.iter_mut().flatten();
+        let mut running: Vec<_> = running.collect();
+        tokio::select! {
+            stopped = stop => stopped?,
+            (ended, index, _) = select_all(running.iter_mut()) => {
+                if let Err(error) = ended {
+                    complain(format!("{} ended: {}", shutdowns[index].0, Chain(&error)));
+                    first = Some(error);
+                }
+                drop(running);
+                joins[index] = None;
+            }
+        }
+    }
+    for ((name, shutdown), join) in shutdowns.iter().zip(joins) {
+        shutdown.begin();
+        let Some(join) = join else { continue };
+        if let Err(error) = join.await {
+            complain(format!("{name} did not drain: {}", Chain(&error)));
+            first.get_or_insert(error);
+        }
+    }
+    match first {
+        None => Ok(()),
+        Some(error @ TaskError::DrainTimedOut(_)) => {
+            Err(Failure::new(ExitStatus::DrainTimedOut, error.to_string()))
+        }
+        Some(error) => Err(Failure::of(&error)),
+    }
+}
+
+fn greet(dir: &DataDir, archive: &str, addresses: Addresses, is_demo: bool) {
+    let (network, site) = if is_demo { ("demo-north", "my-site") } else { ("my-network", "my-site") };
+    say(format!("heatstream 暖流 is up; data in {}", dir.root().display()));
+    if let Some(mqtt) = addresses.mqtt {
+        say(format!("  MQTT      {mqtt}"));
+        say(format!(
+            "            mosquitto_pub -h {} -p {} -q 1 -t heat/v1/{network}/{site}/meter \
+             -m '{{\"values\": {{\"supply_temperature\": 81.2}}}}'",
+            mqtt.ip(),
+            mqtt.port()
+        ));
+    }
+    say(format!("  API       http://{}   (a page for people at /)", addresses.api));
+    say(format!("            curl http://{}/api/v1/incidents", addresses.api));
+    say(format!("  metrics   http://{}/metrics", addresses.admin));
+    say(format!("            curl -s http://{}/metrics | grep my-site", addresses.admin));
+    say(format!("  archive   {archive}"));
+    say(format!(
+        "            duckdb -c \"SELECT network, count(*), max(event_time) FROM \
+         read_parquet('{archive}/readings/**/*.parquet', hive_partitioning = false) GROUP BY network\""
+    ));
+    say("  stop      Ctrl-C: drains, then proves that nothing was lost");
+}
