@@ -100,7 +100,8 @@ impl Plant {
             })
             .collect();
         // Arrival jitters by tens of milliseconds, as it does over a mobile network.
-        let ingest = self.second * 1_000_000 + 200_000 + (self.noise.unit() * 80_000.0) as i64;
+        let ingest =
+            self.second * 1_000_000 + 200_000 + i64::try_from(self.noise.next() % 80_000).expect("small");
         let append = self.second * 1_000_000 + 300_000 + i64::try_from(station).expect("few") / 10 * 1000;
         let offset = self.offset;
         self.offset += 1;

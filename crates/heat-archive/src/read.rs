@@ -200,12 +200,12 @@ fn reader(bytes: Bytes, scan: &Scan) -> Result<ParquetRecordBatchReader, BoxErro
         .schema()
         .fields()
         .iter()
-        .map(|field| match field.data_type() {
-            DataType::Utf8 => {
-                let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
-                Field::new(field.name(), dictionary, field.is_nullable())
+        .map(|field| {
+            if *field.data_type() != DataType::Utf8 {
+                return field.as_ref().clone();
             }
-            _ => field.as_ref().clone(),
+            let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+            Field::new(field.name(), dictionary, field.is_nullable())
         })
         .collect();
     let options = ArrowReaderOptions::new().with_schema(Arc::new(Schema::new(fields)));

@@ -97,8 +97,7 @@ fn two_runs_over_the_same_log_make_the_same_commits() {
             let folder = tempfile::tempdir().unwrap();
             let archive = open(&folder).await;
             let mut writer = writer(&archive, rotation).await;
-            let mut records = 0;
-            for sent in &sent {
+            for (records, sent) in sent.iter().enumerate() {
                 if writer.should_close_before(&sent.position, sent.readings()) {
                     let sealed = writer.seal().unwrap().unwrap();
                     let _published = archive.publish(&sealed).await.unwrap();
@@ -108,7 +107,6 @@ fn two_runs_over_the_same_log_make_the_same_commits() {
                     }
                 }
                 writer.append(&sent.position, &sent.envelope, sent.keep()).unwrap();
-                records += 1;
             }
             archive.manifests(TOPIC, PartitionId(0)).await.unwrap()
         })
@@ -321,7 +319,7 @@ fn many(rows: usize, per_record: usize, raw: impl Fn(usize) -> f64) -> Vec<Sent>
 fn many_pages_of_few_and_of_many_distinct_values_and_messages_read_back() {
     let few = |place: usize| (place % 700) as f64 / 10.0;
     let all_different = |place: usize| (place as f64).sqrt();
-    let some_null = |place: usize| if place % 11 == 0 { f64::NAN } else { few(place) };
+    let some_null = |place: usize| if place.is_multiple_of(11) { f64::NAN } else { few(place) };
     for sent in [
         many(150_000, 500, few),
         many(150_000, 500, all_different),

@@ -300,6 +300,10 @@ impl CommitWriter {
         self.fill.first_append_time.get_or_insert(position.append_time);
     }
 
+    fn ledger_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec_pretty(&self.ledger).expect("a ledger has string keys only")
+    }
+
     fn encode(&self) -> Result<SealedCommit, SealError> {
         let last = Offset(self.next.0 - 1);
         let stretch =
@@ -331,7 +335,7 @@ impl CommitWriter {
         }
         files.sort_by(|a, b| a.0.path.cmp(&b.0.path));
         let (entries, files) = files.into_iter().unzip();
-        let ledger = serde_json::to_vec_pretty(&self.ledger).expect("a ledger has string keys only");
+        let ledger = self.ledger_bytes();
         let manifest = Manifest {
             format: MANIFEST_FORMAT,
             topic: self.topic.clone(),

@@ -41,13 +41,16 @@ fn table(path: &Path) -> Result<Vec<BTreeMap<String, String>>> {
     let mut lines = text.lines();
     let header: Vec<&str> = lines.next().ok_or("no header")?.split(',').collect();
     Ok(lines
-        .map(|line| header.iter().zip(line.split(',')).map(|(k, v)| ((*k).to_owned(), v.to_owned())).collect())
+        .map(|line| {
+            header.iter().zip(line.split(',')).map(|(k, v)| ((*k).to_owned(), v.to_owned())).collect()
+        })
         .collect())
 }
 
 /// Seconds since the epoch of `YYYY-MM-DDTHH:MM:SS`, as if it were UTC (days from civil, Hinnant).
 fn seconds(text: &str) -> Result<i64> {
-    let part = |range: std::ops::Range<usize>| -> Result<i64> { Ok(text.get(range).ok_or("short time")?.parse()?) };
+    let part =
+        |range: std::ops::Range<usize>| -> Result<i64> { Ok(text.get(range).ok_or("short time")?.parse()?) };
     let (year, month, day) = (part(0..4)?, part(5..7)?, part(8..10)?);
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
@@ -189,8 +192,8 @@ fn load(folder: &Path) -> Result<Scenario> {
         for column in text.lines().next().unwrap_or_default().split(',').skip(1) {
             let parts: Vec<&str> = column.split('.').collect();
             let unit = units.get(column).map_or("1", String::as_str);
-            let (si, scale, shift) =
-                Unit::parse(unit).map_or((unit, 1.0, 0.0), |unit| (unit.dimension.si(), unit.scale, unit.offset));
+            let (si, scale, shift) = Unit::parse(unit)
+                .map_or((unit, 1.0, 0.0), |unit| (unit.dimension.si(), unit.scale, unit.offset));
             let list = declared.entry((parts[0].to_owned(), parts[1].to_owned())).or_default();
             if !list.iter().any(|decl| decl.name.as_str() == parts[2]) {
                 list.push(SignalDecl {
@@ -219,7 +222,11 @@ fn load(folder: &Path) -> Result<Scenario> {
         for column in lines.next().unwrap_or_default().split(',').skip(1) {
             let parts: Vec<&str> = column.split('.').collect();
             let set = set_of[&(parts[0].to_owned(), parts[1].to_owned())];
-            let index = sets[set].signals.iter().position(|decl| decl.name.as_str() == parts[2]).ok_or("no signal")?;
+            let index = sets[set]
+                .signals
+                .iter()
+                .position(|decl| decl.name.as_str() == parts[2])
+                .ok_or("no signal")?;
             places.push((set, u32::try_from(index)?));
         }
         for line in lines {
@@ -314,7 +321,8 @@ fn run(scenario: &Scenario, verbose: bool) -> Result<Run> {
                     incident.text_en,
                 );
             }
-            let ranked: Vec<String> = incident.candidates.iter().map(|c| c.pipe.as_str().to_owned()).collect();
+            let ranked: Vec<String> =
+                incident.candidates.iter().map(|c| c.pipe.as_str().to_owned()).collect();
             let key = (incident.id, incident.class);
             let is_loss = matches!(incident.class, Class::Burst | Class::LeakAbrupt | Class::LeakIncipient);
             if let Some(index) = ids.iter().position(|known| *known == key) {
@@ -355,7 +363,8 @@ fn main() -> Result<()> {
         println!("{argument}: {} records, {} pipes", scenario.rows.len(), scenario.plant.pipes.len());
         let run = run(&scenario, verbose)?;
         let start = run.from_us + WARM_UP_US;
-        let scored: Vec<usize> = (0..run.alarms.len()).filter(|&i| run.alarms[i].emitted_us >= start).collect();
+        let scored: Vec<usize> =
+            (0..run.alarms.len()).filter(|&i| run.alarms[i].emitted_us >= start).collect();
         let early = run.alarms.len() - scored.len();
         let later: Vec<Vec<String>> = scored.iter().map(|&i| run.later[i].clone()).collect();
         let alarms: Vec<Alarm> = scored.iter().map(|&i| run.alarms[i].clone()).collect();

@@ -28,14 +28,14 @@ use crate::{
 
 /// Slowest leak that must not be learned, share of circulation per day; the level's drift is capped at a fifth of it.
 const SLOWEST_LEAK_PER_DAY: f64 = 0.0015;
-/// Smallest leak worth an incident, share of circulation: a fifth of a good network's standing loss.
-const LEAK_MIN_SHARE: f64 = 0.0005;
+/// Smallest leak worth an incident, share of circulation: what good networks lose all the time wanders by as much.
+const LEAK_MIN_SHARE: f64 = 0.0008;
 /// From this share of circulation on, two quarter hours are enough: no sampling, blow-down or filter draws as much.
 const LEAK_FAST_SHARE: f64 = 0.008;
-/// Smaller ones must outlast what a plant draws in normal operation, which takes under an hour: 7 quarter hours,
-const DRAW_BINS: i64 = 7;
-/// and must still be there: mean of the last three against the mean since the onset.
-const STILL_SHARE: f64 = 0.6;
+/// Below this share of circulation a leak is listed for the next working day, whatever its shape.
+const ABRUPT_MIN_SHARE: f64 = 0.0022;
+/// A step to so many times the leak already said is another leak.
+const SECOND_LEAK: f64 = 3.0;
 /// Prior odds of a leak against a faulty make-up meter, before the other meters are heard.
 const PRIOR_ODDS_LEAK: f64 = 3.0;
 /// Big meters wander together with load by about this share of circulation within days.
@@ -89,6 +89,8 @@ pub(crate) struct Leak {
 pub(crate) struct Balance {
     /// Corrected make-up, kg/s; or the corrected difference of the big meters where no make-up is metered.
     loss: Series,
+    /// The same without the correction for contraction.
+    raw: Series,
     /// Source supply less return less make-up, as a share of circulation: tests the meters.
     meters: Series,
     /// Source supply less stations, as a share of circulation: tells the side.
@@ -123,6 +125,7 @@ impl Balance {
     pub(crate) fn new() -> Self {
         Self {
             loss: Series::default(),
+            raw: Series::default(),
             meters: Series::default(),
             side: Series::default(),
             quarter: Bank::new(&[0.5, 1.0]),
@@ -201,11 +204,15 @@ impl Balance {
         let Some(water) = water else { return self.unseen() };
         let loss = water - contraction.unwrap_or(0.0);
 
-        let residual = self.loss.residual(bin, loss);
+        // A leak shows with and without the correction: a front or a wrong thermometer in one of them only.
+        let corrected = self.loss.residual(bin, loss);
+        let residual = corrected.min(self.raw.residual(bin, water));
         let settled = self.learning_left_s(settings) == 0;
         let scale = self.circulation.max(1e-6);
-        let meters = imbalance.zip(features.make_up).map(|(imbalance, make_up)| (imbalance - make_up) / scale);
-        let side = features.supply.zip(features.stations).map(|(supply, stations)| (supply - stations) / scale);
+        let meters =
+            imbalance.zip(features.make_up).map(|(imbalance, make_up)| (imbalance - make_up) / scale);
+        let side =
+            features.supply.zip(features.stations).map(|(supply, stations)| (supply - stations) / scale);
         let paused = bin < self.quiet_until;
 
         let mut verdict = Verdict::Quiet;
@@ -229,19 +236,23 @@ impl Balance {
         };
         if !suspicious && !paused && bin >= self.fault_until {
             let cap = 0.2 * SLOWEST_LEAK_PER_DAY * scale / BINS_PER_DAY as f64;
-            self.loss.learn(bin, loss, settled, cap);
+            self.loss.learn(bin, loss, Some(residual), settled, cap);
+            self.raw.learn(bin, water, None, settled, cap);
             if let Some(pair) = self.previous.map(|previous| previous.min(residual)) {
                 self.clean_pair_max = (self.clean_pair_max * 0.9997).max(pair);
             }
             for (series, value) in [(&mut self.meters, meters), (&mut self.side, side)] {
                 if let Some(value) = value {
-                    series.learn(bin, value, settled, METER_WANDER_SHARE / BINS_PER_DAY as f64);
+                    series.learn(bin, value, None, settled, METER_WANDER_SHARE / BINS_PER_DAY as f64);
                 }
             }
             self.since_calibration += 1;
         }
         self.previous = Some(residual);
-        if settled && (self.since_calibration >= CALIBRATE_BINS || !self.quarter.is_calibrated()) && !suspicious {
+        if settled
+            && (self.since_calibration >= CALIBRATE_BINS || !self.quarter.is_calibrated())
+            && !suspicious
+        {
             self.calibrate(settings);
         }
         verdict
@@ -312,7 +323,9 @@ impl Balance {
         });
         let (onset, strength) = if fast {
             (bin - 1, residual / self.quarter.sigma().max(1e-9))
-        } else if let Some(test) = self.quarter.alarm().into_iter().chain(self.hour.alarm()).min_by_key(|t| t.since) {
+        } else if let Some(test) =
+            self.quarter.alarm().into_iter().chain(self.hour.alarm()).min_by_key(|t| t.since)
+        {
             (test.since, test.sum)
         } else {
             self.waiting_since = None;
@@ -322,8 +335,8 @@ impl Balance {
         if mean < LEAK_MIN_SHARE * self.circulation {
             return Verdict::Quiet;
         }
-        let recent = self.loss.mean_since(bin - 2).map_or(0.0, |(recent, _)| recent);
-        if !fast && (bin - onset + 1 < DRAW_BINS || recent < STILL_SHARE * mean) {
+        let recent = self.loss.mean_since(bin - 3).map_or(mean, |(recent, _)| recent);
+        if !fast && !self.loss.persists(0.5 * mean.max(recent)) {
             return Verdict::Quiet;
         }
         let fault_probability = self.fault_probability(onset, mean, count);
@@ -335,10 +348,12 @@ impl Balance {
         let shape = shape::of(&self.loss.recent, onset, self.loss.scale);
         let abrupt = match shape {
             _ if fast => true,
+            // A sudden leak shows its full size at once; what is this small need not be dug this shift.
+            _ if recent < ABRUPT_MIN_SHARE * self.circulation => false,
             Shape::Step => true,
             Shape::Ramp => false,
             Shape::Undecided if bin - since < SHAPE_WAIT_BINS => return Verdict::Quiet,
-            Shape::Undecided => bin - onset < BINS_PER_DAY as i64,
+            Shape::Undecided => shape::is_likelier_step(&self.loss.recent, onset),
         };
         self.waiting_since = None;
         self.below = 0;
@@ -371,6 +386,13 @@ impl Balance {
             return Verdict::Leak(leak);
         }
         self.below = 0;
+        if self.loss.least_of(4) > SECOND_LEAK * leak.loss_kg_s
+            && self.loss.least_of(4) > ABRUPT_MIN_SHARE * self.circulation
+        {
+            self.open = None;
+            self.forget_suspicion();
+            return Verdict::Over;
+        }
         leak.loss_kg_s += (recent - leak.loss_kg_s) / 8.0;
         leak.share = leak.loss_kg_s / self.circulation.max(1e-6);
         if let Some((mean, count)) = self.loss.mean_since(leak.onset_bin) {
@@ -391,7 +413,8 @@ impl Balance {
         }
         let excess = excess / self.circulation.max(1e-6);
         let sigma = self.meters.mean_sigma(seen).hypot(METER_WANDER_SHARE);
-        let log_odds = PRIOR_ODDS_LEAK.ln() + ((shift + excess).powi(2) - shift.powi(2)) / (2.0 * sigma * sigma);
+        let log_odds =
+            PRIOR_ODDS_LEAK.ln() + ((shift + excess).powi(2) - shift.powi(2)) / (2.0 * sigma * sigma);
         1.0 / (1.0 + log_odds.clamp(-50.0, 50.0).exp())
     }
 

@@ -81,7 +81,9 @@ impl Bins {
         }
         self.open = Some(open + 1);
         // Only the two open bins can hold anything, so nothing is skipped.
-        if newest > open + 2 && self.sums.iter().all(|sums| sums[(open + 1).rem_euclid(2) as usize].count == 0) {
+        if newest > open + 2
+            && self.sums.iter().all(|sums| sums[(open + 1).rem_euclid(2) as usize].count == 0)
+        {
             self.open = Some(newest - 1);
         }
     }

@@ -142,7 +142,9 @@ pub(crate) fn circulation(layout: &Layout, trackers: &[Tracker]) -> f64 {
 pub(crate) fn prior(placed: Placed, value: f64, circulation: f64) -> f64 {
     match placed.role {
         role if role.is_pressure() => PRESSURE_PRIOR_PA,
-        Role::MakeUpFlow => MAKE_UP_PRIOR_SHARE * circulation * if placed.is_mass { 1.0 } else { 1e-3 } + 1e-9,
+        Role::MakeUpFlow => {
+            MAKE_UP_PRIOR_SHARE * circulation * if placed.is_mass { 1.0 } else { 1e-3 } + 1e-9
+        }
         _ => FLOW_PRIOR_SHARE * value.abs() + 1e-9,
     }
 }
@@ -203,7 +205,9 @@ impl BurstRule {
         let site = &view.layout.sites[placed.site as usize];
         match (site.kind, placed.role) {
             (SiteKind::Source, Role::MakeUpFlow) => self.vote_make_up(view, signal, placed, step),
-            (SiteKind::Source, Role::SupplyFlow | Role::ReturnFlow) => self.vote_imbalance(view, signal, placed, site),
+            (SiteKind::Source, Role::SupplyFlow | Role::ReturnFlow) => {
+                self.vote_imbalance(view, signal, placed, site)
+            }
             (_, Role::SupplyPressure | Role::ReturnPressure) => self.vote_drop(view, signal, placed, site),
             _ => false,
         }
@@ -243,7 +247,12 @@ impl BurstRule {
             .filter(|(rise, sigma)| {
                 *rise > LOSS_Z * sigma && *rise > BURST_MIN_SHARE * view.circulation && view.circulation > 0.0
             })
-            .map(|(size, _)| Vote { at_us: tracker.at_us, until_us: live_until(tracker.at_us, tracker), size, signal });
+            .map(|(size, _)| Vote {
+                at_us: tracker.at_us,
+                until_us: live_until(tracker.at_us, tracker),
+                size,
+                signal,
+            });
         self.set(placed.device, true, vote)
     }
 
@@ -261,7 +270,11 @@ impl BurstRule {
         });
         if !falls {
             // The partner may hold the device's vote; only its own signal may take it back.
-            let holds = self.votes.get(&placed.device).and_then(|votes| votes.drop).is_some_and(|v| v.signal == signal);
+            let holds = self
+                .votes
+                .get(&placed.device)
+                .and_then(|votes| votes.drop)
+                .is_some_and(|v| v.signal == signal);
             return (holds || partner_rises) && self.set(placed.device, false, None);
         }
         let vote = (!partner_rises).then(|| Vote {
@@ -367,7 +380,8 @@ fn flow(view: View<'_>, site: &Site, role: Role, value: impl Fn(&Tracker) -> f64
 
 fn imbalance_reference(view: View<'_>, source: &Site) -> Option<f64> {
     Some(
-        flow(view, source, Role::SupplyFlow, |t| t.reference)? - flow(view, source, Role::ReturnFlow, |t| t.reference)?,
+        flow(view, source, Role::SupplyFlow, |t| t.reference)?
+            - flow(view, source, Role::ReturnFlow, |t| t.reference)?,
     )
 }
 
@@ -376,7 +390,10 @@ fn make_up_reference(view: View<'_>, source: &Site) -> Option<f64> {
 }
 
 fn imbalance_value(view: View<'_>, source: &Site) -> Option<f64> {
-    Some(flow(view, source, Role::SupplyFlow, |t| t.value)? - flow(view, source, Role::ReturnFlow, |t| t.value)?)
+    Some(
+        flow(view, source, Role::SupplyFlow, |t| t.value)?
+            - flow(view, source, Role::ReturnFlow, |t| t.value)?,
+    )
 }
 
 fn make_up_value(view: View<'_>, source: &Site) -> Option<f64> {
@@ -429,7 +446,8 @@ impl OpenBurst {
 
     /// Follows size and end; once a second.
     pub(crate) fn follow(&mut self, view: View<'_>, now_us: i64, clear_seconds: f64) -> Progress {
-        let imbalance = total(view, imbalance_value).zip(self.imbalance_before).map(|(now, before)| now - before);
+        let imbalance =
+            total(view, imbalance_value).zip(self.imbalance_before).map(|(now, before)| now - before);
         let make_up = total(view, make_up_value).zip(self.make_up_before).map(|(now, before)| now - before);
         // The make-up may be at its limit, the big meters' difference carries their noise: the larger speaks.
         let loss = match (imbalance, make_up) {

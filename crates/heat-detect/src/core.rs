@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use hashbrown::HashMap;
 use heat_model::{
-    AppendTime, Body, Envelope, GatewayId, NetworkId, Offset, Origin, Position, QualityCode, SignalSet, SignalSetId,
+    AppendTime, Body, Envelope, GatewayId, NetworkId, Offset, Origin, Position, QualityCode, SignalSet,
+    SignalSetId,
     plant::{PlantHash, PlantModel},
     record::{Command, Readings},
 };
@@ -132,11 +133,7 @@ pub struct PartitionCore {
 impl PartitionCore {
     /// A core without any history. `plant` holds until the first `ModelActivated`; an empty model is L0.
     pub fn new(settings: DetectSettings, plant: Arc<PlantModel>) -> Self {
-        let origin = Origin {
-            gateway: GatewayId::new("none").expect("the word is an id"),
-            epoch: 0,
-            seq: 0,
-        };
+        let origin = Origin { gateway: GatewayId::new("none").expect("the word is an id"), epoch: 0, seq: 0 };
         Self {
             settings,
             base: Arc::clone(&plant),
@@ -160,7 +157,13 @@ impl PartitionCore {
     }
 
     /// Takes one record. Ticks up to its append time's second must have been given before.
-    pub fn observe(&mut self, position: &Position, envelope: &Envelope, fresh: &FreshMask, out: &mut Vec<Output>) {
+    pub fn observe(
+        &mut self,
+        position: &Position,
+        envelope: &Envelope,
+        fresh: &FreshMask,
+        out: &mut Vec<Output>,
+    ) {
         self.partition.now = self.partition.now.max(position.append_time);
         self.partition.last =
             LastRecord { offset: position.offset, origin: envelope.origin.clone(), next_ordinal: 0 };
@@ -270,10 +273,19 @@ impl PartitionCore {
 
     fn activate(&mut self, hash: PlantHash, out: &mut Vec<Output>) {
         let Some(plant) = self.offered.get(&hash) else {
-            let mut emit = Emitter { last: &mut self.partition.last, now: self.partition.now, out, dropped: 0 };
+            let mut emit =
+                Emitter { last: &mut self.partition.last, now: self.partition.now, out, dropped: 0 };
             emit.push(|input_offset, ordinal, at| {
                 let reason = RefusalReason::UnknownModel(hash);
-                Output::Refused(Refusal { input_offset, ordinal, at, network: None, incident: None, user: None, reason })
+                Output::Refused(Refusal {
+                    input_offset,
+                    ordinal,
+                    at,
+                    network: None,
+                    incident: None,
+                    user: None,
+                    reason,
+                })
             });
             return;
         };
@@ -319,8 +331,12 @@ impl PartitionCore {
         self.partition = snapshot.partition;
         self.networks =
             snapshot.networks.into_iter().map(|state| Network::restored(state, &self.plant)).collect();
-        self.index =
-            self.networks.iter().enumerate().map(|(index, network)| (network.state.id.clone(), index)).collect();
+        self.index = self
+            .networks
+            .iter()
+            .enumerate()
+            .map(|(index, network)| (network.state.id.clone(), index))
+            .collect();
         self.bindings.clear();
         Ok(())
     }

@@ -28,7 +28,7 @@ const EFFECT_LEAD_US: i64 = 15 * 60_000_000;
 const YOUNG_UPDATE_US: i64 = 5_000_000;
 const YOUNG_US: i64 = 15 * 60_000_000;
 /// Change of the loss that is worth an update.
-const MATERIAL_LOSS: f64 = 0.25;
+const MATERIAL_LOSS: f64 = 0.12;
 /// Effects listed on one incident.
 const EFFECTS_MAX: usize = 200;
 
@@ -117,8 +117,9 @@ impl Book {
         let newest = |wanted: &dyn Fn(&Kept) -> bool| self.kept.iter().rposition(wanted);
         if is_loss(finding.class) {
             let open_burst = newest(&|kept| kept.is_open() && kept.incident.class == Class::Burst);
-            let open_leak =
-                newest(&|kept| kept.is_open() && is_loss(kept.incident.class) && kept.incident.class != Class::Burst);
+            let open_leak = newest(&|kept| {
+                kept.is_open() && is_loss(kept.incident.class) && kept.incident.class != Class::Burst
+            });
             return match (finding.class, open_burst, open_leak) {
                 (Class::Burst, Some(index), _) => Place::Update(index),
                 (Class::Burst, None, Some(index))
@@ -126,7 +127,9 @@ impl Book {
                 {
                     Place::Update(index)
                 }
-                (Class::Burst, None, _) => self.recently_cleared(finding, now).map_or(Place::New, Place::Reopen),
+                (Class::Burst, None, _) => {
+                    self.recently_cleared(finding, now).map_or(Place::New, Place::Reopen)
+                }
                 (_, Some(_), _) => Place::Ignored,
                 (_, None, Some(index)) => Place::Update(index),
                 (_, None, None) => self.recently_cleared(finding, now).map_or(Place::New, Place::Reopen),
@@ -157,11 +160,20 @@ impl Book {
             kept.incident.class == finding.class
                 && kept.incident.kind == finding.kind
                 && (is_loss(finding.class) || kept.incident.place == finding.place)
-                && kept.incident.cleared.is_some_and(|cleared| now.as_micros() - cleared.as_micros() < REOPEN_US)
+                && kept
+                    .incident
+                    .cleared
+                    .is_some_and(|cleared| now.as_micros() - cleared.as_micros() < REOPEN_US)
         })
     }
 
-    fn open(&mut self, settings: &DetectSettings, network: &NetworkId, finding: Finding, emit: &mut Emitter<'_>) {
+    fn open(
+        &mut self,
+        settings: &DetectSettings,
+        network: &NetworkId,
+        finding: Finding,
+        emit: &mut Emitter<'_>,
+    ) {
         if self.kept.len() >= settings.incidents_max {
             let victim = self
                 .kept
@@ -206,7 +218,8 @@ impl Book {
         let detector = finding.detector.clone();
         take_over(&mut incident, finding);
         // The alarm that opened it may lie in a maintenance window: known, listed, and not paged.
-        let window = self.windows.iter().find(|window| window.covers(&incident)).map(|window| window.reason.clone());
+        let window =
+            self.windows.iter().find(|window| window.covers(&incident)).map(|window| window.reason.clone());
         if window.is_some() {
             incident.alarm = AlarmState::OutOfService;
         }
@@ -252,7 +265,13 @@ impl Book {
         let onset = kept.incident.onset;
         take_over(&mut kept.incident, finding.clone());
         kept.incident.onset = onset;
-        self.say(index, ChangeKind::Reopened, &finding.detector, Some("the evidence is back".to_owned()), emit);
+        self.say(
+            index,
+            ChangeKind::Reopened,
+            &finding.detector,
+            Some("the evidence is back".to_owned()),
+            emit,
+        );
     }
 
     fn update(&mut self, settings: &DetectSettings, index: usize, finding: Finding, emit: &mut Emitter<'_>) {
@@ -305,7 +324,8 @@ impl Book {
         let found = self.kept.iter().rposition(|kept| {
             kept.is_open()
                 && if is_loss(finding.class) {
-                    is_loss(kept.incident.class) && (kept.incident.class == Class::Burst) == (finding.class == Class::Burst)
+                    is_loss(kept.incident.class)
+                        && (kept.incident.class == Class::Burst) == (finding.class == Class::Burst)
                 } else {
                     kept.incident.class == finding.class
                         && kept.incident.kind == finding.kind
@@ -325,7 +345,13 @@ impl Book {
             incident.alarm = AlarmState::Cleared;
             incident.cleared = Some(emit.now());
             incident.work = WorkState::Closed;
-            self.say(index, ChangeKind::Verified, by, Some("the data are back at their baseline".to_owned()), emit);
+            self.say(
+                index,
+                ChangeKind::Verified,
+                by,
+                Some("the data are back at their baseline".to_owned()),
+                emit,
+            );
         } else {
             self.clear(index, by, Some("the evidence is gone".to_owned()), emit);
         }
@@ -342,15 +368,21 @@ impl Book {
     /// Time passes: shelvings and windows end, repairs that the data do not confirm are reopened.
     pub(crate) fn tick(&mut self, settings: &DetectSettings, emit: &mut Emitter<'_>) {
         let now = emit.now().as_event_now();
-        let expired: Vec<String> =
-            self.windows.iter().filter(|window| window.until <= now).map(|window| window.id.clone()).collect();
+        let expired: Vec<String> = self
+            .windows
+            .iter()
+            .filter(|window| window.until <= now)
+            .map(|window| window.id.clone())
+            .collect();
         for id in expired {
             self.end_window(&id, "clock", emit);
         }
         let verify_us = i64::try_from(settings.verify.as_micros()).unwrap_or(i64::MAX);
         for index in 0..self.kept.len() {
             let kept = &self.kept[index];
-            if kept.incident.alarm == AlarmState::Shelved && kept.incident.shelved_until.is_some_and(|until| until <= now) {
+            if kept.incident.alarm == AlarmState::Shelved
+                && kept.incident.shelved_until.is_some_and(|until| until <= now)
+            {
                 self.unshelve(index, "clock", "the time is over", emit);
             } else if kept.active && kept.repaired_us.is_some_and(|at| now.as_micros() - at >= verify_us) {
                 self.kept[index].repaired_us = None;
@@ -381,7 +413,14 @@ impl Book {
     }
 
     /// Numbers, dates and emits a change of an incident.
-    fn say(&mut self, index: usize, kind: ChangeKind, by: &str, reason: Option<String>, emit: &mut Emitter<'_>) {
+    fn say(
+        &mut self,
+        index: usize,
+        kind: ChangeKind,
+        by: &str,
+        reason: Option<String>,
+        emit: &mut Emitter<'_>,
+    ) {
         let incident = &mut self.kept[index].incident;
         incident.version += 1;
         incident.updated = emit.now();
@@ -400,7 +439,10 @@ impl Book {
     /// Whether any incident needs the clock.
     pub(crate) fn needs_tick(&self) -> bool {
         !self.windows.is_empty()
-            || self.kept.iter().any(|kept| kept.repaired_us.is_some() || kept.incident.alarm == AlarmState::Shelved)
+            || self
+                .kept
+                .iter()
+                .any(|kept| kept.repaired_us.is_some() || kept.incident.alarm == AlarmState::Shelved)
     }
 }
 

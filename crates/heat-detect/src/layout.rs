@@ -155,7 +155,10 @@ impl Layout {
                 .iter()
                 .filter(|signal| signal.id.network == *network)
                 .filter_map(|signal| {
-                    Some(((signal.site.clone(), signal.device.clone(), signal.name.clone()), signal.sensor_side?))
+                    Some((
+                        (signal.site.clone(), signal.device.clone(), signal.name.clone()),
+                        signal.sensor_side?,
+                    ))
                 })
                 .collect(),
             topology,
@@ -172,7 +175,8 @@ impl Layout {
     pub(crate) fn add(&mut self, key: &SignalKey) {
         let (role, primary) = Role::of(key.name.as_str()).expect("only used names are registered");
         let site = self.site_of(&key.site);
-        let devices = u32::try_from(self.device_index.len()).expect("devices are fewer than signals, which are bounded");
+        let devices = u32::try_from(self.device_index.len())
+            .expect("devices are fewer than signals, which are bounded");
         let device = *self.device_index.entry((site, key.device.as_str().to_owned())).or_insert(devices);
         let index = u32::try_from(self.placed.len()).expect("signals are bounded by the settings");
         let side = self.sides.get(&(key.site.clone(), key.device.clone(), key.name.clone())).copied();

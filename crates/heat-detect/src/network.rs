@@ -205,7 +205,11 @@ impl Network {
         self.state
             .trackers
             .iter()
-            .map(|tracker| if tracker.interval_s > 60.0 { tracker.value as f32 } else { tracker.reference as f32 })
+            .map(
+                |tracker| {
+                    if tracker.interval_s > 60.0 { tracker.value as f32 } else { tracker.reference as f32 }
+                },
+            )
             .collect()
     }
 
@@ -356,17 +360,21 @@ impl Network {
             return;
         }
         self.state.said_status.clone_from(&detectors);
-        let status =
-            NetworkStatus { network: self.state.id.clone(), at: emit.now(), level: self.layout.level(), detectors };
+        let status = NetworkStatus {
+            network: self.state.id.clone(),
+            at: emit.now(),
+            level: self.layout.level(),
+            detectors,
+        };
         emit.push(|_, _, _| Output::Status(status));
     }
 
     /// What the detectors can judge, in a fixed order.
     pub(crate) fn status(&self, settings: &DetectSettings) -> Vec<DetectorStatus> {
         let has = |kind: SiteKind, role: Role| {
-            self.layout
-                .of_kind(kind)
-                .any(|(_, site)| site.signal(role).is_some_and(|signal| self.state.trackers[signal as usize].seen))
+            self.layout.of_kind(kind).any(|(_, site)| {
+                site.signal(role).is_some_and(|signal| self.state.trackers[signal as usize].seen)
+            })
         };
         let make_up = has(SiteKind::Source, Role::MakeUpFlow) || has(SiteKind::Source, Role::MakeUpVolume);
         let imbalance = has(SiteKind::Source, Role::SupplyFlow) && has(SiteKind::Source, Role::ReturnFlow);
@@ -378,9 +386,9 @@ impl Network {
         } else {
             DetectorState::Ready
         };
-        let drops = [Role::SupplyPressure, Role::ReturnPressure]
-            .into_iter()
-            .any(|role| has(SiteKind::Source, role) || has(SiteKind::Station, role) || has(SiteKind::Chamber, role));
+        let drops = [Role::SupplyPressure, Role::ReturnPressure].into_iter().any(|role| {
+            has(SiteKind::Source, role) || has(SiteKind::Station, role) || has(SiteKind::Chamber, role)
+        });
         let mut missing = Vec::new();
         if !has(SiteKind::Source, Role::SupplyFlow) {
             missing.push("supply_flow".to_owned());
@@ -391,8 +399,11 @@ impl Network {
         if !make_up && !imbalance {
             missing.push("make_up_flow".to_owned());
         }
-        let burst =
-            if missing.is_empty() { DetectorState::Ready } else { DetectorState::Lacking { signals: missing } };
+        let burst = if missing.is_empty() {
+            DetectorState::Ready
+        } else {
+            DetectorState::Lacking { signals: missing }
+        };
         vec![
             DetectorStatus { detector: "burst".to_owned(), state: burst },
             DetectorStatus { detector: "water_balance".to_owned(), state: balance },
@@ -408,7 +419,9 @@ impl Network {
         emit: &mut Emitter<'_>,
     ) -> Result<(), RefusalReason> {
         if let Action::Season { circuit, state } = action {
-            if self.state.seasons.len() >= settings.maintenance_max && !self.state.seasons.contains_key(circuit) {
+            if self.state.seasons.len() >= settings.maintenance_max
+                && !self.state.seasons.contains_key(circuit)
+            {
                 let limit = settings.maintenance_max as u64;
                 return Err(RefusalReason::TooMany { what: "circuit seasons".to_owned(), limit });
             }

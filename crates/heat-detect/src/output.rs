@@ -68,7 +68,9 @@ pub enum RefusalReason {
     #[error("there is no such incident in this network")]
     UnknownIncident,
     /// The user saw an older version.
-    #[error("the incident is at version {current}, the command was given for version {seen}: look at it again")]
+    #[error(
+        "the incident is at version {current}, the command was given for version {seen}: look at it again"
+    )]
     StaleVersion {
         /// Version that the user saw.
         seen: u32,
@@ -90,7 +92,9 @@ pub enum RefusalReason {
         max_seconds: u64,
     },
     /// A P1 incident is shelved by two users; the first has asked, another must confirm.
-    #[error("shelving a P1 incident takes a second user: the same command by another user within 10 min does it")]
+    #[error(
+        "shelving a P1 incident takes a second user: the same command by another user within 10 min does it"
+    )]
     NeedsSecondUser,
     /// The record names no network.
     #[error("the command names no network")]

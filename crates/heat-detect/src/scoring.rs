@@ -121,7 +121,11 @@ pub fn match_alarms(events: &[Event], alarms: &[Alarm]) -> Matching {
     for (event, alarm) in alarm_of.iter().enumerate() {
         if let Some(alarm) = *alarm {
             used[alarm] = true;
-            matching.matches.push(Match { event, alarm, delay_us: alarms[alarm].emitted_us - events[event].on_us });
+            matching.matches.push(Match {
+                event,
+                alarm,
+                delay_us: alarms[alarm].emitted_us - events[event].on_us,
+            });
         }
     }
     for &alarm in order.iter().filter(|&&alarm| !used[alarm]) {

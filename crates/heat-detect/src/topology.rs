@@ -72,7 +72,8 @@ impl Topology {
         for pipe in plant.pipes.iter().filter(|pipe| circuits.contains(&&pipe.circuit)) {
             let (from, to) = (topology.intern(&pipe.from), topology.intern(&pipe.to));
             let ends = (from.min(to), from.max(to));
-            let next = u32::try_from(topology.trenches.len()).expect("a plant table has fewer rows than 2^32");
+            let next =
+                u32::try_from(topology.trenches.len()).expect("a plant table has fewer rows than 2^32");
             let free = by_ends.get(&ends).copied().filter(|&index| {
                 let trench = &topology.trenches[index as usize];
                 match pipe.side.unwrap_or(Side::Supply) {
@@ -117,7 +118,10 @@ impl Topology {
         topology.root_at(&sources);
         topology.elevations_and_valves = !topology.trenches.is_empty()
             && topology.trenches.iter().any(|trench| !trench.valves.is_empty())
-            && plant.nodes.iter().any(|node| topology.nodes.contains_key(&node.id) && node.elevation_m.is_some());
+            && plant
+                .nodes
+                .iter()
+                .any(|node| topology.nodes.contains_key(&node.id) && node.elevation_m.is_some());
         topology
     }
 
@@ -209,7 +213,10 @@ impl Topology {
     pub(crate) fn isolating_valves(&self, trench: u32) -> Vec<ValveId> {
         let mut valves = Vec::new();
         let own = &self.trenches[trench as usize];
-        match std::iter::once(trench).chain(self.path(own.upper)).find(|&index| !self.trenches[index as usize].valves.is_empty()) {
+        match std::iter::once(trench)
+            .chain(self.path(own.upper))
+            .find(|&index| !self.trenches[index as usize].valves.is_empty())
+        {
             Some(index) => valves.extend(self.trenches[index as usize].valves.iter().cloned()),
             None => return valves,
         }

@@ -16,7 +16,9 @@ mod tests {
 
     #[test]
     fn density_is_that_of_the_tables() {
-        for (celsius, expected) in [(4.0, 999.97), (20.0, 998.21), (45.0, 990.21), (80.0, 971.80), (95.0, 961.89)] {
+        for (celsius, expected) in
+            [(4.0, 999.97), (20.0, 998.21), (45.0, 990.21), (80.0, 971.80), (95.0, 961.89)]
+        {
             assert!((density_kg_m3(celsius) - expected).abs() < 0.05, "{celsius}");
         }
     }

@@ -88,10 +88,10 @@ impl GatewaySettings {
             payload_max_bytes: raw.payload_max_bytes.unwrap_or(Limits::default().payload_max_bytes),
             values_max: raw.values_max.unwrap_or(Limits::default().values_max),
         };
-        let listen = raw.listen.map(|listen| ListenSettings::from_raw(listen, "gateway.listen", secrets));
+        let listen = raw.listen.map(|listen| ListenSettings::check(&listen, "gateway.listen", secrets));
         let listen = keep(listen, &mut faults);
         let subscribe =
-            raw.subscribe.map(|subscribe| SubscribeSettings::from_raw(subscribe, "gateway.subscribe", secrets));
+            raw.subscribe.map(|subscribe| SubscribeSettings::check(&subscribe, "gateway.subscribe", secrets));
         let subscribe = keep(subscribe, &mut faults);
         if listen.is_none() && subscribe.is_none() && faults.is_empty() {
             faults.push(Fault::new("gateway", "needs [gateway.listen], [gateway.subscribe] or both"));

@@ -102,3 +102,36 @@ impl AppendTime {
         EventTime(self.0)
     }
 }
+
+/// Parses a duration with its unit: `250ms`, `30s`, `5min`, `2h`, `7d`, `1y` (365 days).
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let number: f64 =
+        number.parse().map_err(|_| format!("{text:?} is not a duration; write \"30s\", \"5min\", \"2h\""))?;
+    let seconds = match unit.trim() {
+        "ms" => 1e-3,
+        "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3_600.0,
+        "d" => 86_400.0,
+        "y" => 365.0 * 86_400.0,
+        "" => return Err(format!("{text:?} has no unit; write \"{text}s\" or another of ms, s, min, h, d, y")),
+        other => return Err(format!("{other:?} is not a unit of time; use ms, s, min, h, d or y")),
+    };
+    Duration::try_from_secs_f64(number * seconds).map_err(|_| format!("{text:?} is too long"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_need_a_unit() {
+        assert_eq!(parse_duration("1.5h"), Ok(Duration::from_secs(5_400)));
+        assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
+        assert!(parse_duration("30").unwrap_err().contains("no unit"));
+        assert!(parse_duration("soon").is_err());
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::{fmt, io, path::Path, time::Duration};
 
+use heat_model::time::parse_duration;
+
 pub use listen::{ListenSettings, RawListen, RawUser, User};
 pub use subscribe::{ProtocolVersion, RawSubscribe, SubscribeSettings};
 
@@ -98,16 +100,13 @@ impl<'a> Check<'a> {
     ) -> Duration {
         let Some(written) = written else { return default };
         match parse_duration(written) {
-            Some(duration) if duration >= bounds.0 && duration <= bounds.1 => duration,
-            Some(_) => {
+            Ok(duration) if duration >= bounds.0 && duration <= bounds.1 => duration,
+            Ok(_) => {
                 self.fault(key, format!("{written:?} is outside {:?} to {:?}", bounds.0, bounds.1));
                 default
             }
-            None => {
-                self.fault(
-                    key,
-                    format!("{written:?} is not a duration: write a whole number with ms, s, m, h or d, e.g. \"30s\""),
-                );
+            Err(problem) => {
+                self.fault(key, problem);
                 default
             }
         }
@@ -174,21 +173,6 @@ impl<'a> Check<'a> {
             return None;
         }
         Some(Secret(text))
-    }
-}
-
-/// `"250ms"`, `"30s"`, `"5m"`, `"1h"`, `"7d"`: a whole number and a unit.
-fn parse_duration(written: &str) -> Option<Duration> {
-    let unit_at = written.find(|character: char| !character.is_ascii_digit())?;
-    let (number, unit) = written.split_at(unit_at);
-    let number: u64 = number.parse().ok()?;
-    match unit {
-        "ms" => Some(Duration::from_millis(number)),
-        "s" => Some(Duration::from_secs(number)),
-        "m" => number.checked_mul(60).map(Duration::from_secs),
-        "h" => number.checked_mul(3600).map(Duration::from_secs),
-        "d" => number.checked_mul(86_400).map(Duration::from_secs),
-        _ => None,
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::{fmt, time::Duration};
 
+pub use heat_model::time::parse_duration;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use toml::{de::DeTable, de::DeValue};
 
@@ -112,26 +113,6 @@ fn line_at(text: &str, byte: usize) -> usize {
     text.as_bytes().iter().take(byte).filter(|byte| **byte == b'\n').count() + 1
 }
 
-/// Parses a duration with its unit: `250ms`, `30s`, `5min`, `2h`, `7d`, `1y` (365 days).
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let text = text.trim();
-    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let number: f64 =
-        number.parse().map_err(|_| format!("{text:?} is not a duration; write \"30s\", \"5min\", \"2h\""))?;
-    let seconds = match unit.trim() {
-        "ms" => 1e-3,
-        "s" => 1.0,
-        "m" | "min" => 60.0,
-        "h" => 3_600.0,
-        "d" => 86_400.0,
-        "y" => 365.0 * 86_400.0,
-        "" => return Err(format!("{text:?} has no unit; write \"{text}s\" or another of ms, s, min, h, d, y")),
-        other => return Err(format!("{other:?} is not a unit of time; use ms, s, min, h, d or y")),
-    };
-    Duration::try_from_secs_f64(number * seconds).map_err(|_| format!("{text:?} is too long"))
-}
-
 /// For `#[serde(deserialize_with = "heat_runtime::config::duration")]`.
 pub fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     parse_duration(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
@@ -205,14 +186,6 @@ mod tests {
     fn an_unknown_table_is_a_fault() {
         let document = Document::parse("[gatway]\n").unwrap();
         assert_eq!(document.unknown_tables(&["gateway"])[0].line, Some(1));
-    }
-
-    #[test]
-    fn durations_need_a_unit() {
-        assert_eq!(parse_duration("1.5h"), Ok(Duration::from_secs(5_400)));
-        assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
-        assert!(parse_duration("30").unwrap_err().contains("no unit"));
-        assert!(parse_duration("soon").is_err());
     }
 
     #[test]

@@ -7,9 +7,9 @@ use std::{
     sync::Arc,
 };
 
-use heat_api::{ApiSettings, RawApi};
+use heat_api::{RawApi, Settings as ApiSettings};
 use heat_archiver::{ArchiverSettings, RawArchive};
-use heat_exporter::{ExporterSettings, RawExporter};
+use heat_exporter::{RawExporter, Settings as ExporterSettings};
 use heat_gateway::{GatewaySettings, RawGateway};
 use heat_ledger::repeats::RepeatSettings;
 use heat_log::{
@@ -197,8 +197,8 @@ impl RawConfig {
         let processor = keep(ProcessorSettings::from_raw(self.processor, repeats), &mut faults);
         let archiver =
             keep(ArchiverSettings::from_raw(self.archive, defaults.archive.clone(), repeats), &mut faults);
-        let exporter = keep(ExporterSettings::from_raw(self.exporter), &mut faults);
-        let api = keep(ApiSettings::from_raw(self.api), &mut faults);
+        let exporter = keep(ExporterSettings::from_raw(&self.exporter), &mut faults);
+        let api = keep(ApiSettings::from_raw(&self.api), &mut faults);
         if faults.is_empty()
             && let (Some(log), Some(processor), Some(archiver), Some(exporter), Some(api)) =
                 (log, processor, archiver, exporter, api)

@@ -61,11 +61,15 @@ pub(crate) async fn run(role: Role, arguments: RoleArguments) -> Result<ExitStat
             tasks.spawn("archiver", archiver.run(shutdown.clone()));
         }
         Role::Exporter => {
-            let exporter = Exporter::build(config.exporter, log.clone(), clock, &metrics, health).await?;
+            let exporter = Exporter::build(
+                config.exporter,
+                crate::up::exporter_deps(&config.shared, log.clone(), &metrics, health),
+            )
+            .await?;
             tasks.spawn("exporter", exporter.run(shutdown.clone()));
         }
         Role::Api => {
-            let deps = crate::up::api_deps(&config.shared, &config.archiver, log.clone(), &metrics, health);
+            let deps = crate::up::api_deps(&config.shared, &config.archiver, log.clone(), &metrics, health).await?;
             let api = Api::build(config.api, deps).await?;
             tasks.spawn("api", api.run(shutdown.clone()));
         }

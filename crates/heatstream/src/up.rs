@@ -9,7 +9,8 @@ mod watch;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::future::select_all;
-use heat_api::{Api, ApiDeps};
+use heat_api::Api;
+use heat_archive::Archive;
 use heat_archiver::{Archiver, ArchiverSettings};
 use heat_exporter::Exporter;
 use heat_gateway::Gateway;
@@ -143,14 +144,15 @@ async fn build(
         .gateway
         .ok_or_else(|| Failure::new(ExitStatus::Configuration, "`up` needs a [gateway] table"))?;
     let admin = Admin::bind(config.shared.admin, metrics.clone(), health.clone()).await?;
-    let deps = api_deps(&config.shared, &config.archiver, log.clone(), &metrics, health.clone());
+    let deps = api_deps(&config.shared, &config.archiver, log.clone(), &metrics, health.clone()).await?;
     let api = Api::build(config.api, deps).await?;
     let gateway = Gateway::build(settings, log, clock, &metrics, health.clone()).await?;
     let plant = Arc::clone(&config.shared.plant);
     let processor =
         Processor::build(config.processor, plant, log.clone(), clock, &metrics, health.clone()).await?;
     let archiver = Archiver::build(config.archiver, log.clone(), clock, &metrics, health.clone()).await?;
-    let exporter = Exporter::build(config.exporter, log.clone(), clock, &metrics, health).await?;
+    let deps = exporter_deps(&config.shared, log.clone(), &metrics, health);
+    let exporter = Exporter::build(config.exporter, deps).await?;
     let addresses =
         Addresses { mqtt: gateway.mqtt_address(), api: api.address()?, admin: admin.address()? };
 
@@ -164,24 +166,34 @@ async fn build(
 }
 
 /// What the API is given; `up` and the role of its own give the same.
-pub(crate) fn api_deps(
+pub(crate) async fn api_deps(
     shared: &Shared,
     archiver: &ArchiverSettings,
     log: Log,
     metrics: &Metrics,
     health: Health,
-) -> ApiDeps {
-    let (location, audited) = (archiver.location.clone(), log.clone());
-    ApiDeps {
+) -> Result<heat_api::Deps, Failure> {
+    let audit = audit::source(archiver.location.clone(), shared.repeats, log.clone());
+    Ok(heat_api::Deps {
         log,
-        plant: Arc::clone(&shared.plant),
-        repeats: shared.repeats,
-        archive: archiver.location.clone(),
         metrics: metrics.clone(),
         health,
         clock: Clock,
-        audit: audit::source(location, shared.repeats, audited),
-    }
+        plant: Arc::clone(&shared.plant),
+        archive: Some(Archive::open(&archiver.location).await?),
+        audit: Some(audit),
+    })
+}
+
+/// What the exporter is given.
+pub(crate) fn exporter_deps(
+    shared: &Shared,
+    log: Log,
+    metrics: &Metrics,
+    health: Health,
+) -> heat_exporter::Deps {
+    let plant = Arc::clone(&shared.plant);
+    heat_exporter::Deps { log, metrics: metrics.clone(), health, clock: Clock, plant }
 }
 
 /// Ends at a signal, or so long after going live.

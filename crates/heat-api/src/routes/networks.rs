@@ -144,8 +144,9 @@ fn sites(
             }
             let detail = sites.entry(site_id.clone()).or_insert_with(|| site(site_id));
             detail.signals.push(view(entry, current, table.settings(), now));
-            if sites.len() > limit + 1 {
-                sites.pop_last();
+            // Signals come in order of sites: what lies beyond the page stays beyond it.
+            if sites.len() > limit + 1 && sites.pop_last().is_some_and(|(last, _)| last == *site_id) {
+                break;
             }
         }
     }

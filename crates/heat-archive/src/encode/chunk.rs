@@ -122,16 +122,30 @@ fn index_bytes(entries: usize) -> usize {
 
 fn push_varint(out: &mut Vec<u8>, mut number: usize) {
     while number >= 0x80 {
-        out.push((number & 0x7f) as u8 | 0x80);
+        out.push(low_byte(number) | 0x80);
         number >>= 7;
     }
-    out.push(number as u8);
+    out.push(low_byte(number));
+}
+
+fn low_half(index: u32) -> [u8; 2] {
+    let [first, second, ..] = index.to_le_bytes();
+    [first, second]
+}
+
+fn low_byte(number: usize) -> u8 {
+    number.to_le_bytes()[0]
+}
+
+/// A count as a field of the format has it.
+fn fit<T: TryFrom<usize>>(count: usize) -> T {
+    T::try_from(count).ok().expect("pages and chunks in memory are far smaller than the format's fields")
 }
 
 fn start_page(entries: usize, capacity: usize) -> (Vec<u8>, usize) {
     let width = index_bytes(entries);
     let mut page = Vec::with_capacity(capacity);
-    page.push(8 * width as u8);
+    page.push(low_byte(8 * width));
     (page, width)
 }
 
@@ -180,10 +194,9 @@ pub(super) fn page_of_optional(
     }
     let width = index_bytes(entries);
     let mut page = Vec::with_capacity(24 + levels.len() + indices.len() * width);
-    let length = u32::try_from(levels.len()).expect("a page has few rows");
-    page.extend_from_slice(&length.to_le_bytes());
+    page.extend_from_slice(&fit::<u32>(levels.len()).to_le_bytes());
     page.extend_from_slice(&levels);
-    page.push(8 * width as u8);
+    page.push(low_byte(8 * width));
     push_indices(&mut page, width, indices);
     finish_page(zstd, &page, rows, rows - indices.len())
 }
@@ -195,8 +208,8 @@ fn push_indices(page: &mut Vec<u8>, width: usize, indices: &[u32]) {
     let groups = indices.len().div_ceil(8);
     push_varint(page, groups << 1 | 1);
     match width {
-        1 => page.extend(indices.iter().map(|&index| index as u8)),
-        2 => page.extend(indices.iter().flat_map(|&index| (index as u16).to_le_bytes())),
+        1 => page.extend(indices.iter().map(|&index| index.to_le_bytes()[0])),
+        2 => page.extend(indices.iter().flat_map(|&index| low_half(index))),
         3 => indices.iter().for_each(|&index| page.extend_from_slice(&index.to_le_bytes()[..3])),
         _ => page.extend(indices.iter().flat_map(|&index| index.to_le_bytes())),
     }
@@ -227,7 +240,7 @@ pub(super) fn append_chunk<W: Write + Send>(
     let mut writer = SerializedPageWriter::new(&mut sink);
     let page = Page::DictionaryPage {
         buf: zstd.compress(&dictionary.plain)?,
-        num_values: u32::try_from(dictionary.entries).expect("indices are u32"),
+        num_values: fit(dictionary.entries),
         encoding: Encoding::PLAIN,
         is_sorted: false,
     };
@@ -240,7 +253,7 @@ pub(super) fn append_chunk<W: Write + Send>(
     for page in pages {
         let data = Page::DataPage {
             buf: page.compressed.clone(),
-            num_values: u32::try_from(page.rows).expect("a page has few rows"),
+            num_values: fit(page.rows),
             encoding: Encoding::RLE_DICTIONARY,
             def_level_encoding: Encoding::RLE,
             rep_level_encoding: Encoding::RLE,
@@ -250,21 +263,18 @@ pub(super) fn append_chunk<W: Write + Send>(
         compressed += spec.compressed_size;
         uncompressed += spec.uncompressed_size;
         rows += page.rows;
-        offset_index.append_row_count(signed(page.rows));
-        offset_index.append_offset_and_size(
-            i64::try_from(spec.offset).expect("a chunk is far below 2^63 bytes"),
-            i32::try_from(spec.compressed_size).expect("a page is far below 2 GiB"),
-        );
+        offset_index.append_row_count(fit(page.rows));
+        offset_index.append_offset_and_size(spec.offset.cast_signed(), fit(spec.compressed_size));
         offset_index.append_unencoded_byte_array_data_bytes(page.text_bytes);
         match &page.bounds {
             Some((least, greatest)) => {
-                column_index.append(false, least.clone(), greatest.clone(), signed(page.nulls), None);
+                column_index.append(false, least.clone(), greatest.clone(), fit(page.nulls), None);
             }
             None => column_index.to_invalid(),
         }
     }
     let text_bytes = pages.iter().map(|page| page.text_bytes).sum::<Option<i64>>();
-    let metadata = ColumnChunkMetaData::builder(column.clone())
+    let metadata = ColumnChunkMetaData::builder(ColumnDescPtr::clone(column))
         .set_compression(zstd.codec()?)
         .set_encodings(vec![Encoding::PLAIN, Encoding::RLE, Encoding::RLE_DICTIONARY])
         .set_page_encoding_stats(vec![
@@ -272,32 +282,28 @@ pub(super) fn append_chunk<W: Write + Send>(
             PageEncodingStats {
                 page_type: PageType::DATA_PAGE,
                 encoding: Encoding::RLE_DICTIONARY,
-                count: i32::try_from(pages.len()).expect("a chunk has few pages"),
+                count: fit(pages.len()),
             },
         ])
-        .set_total_compressed_size(signed(compressed))
-        .set_total_uncompressed_size(signed(uncompressed))
-        .set_num_values(signed(rows))
+        .set_total_compressed_size(fit(compressed))
+        .set_total_uncompressed_size(fit(uncompressed))
+        .set_num_values(fit(rows))
         .set_dictionary_page_offset(Some(0))
-        .set_data_page_offset(i64::try_from(data_start).expect("a dictionary is far below 2^63 bytes"))
+        .set_data_page_offset(data_start.cast_signed())
         .set_unencoded_byte_array_data_bytes(text_bytes)
         .set_statistics(statistics)
         .build()?;
     writer.close()?;
     let column_index = if column_index.valid() { Some(column_index.build()?) } else { None };
     let close = ColumnCloseResult {
-        bytes_written: signed(compressed).unsigned_abs(),
-        rows_written: signed(rows).unsigned_abs(),
+        bytes_written: compressed as u64,
+        rows_written: rows as u64,
         metadata,
         bloom_filter: None,
         column_index,
         offset_index: Some(offset_index.build()),
     };
     group.append_column(&Bytes::from(sink.into_inner()?), close)
-}
-
-fn signed(count: usize) -> i64 {
-    i64::try_from(count).expect("sizes in memory are below 2^63")
 }
 
 /// Statistics of a text column.
@@ -311,10 +317,13 @@ pub(super) fn number_statistics(column: &ColumnDescPtr, least: u64, greatest: u6
     // Parquet keeps unsigned numbers in its signed types, bit for bit; only the order by which the caller chose the
     // bounds differs.
     if column.physical_type() == Type::INT32 {
-        let bits = |number: u64| Some(number as u32 as i32);
+        let bits = |number: u64| {
+            let number = u32::try_from(number).expect("the caller's numbers are of the column's width");
+            Some(number.cast_signed())
+        };
         Statistics::int32(bits(least), bits(greatest), None, Some(0), false)
     } else {
-        let bits = |number: u64| Some(number as i64);
+        let bits = |number: u64| Some(number.cast_signed());
         Statistics::int64(bits(least), bits(greatest), None, Some(0), false)
     }
 }

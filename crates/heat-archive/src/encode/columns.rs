@@ -68,38 +68,28 @@ struct GroupWriter<'a, 'g> {
 
 impl GroupWriter<'_, '_> {
     fn next_column(&mut self) -> ColumnDescPtr {
-        self.columns.next().expect("write_group writes as many columns as the schema has").clone()
+        ColumnDescPtr::clone(
+            self.columns.next().expect("write_group writes as many columns as the schema has"),
+        )
     }
 
     /// A text column given as runs.
     fn texts<'t>(&mut self, runs: impl Iterator<Item = (&'t str, usize)>) -> Result<()> {
         let column = self.next_column();
-        let mut texts: Vec<&str> = Vec::new();
-        let mut of_text = HashMap::with_hasher(FixedState::default());
-        let mut indexed: Vec<(u32, usize)> = Vec::new();
-        for (text, rows) in runs {
-            let next = texts.len();
-            let index = *of_text.entry(text).or_insert(next);
-            if index == next {
-                texts.push(text);
-            }
-            push_merged(&mut indexed, u32::try_from(index).expect("fewer texts than rows"), rows);
-        }
+        let texts = Distinct::of(runs);
         let mut dictionary = Dictionary::default();
-        texts.iter().for_each(|text| dictionary.push_text(text));
+        texts.values.iter().for_each(|text| dictionary.push_text(text));
         let mut pages = Vec::new();
-        for page in paged(&indexed) {
-            let of_page = || page.iter().map(|&(index, _)| texts[index as usize]);
-            let least = of_page().min().expect("a page has rows");
-            let greatest = of_page().max().expect("a page has rows");
-            let text_bytes = page.iter().map(|&(index, rows)| texts[index as usize].len() * rows).sum();
-            let encoded = chunk::page_of_runs(self.zstd, texts.len(), &page)?
+        for page in paged(&texts.runs) {
+            let text = |index: u32| texts.values[index as usize];
+            let (least, greatest) = bounds(page.iter().map(|&(index, _)| text(index)));
+            let text_bytes = page.iter().map(|&(index, rows)| text(index).len() * rows).sum();
+            let encoded = chunk::page_of_runs(self.zstd, texts.values.len(), &page)?
                 .with_bounds(least.as_bytes().to_vec(), greatest.as_bytes().to_vec())
                 .with_text_bytes(text_bytes);
             pages.push(encoded);
         }
-        let least = texts.iter().min().expect("a row group has rows");
-        let greatest = texts.iter().max().expect("a row group has rows");
+        let (least, greatest) = bounds(texts.values.iter().copied());
         let statistics = chunk::text_statistics(least, greatest);
         chunk::append_chunk(self.group, &column, self.zstd, &dictionary, &pages, statistics)
     }
@@ -107,25 +97,14 @@ impl GroupWriter<'_, '_> {
     /// A column of unsigned numbers given as runs.
     fn number_runs(&mut self, runs: impl Iterator<Item = (u64, usize)>) -> Result<()> {
         let column = self.next_column();
-        let mut numbers: Vec<u64> = Vec::new();
-        let mut of_number = HashMap::with_hasher(FixedState::default());
-        let mut indexed: Vec<(u32, usize)> = Vec::new();
-        for (number, rows) in runs {
-            let next = numbers.len();
-            let index = *of_number.entry(number).or_insert(next);
-            if index == next {
-                numbers.push(number);
-            }
-            push_merged(&mut indexed, u32::try_from(index).expect("fewer numbers than rows"), rows);
-        }
-        let pages = paged(&indexed)
+        let numbers = Distinct::of(runs);
+        let pages = paged(&numbers.runs)
             .iter()
-            .map(|page| chunk::page_of_runs(self.zstd, numbers.len(), page))
+            .map(|page| chunk::page_of_runs(self.zstd, numbers.values.len(), page))
             .collect::<Result<Vec<_>>>()?;
-        let least = *numbers.iter().min().expect("a row group has rows");
-        let greatest = *numbers.iter().max().expect("a row group has rows");
+        let (least, greatest) = bounds(numbers.values.iter().copied());
         let statistics = chunk::number_statistics(&column, least, greatest);
-        let dictionary = Dictionary::of_numbers(&column, &numbers);
+        let dictionary = Dictionary::of_numbers(&column, &numbers.values);
         chunk::append_chunk(self.group, &column, self.zstd, &dictionary, &pages, statistics)
     }
 
@@ -142,13 +121,12 @@ impl GroupWriter<'_, '_> {
         field: impl Fn(&Message) -> i64,
     ) -> Result<()> {
         let Some(pages) = pages else {
-            return self.rows_as_numbers(messages.by_row().map(|message| field(message)).collect());
+            return self.rows_as_numbers(messages.by_row().map(field).collect());
         };
         let column = self.next_column();
         let values: Vec<i64> =
             messages.used.iter().map(|&message| field(&messages.all[message as usize])).collect();
-        let least = *values.iter().min().expect("a row group has rows");
-        let greatest = *values.iter().max().expect("a row group has rows");
+        let (least, greatest) = bounds(values.iter().copied());
         let statistics = Statistics::int64(Some(least), Some(greatest), None, Some(0), false);
         let dictionary = Dictionary::of_u64(values.iter().map(|value| value.cast_unsigned()));
         chunk::append_chunk(self.group, &column, self.zstd, &dictionary, pages, statistics)
@@ -175,12 +153,35 @@ impl GroupWriter<'_, '_> {
     }
 }
 
-/// Adds a run; one with the same index as the last makes that longer.
-fn push_merged(runs: &mut Vec<(u32, usize)>, index: u32, rows: usize) {
-    match runs.last_mut() {
-        Some(last) if last.0 == index => last.1 += rows,
-        _ => runs.push((index, rows)),
+/// Distinct values in order of their first appearance, and runs of indices into them.
+struct Distinct<T> {
+    values: Vec<T>,
+    runs: Vec<(u32, usize)>,
+}
+
+impl<T: Copy + Eq + std::hash::Hash> Distinct<T> {
+    fn of(runs: impl Iterator<Item = (T, usize)>) -> Self {
+        let mut distinct = Self { values: Vec::new(), runs: Vec::new() };
+        let mut index_of = HashMap::with_hasher(FixedState::default());
+        for (value, rows) in runs {
+            let next = u32::try_from(distinct.values.len()).expect("fewer distinct values than rows");
+            let index = *index_of.entry(value).or_insert(next);
+            if index == next {
+                distinct.values.push(value);
+            }
+            match distinct.runs.last_mut() {
+                Some(last) if last.0 == index => last.1 += rows,
+                _ => distinct.runs.push((index, rows)),
+            }
+        }
+        distinct
     }
+}
+
+/// Least and greatest.
+fn bounds<T: Ord + Copy>(values: impl Iterator<Item = T> + Clone) -> (T, T) {
+    let least = values.clone().min().expect("row groups and pages have rows");
+    (least, values.max().expect("row groups and pages have rows"))
 }
 
 /// Cuts runs into pages.

@@ -64,7 +64,8 @@ impl Table {
 
     fn slot(&self, raw: u64, value: u64) -> usize {
         let mixed = (raw ^ value.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (mixed.rotate_left(29).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> self.shift) as usize
+        let top = mixed.rotate_left(29).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> self.shift;
+        usize::try_from(top).expect("the shift leaves as many bits as there are slots")
     }
 
     fn index_of(&mut self, raw: f64, value: f64) -> u32 {

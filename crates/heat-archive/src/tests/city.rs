@@ -171,12 +171,13 @@ impl City {
             2 => (Body::Heartbeat(Heartbeat { records_in_partition: offset, ..Heartbeat::default() }), None),
             _ => self.body(now),
         };
-        let keep_mask = match &body {
-            Body::Readings(readings) if self.faults && self.random(5) == 0 => {
-                Some((0..readings.readings.len()).map(|_| self.random(3) != 0).collect())
-            }
-            _ => None,
-        };
+        let mut keep_mask = None;
+        if let Body::Readings(readings) = &body
+            && self.faults
+            && self.random(5) == 0
+        {
+            keep_mask = Some((0..readings.readings.len()).map(|_| self.random(3) != 0).collect());
+        }
         let gateway = if self.faults && self.random(9) == 0 { "gateway-b" } else { "gateway-a" };
         Sent {
             position: Position {

@@ -22,6 +22,9 @@ const MAKE_UP_CELSIUS: f64 = 15.0;
 /// Stations that must report temperatures, as a share of those that have a flow, for a weighted mean.
 const STATIONS_MIN_SHARE: f64 = 0.5;
 
+/// A return flow further from the supply flow than this share is a meter's fault, or a burst, which is not judged here.
+const RETURN_MAX_DIFFERENCE: f64 = 0.25;
+
 /// One quarter hour's water.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Features {
@@ -58,7 +61,7 @@ fn mass_flow(layout: &Layout, bins: &Bins, site: &Site, role: Role) -> Option<f6
 }
 
 fn temperature(bins: &Bins, site: &Site, role: Role) -> Option<f64> {
-    site.signal(role).and_then(|signal| bins.mean(signal)).filter(|celsius| (0.0..=180.0).contains(celsius))
+    site.signal(role).and_then(|signal| bins.mean(signal)).filter(|celsius| (1.0..=180.0).contains(celsius))
 }
 
 /// Make-up of a site from its meters or its counter, kg/s.
@@ -70,7 +73,8 @@ fn make_up(layout: &Layout, bins: &Bins, site: &Site) -> Option<f64> {
         .into_iter()
         .chain(site.more_make_up.iter().copied())
         .map(|signal| {
-            bins.mean(signal).map(|mean| if layout.placed[signal as usize].is_mass { mean } else { mean * density })
+            bins.mean(signal)
+                .map(|mean| if layout.placed[signal as usize].is_mass { mean } else { mean * density })
         })
         .reduce(|a, b| Some(a? + b?))
         .flatten();
@@ -109,7 +113,9 @@ pub(crate) fn features(layout: &Layout, bins: &Bins) -> Features {
             _ => complete = false,
         }
         // A return meter may be missing: what leaves comes back, but for the leak.
-        let back = mass_flow(layout, bins, source, Role::ReturnFlow);
+        let own = features.supply.filter(|_| complete);
+        let back = mass_flow(layout, bins, source, Role::ReturnFlow)
+            .filter(|back| own.is_none_or(|supply| (back - supply).abs() < RETURN_MAX_DIFFERENCE * supply));
         if let Some(flow) = back {
             add(&mut features.back, flow);
         }
@@ -131,7 +137,9 @@ pub(crate) fn features(layout: &Layout, bins: &Bins) -> Features {
 
     let stations = station_means(layout, bins);
     features.stations = stations.flow;
-    if let (true, Some((supply_density, return_density))) = (complete && supply_volume > 0.0, stations.densities) {
+    if let (true, Some((supply_density, return_density))) =
+        (complete && supply_volume > 0.0, stations.densities)
+    {
         features.contraction = Some(
             supply_density_flow - supply_volume * supply_density + return_volume * return_density
                 - return_density_flow,
@@ -171,7 +179,8 @@ fn station_means(layout: &Layout, bins: &Bins) -> StationMeans {
         supply += flow * density_kg_m3(hot);
         back += flow * density_kg_m3(cold);
     }
-    let enough = metered > 0 && f64::from(reporting) >= STATIONS_MIN_SHARE * f64::from(metered) && weight > 0.0;
+    let enough =
+        metered > 0 && f64::from(reporting) >= STATIONS_MIN_SHARE * f64::from(metered) && weight > 0.0;
     StationMeans {
         // One missing station in fifty moves the sum by more than any leak: only the complete sum is a witness.
         flow: (metered > 0 && reporting == metered).then_some(flow_sum),

@@ -41,7 +41,10 @@ pub(crate) struct Bank {
 
 impl Bank {
     pub(crate) fn new(references: &[f64]) -> Self {
-        Self { tests: references.iter().map(|&k| Cusum { k, ..Cusum::default() }).collect(), ..Self::default() }
+        Self {
+            tests: references.iter().map(|&k| Cusum { k, ..Cusum::default() }).collect(),
+            ..Self::default()
+        }
     }
 
     pub(crate) fn is_calibrated(&self) -> bool {
@@ -80,7 +83,11 @@ impl Bank {
 
     /// How near the nearest alarm is: 1 at the threshold.
     pub(crate) fn suspicion(&self) -> f64 {
-        self.tests.iter().filter(|test| test.threshold > 0.0).map(|test| test.sum / test.threshold).fold(0.0, f64::max)
+        self.tests
+            .iter()
+            .filter(|test| test.threshold > 0.0)
+            .map(|test| test.sum / test.threshold)
+            .fold(0.0, f64::max)
     }
 
     pub(crate) fn reset(&mut self) {
@@ -226,8 +233,9 @@ mod tests {
 
     #[test]
     fn siegmund_gives_the_textbook_threshold() {
-        // ARL0 = 465 at k = 0.5, h = 5 (Montgomery, Introduction to Statistical Quality Control).
-        assert!((siegmund(0.5, 465.0) - 5.0).abs() < 0.1);
+        // Two-sided ARL0 = 465 at k = 0.5, h = 5 (Montgomery, Introduction to Statistical Quality Control): one-sided
+        // twice that.
+        assert!((siegmund(0.5, 930.0) - 5.0).abs() < 0.05);
     }
 
     #[test]

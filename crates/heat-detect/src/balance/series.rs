@@ -68,8 +68,16 @@ impl Series {
         self.recent.push_back((bin, residual as f32));
     }
 
-    /// Learns from a clean value. `cap_per_bin` bounds the level's move once `settled`.
-    pub(crate) fn learn(&mut self, bin: i64, value: f64, settled: bool, cap_per_bin: f64) {
+    /// Learns from a clean value. `cap_per_bin` bounds the level's move once `settled`. `judged` is what a test makes
+    /// of it, where that is not the residual itself.
+    pub(crate) fn learn(
+        &mut self,
+        bin: i64,
+        value: f64,
+        judged: Option<f64>,
+        settled: bool,
+        cap_per_bin: f64,
+    ) {
         if self.profile.is_empty() {
             self.profile = vec![0.0; 24];
             self.profile_count = vec![0; 24];
@@ -90,12 +98,13 @@ impl Series {
         self.profile[hour] += clipped / f64::from(self.profile_count[hour]).min(PROFILE_BINS);
         let weight = 1.0 / count.min(LEVEL_BINS);
         let deviation = 1.25 * residual.abs();
-        let deviation = if count > 16.0 && self.scale > 0.0 { deviation.min(8.0 * self.scale) } else { deviation };
+        let deviation =
+            if count > 16.0 && self.scale > 0.0 { deviation.min(8.0 * self.scale) } else { deviation };
         self.scale += weight * (deviation - self.scale);
         if self.history.len() == HISTORY_MAX {
             self.history.pop_front();
         }
-        self.history.push_back(residual as f32);
+        self.history.push_back(judged.unwrap_or(residual) as f32);
     }
 
     /// Mean residual of the bins from `from` on, and their number.
@@ -109,6 +118,29 @@ impl Series {
         (count > 0).then(|| (sum / f64::from(count), count))
     }
 
+    /// Whether the residuals have stayed above a level for longer than a plant draws in normal operation (sampling,
+    /// filters, blow-down: under an hour): in at least six of the last eight quarter hours, or, where make-up comes in
+    /// batches, in the mean of each of the last three times four hours.
+    pub(crate) fn persists(&self, level: f64) -> bool {
+        let newest =
+            |count: usize| self.recent.iter().rev().take(count).map(|(_, residual)| f64::from(*residual));
+        let above = newest(8).filter(|residual| *residual > level).count();
+        let blocks: Vec<f64> = newest(48).collect();
+        above > 5
+            || (blocks.len() == 48
+                && blocks.chunks_exact(16).all(|block| block.iter().sum::<f64>() / 16.0 > level))
+    }
+
+    /// Least of the newest residuals.
+    pub(crate) fn least_of(&self, count: usize) -> f64 {
+        self.recent
+            .iter()
+            .rev()
+            .take(count)
+            .map(|(_, residual)| f64::from(*residual))
+            .fold(f64::INFINITY, f64::min)
+    }
+
     /// Standard deviation of a mean over `count` bins, from the clean history's own block means.
     pub(crate) fn mean_sigma(&self, count: u32) -> f64 {
         let block = (count as usize).clamp(1, BINS_PER_DAY);
@@ -118,7 +150,8 @@ impl Series {
         }
         let mut deviations: Vec<f64> = (0..blocks)
             .map(|index| {
-                let sum: f64 = self.history.range(index * block..(index + 1) * block).map(|r| f64::from(*r)).sum();
+                let sum: f64 =
+                    self.history.range(index * block..(index + 1) * block).map(|r| f64::from(*r)).sum();
                 (sum / block as f64).abs()
             })
             .collect();

@@ -23,6 +23,25 @@ const POOL: usize = 4;
 
 /// Shape of an excess that a test dates to `onset`.
 pub(crate) fn of(recent: &VecDeque<(i64, f32)>, onset: i64, scale: f64) -> Shape {
+    let Some(gain) = gain(recent, onset) else { return Shape::Undecided };
+    // Base losses wander over hours; half of the quarter-hour scale is what remains in an hour's mean.
+    let sigma = (0.5 * scale).max(1e-12);
+    if gain > DECISION * sigma * sigma {
+        Shape::Step
+    } else if gain < -DECISION * sigma * sigma {
+        Shape::Ramp
+    } else {
+        Shape::Undecided
+    }
+}
+
+/// Which of the two fits better, however little.
+pub(crate) fn is_likelier_step(recent: &VecDeque<(i64, f32)>, onset: i64) -> bool {
+    gain(recent, onset).is_some_and(|gain| gain > 0.0)
+}
+
+/// By how much a step fits better than a ramp, as a sum of squares.
+fn gain(recent: &VecDeque<(i64, f32)>, onset: i64) -> Option<f64> {
     let from = onset - LEAD_BINS;
     let values: Vec<f64> = recent
         .iter()
@@ -36,20 +55,11 @@ pub(crate) fn of(recent: &VecDeque<(i64, f32)>, onset: i64, scale: f64) -> Shape
         values.chunks_exact(POOL).map(|hour| hour.iter().sum::<f64>() / POOL as f64).collect();
     hours.reverse();
     if hours.len() < 6 {
-        return Shape::Undecided;
+        return None;
     }
     let step = best(&hours, |_, _| 1.0);
     let ramp = best(&hours, |index, start| (index - start) as f64 + 0.5);
-    // Base losses wander over hours; half of the quarter-hour scale is what remains in an hour's mean.
-    let sigma = (0.5 * scale).max(1e-12);
-    let gain = (ramp - step) / (sigma * sigma);
-    if gain > DECISION {
-        Shape::Step
-    } else if gain < -DECISION {
-        Shape::Ramp
-    } else {
-        Shape::Undecided
-    }
+    Some(ramp - step)
 }
 
 /// Least sum of squares over all starts of a one-parameter profile that is zero before its start.
@@ -73,7 +83,9 @@ mod tests {
     use super::*;
 
     fn series(leak: impl Fn(i64) -> f64) -> VecDeque<(i64, f32)> {
-        (0..192).map(|bin| (bin, (leak(bin) + 0.1 * ((bin * 7_919 % 13) as f64 / 6.0 - 1.0)) as f32)).collect()
+        (0..192)
+            .map(|bin| (bin, (leak(bin) + 0.1 * ((bin * 7_919 % 13) as f64 / 6.0 - 1.0)) as f32))
+            .collect()
     }
 
     #[test]

@@ -90,7 +90,12 @@ pub(crate) fn rank(topology: &Topology, case: &Case) -> Vec<Ranked> {
             continue;
         }
         for side in [Side::Supply, Side::Return] {
-            if (match side { Side::Supply => &trench.supply, Side::Return => &trench.back }).is_none() {
+            if (match side {
+                Side::Supply => &trench.supply,
+                Side::Return => &trench.back,
+            })
+            .is_none()
+            {
                 continue;
             }
             let mut best = f64::NEG_INFINITY;
@@ -112,7 +117,9 @@ pub(crate) fn rank(topology: &Topology, case: &Case) -> Vec<Ranked> {
         .into_iter()
         .map(|(trench, side, score)| Ranked { trench, side, probability: (score - highest).exp() / total })
         .collect();
-    ranked.sort_by(|a, b| b.probability.total_cmp(&a.probability).then(a.trench.cmp(&b.trench)).then(a.side.cmp(&b.side)));
+    ranked.sort_by(|a, b| {
+        b.probability.total_cmp(&a.probability).then(a.trench.cmp(&b.trench)).then(a.side.cmp(&b.side))
+    });
     ranked
 }
 

@@ -42,12 +42,14 @@ impl Book {
             Action::Work { incident, state } => return self.work(user, *incident, *state, emit),
             Action::Repaired { incident, pipe, location, cause, size_kg_s } => {
                 let index = self.index(*incident)?;
-                let said = [pipe.as_ref().map(|pipe| pipe.as_str().to_owned()), location.clone(), cause.clone()];
+                let said =
+                    [pipe.as_ref().map(|pipe| pipe.as_str().to_owned()), location.clone(), cause.clone()];
                 let reason = said.into_iter().flatten().collect::<Vec<_>>().join("; ");
                 self.repaired(index, user, reason, *size_kg_s, emit);
             }
             Action::MaintenanceBegin { id, place, until, reason } => {
-                let window = Window { id: id.clone(), place: place.clone(), until: *until, reason: reason.clone() };
+                let window =
+                    Window { id: id.clone(), place: place.clone(), until: *until, reason: reason.clone() };
                 self.begin_window(settings, user, window, emit)?;
             }
             Action::MaintenanceEnd { id } => {
@@ -66,7 +68,12 @@ impl Book {
         self.kept.iter().rposition(|kept| kept.incident.id == id).ok_or(RefusalReason::UnknownIncident)
     }
 
-    fn require(&self, index: usize, action: &str, allows: impl Fn(AlarmState) -> bool) -> Result<(), RefusalReason> {
+    fn require(
+        &self,
+        index: usize,
+        action: &str,
+        allows: impl Fn(AlarmState) -> bool,
+    ) -> Result<(), RefusalReason> {
         let alarm = self.kept[index].incident.alarm;
         if allows(alarm) {
             return Ok(());
@@ -198,7 +205,8 @@ impl Book {
     ) -> Result<(), RefusalReason> {
         let now_us = emit.now().as_micros();
         let max = settings.shelve_max;
-        if window.until.as_micros() <= now_us || (window.until.as_micros() - now_us) as u128 > max.as_micros() {
+        if window.until.as_micros() <= now_us || (window.until.as_micros() - now_us) as u128 > max.as_micros()
+        {
             return Err(RefusalReason::EndOutOfBounds { max_seconds: max.as_secs() });
         }
         self.windows.retain(|known| known.id != window.id);

@@ -22,11 +22,24 @@ fn evidence_line(incident: &Incident, zh: bool) -> String {
     let mut parts: Vec<String> = Vec::new();
     for evidence in incident.evidence.iter().take(4) {
         let (what, figure) = match (evidence.what.as_str(), evidence.unit.as_str()) {
-            ("pressure_drop", _) => (if zh { "压力下降" } else { "pressure down" }, format!("{:.3} MPa", evidence.value / 1e6)),
-            ("make_up_surge", _) => (if zh { "补水突增" } else { "make-up up" }, format!("{:.1} t/h", evidence.value * 3.6)),
-            ("flow_step", _) => (if zh { "供回水流量差突增" } else { "supply-return difference up" }, format!("{:.1} t/h", evidence.value * 3.6)),
-            ("make_up_excess", _) => (if zh { "补水量高于基线" } else { "make-up above baseline" }, format!("{:.2} t/h", evidence.value * 3.6)),
-            ("loss_found", _) => (if zh { "现场实测漏量" } else { "loss found on site" }, format!("{:.2} t/h", evidence.value * 3.6)),
+            ("pressure_drop", _) => {
+                (if zh { "压力下降" } else { "pressure down" }, format!("{:.3} MPa", evidence.value / 1e6))
+            }
+            ("make_up_surge", _) => {
+                (if zh { "补水突增" } else { "make-up up" }, format!("{:.1} t/h", evidence.value * 3.6))
+            }
+            ("flow_step", _) => (
+                if zh { "供回水流量差突增" } else { "supply-return difference up" },
+                format!("{:.1} t/h", evidence.value * 3.6),
+            ),
+            ("make_up_excess", _) => (
+                if zh { "补水量高于基线" } else { "make-up above baseline" },
+                format!("{:.2} t/h", evidence.value * 3.6),
+            ),
+            ("loss_found", _) => (
+                if zh { "现场实测漏量" } else { "loss found on site" },
+                format!("{:.2} t/h", evidence.value * 3.6),
+            ),
             (other, unit) => (other, format!("{:.3} {unit}", evidence.value)),
         };
         parts.push(format!("{} {what} {figure}", evidence.place));
@@ -45,7 +58,8 @@ fn chinese(incident: &Incident) -> String {
         (Some(best), _) => {
             let _ = write!(text, "，疑似管段 {}{side}，概率 {}", best.pipe, percent(best.probability));
             if incident.candidates.len() > 1 {
-                let others: Vec<&str> = incident.candidates.iter().skip(1).take(3).map(|c| c.pipe.as_str()).collect();
+                let others: Vec<&str> =
+                    incident.candidates.iter().skip(1).take(3).map(|c| c.pipe.as_str()).collect();
                 let _ = write!(text, "；其次 {}", others.join("、"));
             }
         }
@@ -109,7 +123,8 @@ fn english(incident: &Incident) -> String {
         (Some(best), _) => {
             let _ = write!(text, ", probably pipe {}{side}, {}", best.pipe, percent(best.probability));
             if incident.candidates.len() > 1 {
-                let others: Vec<&str> = incident.candidates.iter().skip(1).take(3).map(|c| c.pipe.as_str()).collect();
+                let others: Vec<&str> =
+                    incident.candidates.iter().skip(1).take(3).map(|c| c.pipe.as_str()).collect();
                 let _ = write!(text, "; then {}", others.join(", "));
             }
         }
@@ -136,8 +151,12 @@ fn english(incident: &Incident) -> String {
         let _ = write!(text, ". Lacking: {}", incident.lacked.join(", "));
     }
     let first = match incident.class {
-        Class::Burst => ". First: send the crew to that pipe, get ready to close valves, watch return pressure and make-up",
-        Class::LeakAbrupt => ". First: look at chambers and ground along that pipe this shift, check the make-up meter",
+        Class::Burst => {
+            ". First: send the crew to that pipe, get ready to close valves, watch return pressure and make-up"
+        }
+        Class::LeakAbrupt => {
+            ". First: look at chambers and ground along that pipe this shift, check the make-up meter"
+        }
         Class::LeakIncipient => ". First: put that pipe first on tomorrow's inspection",
         Class::SensorFault => ". First: check that meter",
         Class::StandingLoss => ". First: enter it in the defect register",

@@ -85,7 +85,9 @@ pub(crate) fn burst(layout: &Layout, view: View<'_>, open: &OpenBurst, now: Appe
         }
         // The ramp of the first half minute is no steady state; after it, the mean since is quieter than one value.
         match open.after.get(signal as usize) {
-            Some((sum, count)) if *count >= 3 && since_open > Duration::from_secs(90) => Some(sum / f64::from(*count)),
+            Some((sum, count)) if *count >= 3 && since_open > Duration::from_secs(90) => {
+                Some(sum / f64::from(*count))
+            }
             _ => Some(tracker.value),
         }
     };
@@ -127,7 +129,12 @@ fn burst_case(
             };
             let noise = view.trackers[signal as usize].sigma(CHANGE_FLOOR_PA).min(4_000.0);
             // What the stations' own changes of flow move is known to a tenth.
-            residuals.push(Residual { node, side, value, sigma: noise.hypot(CHANGE_FLOOR_PA).hypot(0.1 * head) });
+            residuals.push(Residual {
+                node,
+                side,
+                value,
+                sigma: noise.hypot(CHANGE_FLOOR_PA).hypot(0.1 * head),
+            });
         }
     }
     let total = |of: &dyn Fn(u32) -> Option<f64>, kind: SiteKind| -> f64 {
@@ -186,7 +193,9 @@ fn sites_behind(layout: &Layout, trench: Option<u32>) -> Vec<SiteId> {
     let Some(trench) = trench else { return Vec::new() };
     layout
         .of_kind(SiteKind::Station)
-        .filter(|(_, site)| site.node.is_some_and(|node| layout.topology.path(node).any(|index| index == trench)))
+        .filter(|(_, site)| {
+            site.node.is_some_and(|node| layout.topology.path(node).any(|index| index == trench))
+        })
         .map(|(_, site)| site.id.clone())
         .collect()
 }
@@ -212,7 +221,8 @@ fn place_by_drops(
         finding.lacked.push("primary_supply_pressure".to_owned());
         return;
     };
-    let mut changes: Vec<f64> = worst.iter().filter(|(_, s, _)| *s == side).map(|(change, _, _)| *change).collect();
+    let mut changes: Vec<f64> =
+        worst.iter().filter(|(_, s, _)| *s == side).map(|(change, _, _)| *change).collect();
     changes.sort_by(f64::total_cmp);
     let common = changes[changes.len() / 2];
     if most - common > 10_000.0_f64.max(0.2 * common.abs()) {
@@ -255,7 +265,13 @@ pub(crate) fn leak(layout: &Layout, places: &Places, leak: &Leak, circulation: f
     let mut finding = empty("water_balance", class, onset, layout.level());
     finding.strength = leak.strength;
     finding.evidence.push(evidence(layout, "make_up_excess", leak.loss_kg_s, "kg/s", onset));
-    finding.evidence.push(evidence(layout, "share_of_circulation", leak.loss_kg_s / circulation.max(1e-9), "1", onset));
+    finding.evidence.push(evidence(
+        layout,
+        "share_of_circulation",
+        leak.loss_kg_s / circulation.max(1e-9),
+        "1",
+        onset,
+    ));
     finding.evidence.push(evidence(layout, "make_up_meter_at_fault", leak.fault_probability, "1", onset));
     match places.case(layout, leak.loss_kg_s, leak.supply_side) {
         Some(case) => place_by_pipes(layout, &case, &mut finding),
@@ -304,7 +320,13 @@ pub(crate) fn standing(layout: &Layout, bin: i64, loss_kg_s: f64, circulation: f
     let mut finding = empty("water_balance", Class::StandingLoss, at, layout.level());
     finding.loss_kg_s = Some(loss_kg_s);
     finding.loss_m3_h = Some(volume_flow_m3_h(loss_kg_s, None));
-    finding.evidence.push(evidence(layout, "share_of_circulation", loss_kg_s / circulation.max(1e-9), "1", at));
+    finding.evidence.push(evidence(
+        layout,
+        "share_of_circulation",
+        loss_kg_s / circulation.max(1e-9),
+        "1",
+        at,
+    ));
     finding
 }
 

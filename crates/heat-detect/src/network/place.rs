@@ -41,13 +41,18 @@ pub(crate) struct Places {
 }
 
 /// The source's pressures by side in a picture of the network.
-pub(crate) fn source_pressure(layout: &Layout, role: Role, value: &impl Fn(u32) -> Option<f64>) -> Option<f64> {
+pub(crate) fn source_pressure(
+    layout: &Layout,
+    role: Role,
+    value: &impl Fn(u32) -> Option<f64>,
+) -> Option<f64> {
     layout.of_kind(SiteKind::Source).find_map(|(_, source)| value(source.signal(role)?))
 }
 
 /// Mass flow that a station takes.
 pub(crate) fn station_flow(layout: &Layout, site: &Site, value: &impl Fn(u32) -> Option<f64>) -> Option<f64> {
-    let (signal, temperature, assumed) = match (site.signal(Role::SupplyFlow), site.signal(Role::ReturnFlow)) {
+    let (signal, temperature, assumed) = match (site.signal(Role::SupplyFlow), site.signal(Role::ReturnFlow))
+    {
         (Some(signal), _) => (signal, Role::SupplyTemperature, 85.0),
         (None, Some(signal)) => (signal, Role::ReturnTemperature, 45.0),
         (None, None) => return None,
@@ -56,7 +61,8 @@ pub(crate) fn station_flow(layout: &Layout, site: &Site, value: &impl Fn(u32) ->
     if layout.placed[signal as usize].is_mass {
         return Some(flow);
     }
-    let celsius = site.signal(temperature).and_then(value).filter(|t| (0.0..=180.0).contains(t)).unwrap_or(assumed);
+    let celsius =
+        site.signal(temperature).and_then(value).filter(|t| (0.0..=180.0).contains(t)).unwrap_or(assumed);
     Some(flow * density_kg_m3(celsius))
 }
 
@@ -115,7 +121,9 @@ impl Places {
         for (side_index, (side, role)) in SIDES.into_iter().enumerate() {
             let Some(source) = source_pressure(layout, role, &value) else { continue };
             for (site, gauges) in layout.sites.iter().zip(&mut self.gauges) {
-                let (Some(node), Some(pressure)) = (site.node, site.signal(role).and_then(value)) else { continue };
+                let (Some(node), Some(pressure)) = (site.node, site.signal(role).and_then(value)) else {
+                    continue;
+                };
                 if site.kind == SiteKind::Source {
                     continue;
                 }
@@ -130,7 +138,12 @@ impl Places {
     }
 
     /// The case as the averages since suspicion tell it; `None` until they can.
-    pub(crate) fn case(&self, layout: &Layout, loss_kg_s: f64, supply_side: Option<(f64, f64)>) -> Option<Case> {
+    pub(crate) fn case(
+        &self,
+        layout: &Layout,
+        loss_kg_s: f64,
+        supply_side: Option<(f64, f64)>,
+    ) -> Option<Case> {
         let flows: Vec<f64> =
             self.flows.iter().map(|(sum, count)| sum / f64::from((*count).max(1))).collect();
         if flows.len() != layout.topology.trenches.len() || !self.suspect {

@@ -58,14 +58,16 @@ fn repeats_inside_a_found_event_are_reported_and_not_scored() {
 
 #[test]
 fn alarms_of_one_class_merge_within_six_hours() {
-    let merged = merge(vec![alarm("burst", 5), alarm("burst", 0), alarm("burst", 7), alarm("leak_abrupt", 1)]);
+    let merged =
+        merge(vec![alarm("burst", 5), alarm("burst", 0), alarm("burst", 7), alarm("leak_abrupt", 1)]);
     let hours: Vec<i64> = merged.iter().map(|alarm| alarm.emitted_us / HOUR_US).collect();
     assert_eq!(hours, [0, 1, 7]);
 }
 
 #[test]
 fn the_poisson_interval_is_that_of_the_tables() {
-    for (count, low, high) in [(0, 0.0, 3.689), (1, 0.0253, 5.572), (5, 1.623, 11.668), (20, 12.217, 30.888)] {
+    for (count, low, high) in [(0, 0.0, 3.689), (1, 0.0253, 5.572), (5, 1.623, 11.668), (20, 12.217, 30.888)]
+    {
         let got = poisson_interval(count);
         assert!((got.0 - low).abs() < 2e-3 && (got.1 - high).abs() < 2e-3, "{count}: {got:?}");
     }

@@ -40,7 +40,9 @@ fn a_burst_is_raised_within_half_a_minute_in_the_first_hours_and_names_the_right
         assert!((burst.loss_kg_s.unwrap() - 5.0).abs() < 0.5, "{:?}", burst.loss_kg_s);
         let affected: Vec<&str> = burst.affected.iter().map(heat_model::SiteId::as_str).collect();
         assert!(affected.contains(&"a1") && affected.contains(&"a2"), "{affected:?}");
-        assert!(burst.text_zh.contains("爆管") && burst.text_zh.contains("PAs") && burst.text_en.contains("m³/h"));
+        assert!(
+            burst.text_zh.contains("爆管") && burst.text_zh.contains("PAs") && burst.text_en.contains("m³/h")
+        );
         assert!((burst.onset.second() - (START + ON)).abs() <= 2 * every + 15);
     }
 }
@@ -64,8 +66,16 @@ fn stations_cut_off_by_a_burst_are_its_effects_and_not_incidents() {
 
     let incidents = feed.incidents();
     assert_eq!(incidents.len(), 1, "{incidents:?}");
-    assert!(incidents[0].effects.iter().any(|effect| effect.starts_with("a1: ")), "{:?}", incidents[0].effects);
-    assert!(!incidents[0].effects.iter().any(|effect| effect.starts_with("b1: ")), "{:?}", incidents[0].effects);
+    assert!(
+        incidents[0].effects.iter().any(|effect| effect.starts_with("a1: ")),
+        "{:?}",
+        incidents[0].effects
+    );
+    assert!(
+        !incidents[0].effects.iter().any(|effect| effect.starts_with("b1: ")),
+        "{:?}",
+        incidents[0].effects
+    );
 }
 
 #[test]
@@ -126,19 +136,26 @@ fn a_single_broken_sensor_is_no_burst_whichever_it_is() {
     ] {
         for factor in [0.0, 0.5, 30.0] {
             let mut feed = feed();
-            feed.run_with(0, 2 * HOUR, 10, |_| CALM, |at, list| {
-                if at < HOUR {
-                    return;
-                }
-                for (of, at_device, values) in list {
-                    for value in values.iter_mut().filter(|_| *of == site && *at_device == device) {
-                        if value.0 == name {
-                            value.2 *= factor;
+            feed.run_with(
+                0,
+                2 * HOUR,
+                10,
+                |_| CALM,
+                |at, list| {
+                    if at < HOUR {
+                        return;
+                    }
+                    for (of, at_device, values) in list {
+                        for value in values.iter_mut().filter(|_| *of == site && *at_device == device) {
+                            if value.0 == name {
+                                value.2 *= factor;
+                            }
                         }
                     }
-                }
-            });
-            let bursts = feed.incidents().into_iter().filter(|incident| incident.class == Class::Burst).count();
+                },
+            );
+            let bursts =
+                feed.incidents().into_iter().filter(|incident| incident.class == Class::Burst).count();
             assert_eq!(bursts, 0, "{site}/{device}/{name} times {factor}");
         }
     }

@@ -97,12 +97,16 @@ fn a_repair_is_verified_by_the_data_or_reopened() {
 fn in_a_maintenance_window_a_burst_is_listed_as_out_of_service_until_the_window_ends() {
     let mut feed = Feed::new(DetectSettings::default(), plant());
     feed.run(0, HOUR, 10, |_| CALM);
-    feed.command(START + HOUR, "li", Action::MaintenanceBegin {
-        id: "w1".to_owned(),
-        place: None,
-        until: EventTime::from_micros((START + 3 * HOUR) * 1_000_000),
-        reason: "flushing".to_owned(),
-    });
+    feed.command(
+        START + HOUR,
+        "li",
+        Action::MaintenanceBegin {
+            id: "w1".to_owned(),
+            place: None,
+            until: EventTime::from_micros((START + 3 * HOUR) * 1_000_000),
+            reason: "flushing".to_owned(),
+        },
+    );
     feed.run(HOUR + 3, HOUR + 903, 10, |_| Now { leak: Some((1, 5.0)), ..CALM });
     assert_eq!(state(&feed).alarm, AlarmState::OutOfService);
 

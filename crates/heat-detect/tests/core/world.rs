@@ -119,7 +119,8 @@ type Device = (&'static str, &'static str, Vec<(&'static str, &'static str, f64)
 
 /// Small, deterministic, different for every signal and scan.
 fn noise(at: i64, signal: usize) -> f64 {
-    let mut x = (at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (signal as u64).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mut x =
+        (at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (signal as u64).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x ^= x >> 31;
     x = x.wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^= x >> 29;
@@ -149,7 +150,8 @@ pub(crate) fn devices(at: i64, now: Now) -> Vec<Device> {
             })
             .sum()
     };
-    let drop_return = |path: &[usize]| -> f64 { path.iter().map(|&i| resistance(i) * flow_of(i).powi(2)).sum() };
+    let drop_return =
+        |path: &[usize]| -> f64 { path.iter().map(|&i| resistance(i) * flow_of(i).powi(2)).sum() };
     // The static pressure gives way by what the make-up valve needs to open.
     let base = 300_000.0 + now.hold - 6_000.0 * loss;
     let lift = 400_000.0 + now.lift;
@@ -162,29 +164,45 @@ pub(crate) fn devices(at: i64, now: Now) -> Vec<Device> {
     let contraction = total / rho
         * (density(now.supply_celsius) - density(now.arrived_celsius) - density(85.0) + density(84.0));
     let mut list: Vec<Device> = vec![
-        ("source", "main", vec![
-            ("supply_flow", "kg/s", total + loss + wobble(0.05)),
-            ("return_flow", "kg/s", total - now.feed - contraction + wobble(0.05)),
-            ("supply_pressure", "Pa", base + lift + wobble(900.0)),
-            ("return_pressure", "Pa", base + wobble(900.0)),
-            ("supply_temperature", "degC", now.supply_celsius),
-            ("return_temperature", "degC", 45.0),
-        ]),
-        ("source", "makeup", vec![
-            ("make_up_flow", "kg/s", (loss + now.feed + contraction + wobble(0.004)).max(0.0)),
-            ("make_up_temperature", "degC", 15.0),
-        ]),
+        (
+            "source",
+            "main",
+            vec![
+                ("supply_flow", "kg/s", total + loss + wobble(0.05)),
+                ("return_flow", "kg/s", total - now.feed - contraction + wobble(0.05)),
+                ("supply_pressure", "Pa", base + lift + wobble(900.0)),
+                ("return_pressure", "Pa", base + wobble(900.0)),
+                ("supply_temperature", "degC", now.supply_celsius),
+                ("return_temperature", "degC", 45.0),
+            ],
+        ),
+        (
+            "source",
+            "makeup",
+            vec![
+                ("make_up_flow", "kg/s", (loss + now.feed + contraction + wobble(0.004)).max(0.0)),
+                ("make_up_temperature", "degC", 15.0),
+            ],
+        ),
     ];
     for (id, _, path) in STATIONS {
-        list.push((id, "meter", vec![
-            ("primary_supply_flow", "kg/s", station + wobble(0.02)),
-            ("primary_supply_temperature", "degC", now.arrived_celsius),
-            ("primary_return_temperature", "degC", 45.0),
-        ]));
-        list.push((id, "controller", vec![
-            ("primary_supply_pressure", "Pa", base + lift - drop_supply(&path) + wobble(900.0)),
-            ("primary_return_pressure", "Pa", base + drop_return(&path) + wobble(900.0)),
-        ]));
+        list.push((
+            id,
+            "meter",
+            vec![
+                ("primary_supply_flow", "kg/s", station + wobble(0.02)),
+                ("primary_supply_temperature", "degC", now.arrived_celsius),
+                ("primary_return_temperature", "degC", 45.0),
+            ],
+        ));
+        list.push((
+            id,
+            "controller",
+            vec![
+                ("primary_supply_pressure", "Pa", base + lift - drop_supply(&path) + wobble(900.0)),
+                ("primary_return_pressure", "Pa", base + drop_return(&path) + wobble(900.0)),
+            ],
+        ));
     }
     list
 }

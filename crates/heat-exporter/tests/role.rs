@@ -1,0 +1,140 @@
+//! The exporter on the embedded log: what is appended is scraped, also after a restart.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use heat_codec::envelope::{Draft, encode_set};
+use heat_exporter::{Deps, Exporter, RawExporter, Settings};
+use heat_log::{
+    Appender, AppenderSettings, EmbeddedSettings, Log,
+    topics::{self, Retention, product_topics},
+};
+use heat_model::{
+    AppendTime, Body, EventTime, GatewayId, IncidentId, Lane, NetworkId, PartitionId, Quality, QualityCode, Reading,
+    SignalDecl,
+    incident::{AlarmState, Class, Incident, Priority, WorkState},
+    plant::{ModelLevel, PlantModel},
+    record::{Heartbeat, Origin},
+};
+use heat_runtime::{Clock, Shutdown, admin::Health, metrics::Metrics};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const PARTITION: PartitionId = PartitionId(1);
+
+async fn append(appender: &Appender, topic: &str, payload: Bytes) {
+    appender.append(topic, PARTITION, Some(Bytes::from_static(b"town")), payload).await.unwrap();
+    assert!(appender.flush(PATIENCE).await.unwrap());
+}
+
+async fn send_reading(appender: &Appender, value: f64) {
+    let now = Clock.now();
+    let network: NetworkId = "town".parse().unwrap();
+    let signal = SignalDecl {
+        name: "primary_supply_temperature".parse().unwrap(),
+        unit: "degC".into(),
+        raw_unit: "degC".into(),
+        scale: 1.0,
+        offset: 0.0,
+    };
+    let set = encode_set(&"st1".parse().unwrap(), &"plc".parse().unwrap(), &[signal]);
+    let reading = Reading {
+        signal: 0,
+        event_time: EventTime::from_micros(now.as_micros()),
+        raw: value,
+        value,
+        quality: Quality::Good,
+        code: QualityCode::None,
+    };
+    let draft = Draft::readings(&network, now, set, Lane::Live, None, &[reading]);
+    append(appender, topics::INPUT, draft.encode(&"gw".parse().unwrap(), 1, 0)).await;
+}
+
+fn incident() -> Incident {
+    let network: NetworkId = "town".parse().unwrap();
+    let gateway: GatewayId = "gw".parse().unwrap();
+    Incident {
+        id: IncidentId::derive(&network, &Origin { gateway, epoch: 1, seq: 0 }, 0),
+        version: 1,
+        network,
+        class: Class::Burst,
+        kind: None,
+        priority: Priority::P1,
+        alarm: AlarmState::Unacknowledged,
+        work: WorkState::default(),
+        onset: EventTime::from_micros(0),
+        opened: AppendTime::from_micros(0),
+        updated: AppendTime::from_micros(0),
+        cleared: None,
+        shelved_until: None,
+        place: None,
+        side: None,
+        candidates: Vec::new(),
+        branch: Vec::new(),
+        loss_kg_s: None,
+        loss_m3_h: None,
+        affected: Vec::new(),
+        valves: Vec::new(),
+        effects: Vec::new(),
+        evidence: Vec::new(),
+        strength: 0.0,
+        level: ModelLevel::L0,
+        lacked: Vec::new(),
+        text_zh: String::new(),
+        text_en: String::new(),
+    }
+}
+
+/// One run of the role: scrapes until the text holds all that is wanted, then drains it.
+async fn scrape_until(log: &Log, wanted: &[&str]) -> String {
+    let (metrics, health, shutdown) = (Metrics::default(), Health::default(), Shutdown::default());
+    let deps = Deps {
+        log: log.clone(),
+        metrics: metrics.clone(),
+        health: health.clone(),
+        clock: Clock,
+        plant: Arc::new(PlantModel::default()),
+    };
+    let settings = Settings::from_raw(&RawExporter::default()).unwrap();
+    let exporter = Exporter::build(settings, deps).await.unwrap();
+    let scraping = async {
+        loop {
+            let text = metrics.render();
+            if wanted.iter().all(|wanted| text.contains(wanted)) && health.unready().is_empty() {
+                shutdown.begin();
+                return text;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let both = async { tokio::join!(exporter.run(shutdown.clone()), scraping) };
+    let (ended, text) = tokio::time::timeout(PATIENCE, both).await.expect("what is wanted appears");
+    ended.unwrap();
+    text
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_the_log_is_scraped_and_is_there_again_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open_embedded(EmbeddedSettings::new(dir.path().join("log"))).unwrap();
+    log.ensure_topics(&product_topics(2, Retention::default())).await.unwrap();
+    let topics = [topics::INPUT, topics::INCIDENTS, topics::INCIDENT_EVENTS];
+    let appender = log.appender(&topics, AppenderSettings::default()).await.unwrap();
+    send_reading(&appender, 81.25).await;
+    append(&appender, topics::INPUT, Bytes::from_static(b"\xff\xff not an envelope")).await;
+    let beat = Draft::of(None, Clock.now(), 0, &Body::Heartbeat(Heartbeat::default()));
+    append(&appender, topics::INPUT, beat.encode(&"gw".parse().unwrap(), 1, 1)).await;
+    append(&appender, topics::INCIDENTS, serde_json::to_vec(&incident()).unwrap().into()).await;
+
+    let value = "heat_supply_temperature_celsius{network=\"town\",site=\"st1\",device=\"plc\",circuit=\"primary\"} 81.25\n";
+    let wanted = [
+        value,
+        "heat_incidents_active{network=\"town\",class=\"burst\",priority=\"P1\",state=\"unacknowledged\"} 1\n",
+        "heat_exporter_records_total{outcome=\"undecodable\",topic=\"heat.input.v1\"} 1\n",
+        "heat_pipeline_heartbeat_age_seconds{partition=\"1\"}",
+    ];
+    for _restart in 0..2 {
+        let text = scrape_until(&log, &wanted).await;
+        assert_eq!(text.matches(value).count(), 1);
+    }
+    log.close(PATIENCE).await;
+}
