@@ -11,8 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub mod heatstream;
 pub mod kafka;
+pub mod load;
 pub mod mosquitto;
+pub mod mqtt;
+pub mod python;
+pub mod site;
 
 /// Whether a missing server must fail the test.
 pub fn servers_are_required() -> bool {
@@ -56,6 +61,54 @@ pub fn wait_until(what: &str, deadline: Duration, mut condition: impl FnMut() ->
     while !condition() {
         assert!(start.elapsed() < deadline, "waited {deadline:?} in vain: {what}");
         std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+/// Lets time pass where time itself is what a test needs: the pace of a load, the length of an outage. Never for
+/// waiting: that is [`wait_until`].
+pub fn pace(duration: Duration) {
+    let end = Instant::now() + duration;
+    while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+        std::thread::park_timeout(left);
+    }
+}
+
+/// A seeded sequence of numbers, so that a failure can be repeated (xorshift64*).
+#[derive(Debug, Clone)]
+pub struct Random(u64);
+
+impl Random {
+    /// Any seed.
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    /// A number in `low..high`.
+    pub fn between(&mut self, low: u64, high: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        low + self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) % (high - low)
+    }
+}
+
+/// Microseconds since 1970.
+pub fn now_us() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    i64::try_from(since.expect("the clock is past 1970").as_micros()).expect("it is before the year 294,000")
+}
+
+/// Copies a folder with all that is in it.
+pub fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder can be made");
+    for entry in std::fs::read_dir(from).expect("the folder can be listed") {
+        let entry = entry.expect("the folder can be listed");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("the entry has a type").is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("the file can be copied");
+        }
     }
 }
 

@@ -98,7 +98,8 @@ impl Users {
         if name.len() > 64 {
             return Err("the name is longer than 64 bytes");
         }
-        let role = UserRole::from_word(role).ok_or("the role is not viewer, operator, admin or city-centre")?;
+        let role =
+            UserRole::from_word(role).ok_or("the role is not viewer, operator, admin or city-centre")?;
         let hash = parse_hash(hash).ok_or("the hash is not 64 hexadecimal digits")?;
         let user = User { name: name.into(), role };
         match self.by_hash.insert(hash, user) {

@@ -15,7 +15,9 @@ use heat_codec::envelope::Draft;
 use heat_detect::{Output, Refusal};
 use heat_ledger::durable::{Marks, Ticket};
 use heat_log::{AppendError, Appender, partition_of, topics};
-use heat_model::{Body, GatewayId, IngestTime, NetworkId, Offset, Origin, PartitionId, incident::Incident};
+use heat_model::{
+    Body, GatewayId, IncidentId, IngestTime, NetworkId, Offset, Origin, PartitionId, incident::Incident,
+};
 use tokio::sync::watch;
 
 use crate::state::lock;
@@ -118,19 +120,31 @@ impl Commander {
     }
 }
 
-/// The processor's answer to a command.
+/// Something that the processor said of an incident at a user's wish.
 #[derive(Debug, Clone)]
 pub(crate) enum Outcome {
-    Applied(Box<Incident>),
+    Applied { by: String, incident: Box<Incident> },
     Refused(Refusal),
+}
+
+impl Outcome {
+    /// Whether it answers a command of this user on this incident. A tick before the command may have said other
+    /// things under the same offset.
+    fn answers(&self, user: &str, asked: IncidentId) -> bool {
+        match self {
+            Self::Applied { by, incident } => by == user && incident.id == asked,
+            Self::Refused(refusal) => {
+                refusal.incident == Some(asked) && refusal.user.as_deref().is_none_or(|name| name == user)
+            }
+        }
+    }
 }
 
 #[derive(Debug, Default)]
 struct Remembered {
     own: BTreeMap<CommandId, Offset>,
     own_order: VecDeque<CommandId>,
-    outcomes: BTreeMap<(PartitionId, Offset), Outcome>,
-    outcome_order: VecDeque<(PartitionId, Offset)>,
+    outcomes: VecDeque<((PartitionId, Offset), Outcome)>,
 }
 
 /// Where outcomes meet those who wait for them.
@@ -159,35 +173,32 @@ impl Outcomes {
         self.changed.send_modify(|version| *version += 1);
     }
 
-    /// The processor said something; the first output of a record is its answer.
+    /// The processor said something.
     pub(crate) fn output(&self, partition: PartitionId, output: &Output) {
         let (offset, outcome) = match output {
-            Output::Event(event) => (event.input_offset, Outcome::Applied(Box::new(event.incident.clone()))),
+            Output::Event(event) => {
+                let incident = Box::new(event.incident.clone());
+                (event.input_offset, Outcome::Applied { by: event.change.by.clone(), incident })
+            }
             Output::Refused(refusal) => (refusal.input_offset, Outcome::Refused(refusal.clone())),
             Output::Status(_) => return,
         };
-        let key = (partition, offset);
         let mut remembered = lock(&self.remembered);
-        if remembered.outcomes.contains_key(&key) {
-            return;
-        }
-        remembered.outcomes.insert(key, outcome);
-        remembered.outcome_order.push_back(key);
-        if remembered.outcome_order.len() > REMEMBERED {
-            let oldest = remembered.outcome_order.pop_front();
-            oldest.map(|oldest| remembered.outcomes.remove(&oldest));
+        remembered.outcomes.push_back(((partition, offset), outcome));
+        if remembered.outcomes.len() > REMEMBERED {
+            remembered.outcomes.pop_front();
         }
         drop(remembered);
         self.changed.send_modify(|version| *version += 1);
     }
 
     /// Waits for a command's outcome, for a while.
-    pub(crate) async fn wait(&self, command: CommandId) -> Option<Outcome> {
+    pub(crate) async fn wait(&self, command: CommandId, user: &str, incident: IncidentId) -> Option<Outcome> {
         let mut changed = self.changed.subscribe();
         let found = async {
             loop {
                 changed.borrow_and_update();
-                if let Some(outcome) = self.find(command) {
+                if let Some(outcome) = self.find(command, user, incident) {
                     return outcome;
                 }
                 if changed.changed().await.is_err() {
@@ -198,9 +209,12 @@ impl Outcomes {
         tokio::time::timeout(OUTCOME_MAX_WAIT, found).await.ok()
     }
 
-    fn find(&self, command: CommandId) -> Option<Outcome> {
+    fn find(&self, command: CommandId, user: &str, incident: IncidentId) -> Option<Outcome> {
         let remembered = lock(&self.remembered);
-        let offset = remembered.own.get(&command)?;
-        remembered.outcomes.get(&(command.partition, *offset)).cloned()
+        let place = (command.partition, *remembered.own.get(&command)?);
+        let mut newest_first = remembered.outcomes.iter().rev();
+        newest_first
+            .find(|(at, outcome)| *at == place && outcome.answers(user, incident))
+            .map(|(_, outcome)| outcome.clone())
     }
 }

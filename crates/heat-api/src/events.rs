@@ -151,7 +151,8 @@ fn frame(position: OutputPosition, event: &IncidentEvent) -> Bytes {
     let data = serde_json::to_string(&IncidentEventView::from(event)).expect("an event has string keys only");
     let mut text = String::with_capacity(data.len() + 64);
     // JSON text has no raw line ends, so one data line holds it.
-    write!(text, "id: {position}\nevent: incident\ndata: {data}\n\n").expect("writing to a string does not fail");
+    write!(text, "id: {position}\nevent: incident\ndata: {data}\n\n")
+        .expect("writing to a string does not fail");
     text.into()
 }
 
@@ -194,7 +195,10 @@ impl ClientStream {
     pub(crate) fn frames(self) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> + Send {
         let hello = stream::iter([Ok(Bytes::from_static(b": heatstream\n\n"))]);
         let frames =
-            stream::unfold(self, |mut client| async move { client.next().await.map(|frame| (Ok(frame), client)) });
+            stream::unfold(
+                self,
+                |mut client| async move { client.next().await.map(|frame| (Ok(frame), client)) },
+            );
         futures_util::StreamExt::chain(hello, frames)
     }
 }

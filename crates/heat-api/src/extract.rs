@@ -17,7 +17,7 @@ pub(crate) const BODY_MAX_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct StrictQuery<T>(pub(crate) T);
 
-impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for StrictQuery<T> {
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for StrictQuery<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
@@ -32,7 +32,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for StrictQuery<T> {
 #[derive(Debug)]
 pub(crate) struct JsonBytes(pub(crate) Bytes);
 
-impl<S: Sync> FromRequest<S> for JsonBytes {
+impl<S: Send + Sync> FromRequest<S> for JsonBytes {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
@@ -63,7 +63,7 @@ async fn read(body: Body) -> Result<Bytes, Problem> {
 #[derive(Debug)]
 pub(crate) struct StrictJson<T>(pub(crate) T);
 
-impl<T: DeserializeOwned, S: Sync> FromRequest<S> for StrictJson<T> {
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for StrictJson<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {

@@ -51,6 +51,14 @@ impl Bucket {
     }
 }
 
+/// A reading, and its place in the log: of one time, the last is a correction.
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    place: u64,
+    value: Option<f64>,
+    quality: Quality,
+}
+
 /// Collects what a question wants, whatever order the files bring it in.
 #[derive(Debug)]
 struct Collector {
@@ -59,8 +67,8 @@ struct Collector {
     points_max: usize,
     rows: usize,
     unit: Option<String>,
-    /// By event time, then by place in the log: the last of one time is a correction.
-    readings: BTreeMap<i64, ((u64, i64), Option<f64>, Quality)>,
+    /// By event time.
+    readings: BTreeMap<i64, Row>,
     buckets: BTreeMap<i64, Bucket>,
     too_many: Option<usize>,
 }
@@ -78,17 +86,17 @@ impl Collector {
         let time = reading.event_time.as_micros();
         match self.step_us {
             Some(step) => {
-                let usable = reading.value.filter(|value| reading.quality != Quality::Bad && value.is_finite());
+                let usable =
+                    reading.value.filter(|value| reading.quality != Quality::Bad && value.is_finite());
                 if let Some(value) = usable {
                     let start = self.from + (time - self.from).div_euclid(step) * step;
                     self.buckets.entry(start).or_default().add(value);
                 }
             }
             None => {
-                let place = (reading.offset.0, reading.append_time.as_micros());
-                let known = self.readings.get(&time);
-                if known.is_none_or(|(held, _, _)| *held <= place) {
-                    self.readings.insert(time, (place, reading.value, reading.quality));
+                let row = Row { place: reading.offset.0, value: reading.value, quality: reading.quality };
+                if self.readings.get(&time).is_none_or(|held| held.place <= row.place) {
+                    self.readings.insert(time, row);
                 }
             }
         }
@@ -101,7 +109,8 @@ impl Collector {
 
     fn points(&self) -> Vec<HistoryPoint> {
         if self.step_us.is_none() {
-            let point = |(&time, &(_, value, quality)): (&i64, &(_, Option<f64>, Quality))| {
+            let point = |(&time, row): (&i64, &Row)| {
+                let Row { value, quality, .. } = *row;
                 HistoryPoint::Reading { time: ApiTime::from_micros(time), value, quality }
             };
             return self.readings.iter().map(point).collect();
@@ -147,3 +156,6 @@ pub(crate) async fn answer(archive: &Archive, question: &Question) -> Result<His
         step_seconds: question.step.map(|step| step.as_secs_f64()),
     })
 }
+
+#[cfg(test)]
+mod tests;

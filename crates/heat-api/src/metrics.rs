@@ -50,7 +50,11 @@ impl RoleMetrics {
                 &["route", "status"],
             ),
             request_seconds: metrics.histogram(REQUEST_SECONDS, seconds, &buckets),
-            refused: metrics.counters(REFUSED_TOTAL, "Requests refused before they were looked at.", &["reason"]),
+            refused: metrics.counters(
+                REFUSED_TOTAL,
+                "Requests refused before they were looked at.",
+                &["reason"],
+            ),
             commands: metrics.counters(
                 COMMANDS_TOTAL,
                 "Commands and tickets, by action and outcome.",

@@ -46,23 +46,29 @@ background:#0d1117}th,td{border-color:#3d444d}a{color:#79c0ff}.P1{color:#ff9492}
 pub(crate) fn start(state: &ApiState, networks: &[NetworkSummary], language: Language) -> String {
     let t = |chinese, english| language.pick(chinese, english);
     let mut html = String::with_capacity(8 << 10);
-    push(&mut html, format_args!(
-        "<!doctype html><html lang=\"{}\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
+    push(
+        &mut html,
+        format_args!(
+            "<!doctype html><html lang=\"{}\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
          content=\"width=device-width,initial-scale=1\"><meta http-equiv=\"refresh\" content=\"30\">\
          <title>{}</title><style>{STYLE}</style></head><body><header><h1>{}</h1>\
          <nav><a href=\"?lang=zh\" lang=\"zh\">中文</a> · <a href=\"?lang=en\" lang=\"en\">English</a></nav></header><main>",
-        t("zh-CN", "en"),
-        t("暖流 · 供热网监测", "heatstream · heat network"),
-        t("暖流 · 供热网监测", "heatstream"),
-    ));
+            t("zh-CN", "en"),
+            t("暖流 · 供热网监测", "heatstream · heat network"),
+            t("暖流 · 供热网监测", "heatstream"),
+        ),
+    );
     incidents(&mut html, state, language);
     network_table(&mut html, networks, language);
-    push(&mut html, format_args!(
-        "<h2>{}</h2><p><a href=\"/api/v1/openapi.json\">/api/v1/openapi.json</a> · \
+    push(
+        &mut html,
+        format_args!(
+            "<h2>{}</h2><p><a href=\"/api/v1/openapi.json\">/api/v1/openapi.json</a> · \
          <a href=\"/api/v1/incidents\">/api/v1/incidents</a> · <a href=\"/api/v1/networks\">/api/v1/networks</a></p>\
          </main></body></html>",
-        t("接口", "API"),
-    ));
+            t("接口", "API"),
+        ),
+    );
     html
 }
 
@@ -74,16 +80,19 @@ fn incidents(html: &mut String, state: &ApiState, language: Language) {
         push(html, format_args!("<p>{}</p>", t("没有未结事件。", "There is no open incident.")));
         return;
     }
-    push(html, format_args!(
-        "<div class=\"scroll\"><table><thead><tr><th>{}</th><th>{}</th><th>{}</th><th>{}</th><th>{}</th><th>{}</th></tr>\
+    push(
+        html,
+        format_args!(
+            "<div class=\"scroll\"><table><thead><tr><th>{}</th><th>{}</th><th>{}</th><th>{}</th><th>{}</th><th>{}</th></tr>\
          </thead><tbody>",
-        t("级别", "Priority"),
-        t("类型", "Class"),
-        t("热网", "Network"),
-        t("状态", "State"),
-        t("发现时间", "Opened"),
-        t("说明", "Text"),
-    ));
+            t("级别", "Priority"),
+            t("类型", "Class"),
+            t("热网", "Network"),
+            t("状态", "State"),
+            t("发现时间", "Opened"),
+            t("说明", "Text"),
+        ),
+    );
     for incident in board.open().take(SHOWN_MAX) {
         let priority = priority_word(incident.priority);
         let class = t(incident.class.chinese(), incident.class.as_str());
@@ -91,36 +100,45 @@ fn incidents(html: &mut String, state: &ApiState, language: Language) {
             Language::Chinese => &incident.text_zh,
             Language::English => &incident.text_en,
         };
-        push(html, format_args!(
-            "<tr><td class=\"{priority}\">{priority}</td><td><a href=\"/api/v1/incidents/{}\">{class}</a></td><td>{}</td>\
+        push(
+            html,
+            format_args!(
+                "<tr><td class=\"{priority}\">{priority}</td><td><a href=\"/api/v1/incidents/{}\">{class}</a></td><td>{}</td>\
              <td>{}</td><td>{}</td><td>{}</td></tr>",
-            incident.id,
-            escaped(incident.network.as_str()),
-            alarm_word(incident.alarm),
-            ApiTime::from_micros(incident.opened.as_micros()),
-            escaped(text),
-        ));
+                incident.id,
+                escaped(incident.network.as_str()),
+                alarm_word(incident.alarm),
+                ApiTime::from_micros(incident.opened.as_micros()),
+                escaped(text),
+            ),
+        );
     }
     html.push_str("</tbody></table></div>");
 }
 
 fn network_table(html: &mut String, networks: &[NetworkSummary], language: Language) {
     let t = |chinese, english| language.pick(chinese, english);
-    push(html, format_args!(
-        "<h2>{}</h2><div class=\"scroll\"><table><thead><tr><th>{}</th><th>{}</th><th>{}</th></tr></thead><tbody>",
-        t("热网", "Networks"),
-        t("热网", "Network"),
-        t("有效测点 / 全部测点", "Current signals / all"),
-        t("未结事件", "Open incidents"),
-    ));
+    push(
+        html,
+        format_args!(
+            "<h2>{}</h2><div class=\"scroll\"><table><thead><tr><th>{}</th><th>{}</th><th>{}</th></tr></thead><tbody>",
+            t("热网", "Networks"),
+            t("热网", "Network"),
+            t("有效测点 / 全部测点", "Current signals / all"),
+            t("未结事件", "Open incidents"),
+        ),
+    );
     for network in networks.iter().take(SHOWN_MAX) {
-        push(html, format_args!(
-            "<tr><td>{}</td><td>{} / {}</td><td>{}</td></tr>",
-            escaped(network.name.as_deref().unwrap_or(network.id.as_str())),
-            network.signals_current,
-            network.signals,
-            network.incidents_open,
-        ));
+        push(
+            html,
+            format_args!(
+                "<tr><td>{}</td><td>{} / {}</td><td>{}</td></tr>",
+                escaped(network.name.as_deref().unwrap_or(network.id.as_str())),
+                network.signals_current,
+                network.signals,
+                network.incidents_open,
+            ),
+        );
     }
     html.push_str("</tbody></table></div>");
 }

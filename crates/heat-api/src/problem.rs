@@ -7,9 +7,12 @@ use axum::{
 
 use crate::json::ProblemDetails;
 
-/// An error on its way to the client.
+/// An error on its way to the client; boxed, because it is rare and results carry it everywhere.
 #[derive(Debug)]
-pub(crate) struct Problem {
+pub(crate) struct Problem(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     status: StatusCode,
     kind: &'static str,
     title: &'static str,
@@ -24,7 +27,7 @@ impl Problem {
         title: &'static str,
         detail: impl Into<String>,
     ) -> Self {
-        Self { status, kind, title, detail: detail.into(), header: None }
+        Self(Box::new(Inner { status, kind, title, detail: detail.into(), header: None }))
     }
 
     pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
@@ -36,7 +39,12 @@ impl Problem {
     }
 
     pub(crate) fn unprocessable(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", "The request cannot be carried out", detail)
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "unprocessable",
+            "The request cannot be carried out",
+            detail,
+        )
     }
 
     pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
@@ -52,23 +60,24 @@ impl Problem {
 
     #[must_use]
     pub(crate) fn with_header(mut self, name: header::HeaderName, value: &'static str) -> Self {
-        self.header = Some((name, HeaderValue::from_static(value)));
+        self.0.header = Some((name, HeaderValue::from_static(value)));
         self
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let Inner { status, kind, title, detail, header: further } = *self.0;
         let body = ProblemDetails {
-            kind: format!("urn:heatstream:problem:{}", self.kind),
-            title: self.title.to_owned(),
-            status: self.status.as_u16(),
-            detail: self.detail,
+            kind: format!("urn:heatstream:problem:{kind}"),
+            title: title.to_owned(),
+            status: status.as_u16(),
+            detail,
         };
         let text = serde_json::to_string(&body).expect("a problem has string keys only");
         let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
-        let mut response = (self.status, content_type, text).into_response();
-        if let Some((name, value)) = self.header {
+        let mut response = (status, content_type, text).into_response();
+        if let Some((name, value)) = further {
             response.headers_mut().insert(name, value);
         }
         response

@@ -17,12 +17,7 @@ use heat_log::{
     topics,
 };
 use heat_model::plant::PlantModel;
-use heat_runtime::{
-    Clock, Shutdown, Tasks,
-    admin::Health,
-    metrics::Metrics,
-    tasks::TaskError,
-};
+use heat_runtime::{Clock, Shutdown, Tasks, admin::Health, metrics::Metrics, tasks::TaskError};
 use heat_view::{IncidentBoard, LiveTable, Privacy};
 use tokio::{net::TcpListener, sync::Semaphore};
 

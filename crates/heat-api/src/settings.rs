@@ -80,7 +80,12 @@ impl Settings {
             faults.push(fault("instance", "must be a short name such as \"1\" or \"site-a\""));
         }
         let live = LiveSettings {
-            signals_max: count("signals_max", raw.signals_max, LiveSettings::default().signals_max, &mut faults),
+            signals_max: count(
+                "signals_max",
+                raw.signals_max,
+                LiveSettings::default().signals_max,
+                &mut faults,
+            ),
             ..LiveSettings::default()
         };
         let settings = Self {
@@ -94,7 +99,12 @@ impl Settings {
             events_kept: count("events_kept", raw.events_kept, 5_000, &mut faults),
             event_clients_max: count("event_clients_max", raw.event_clients_max, 10_000, &mut faults),
             event_buffer: count("event_buffer", raw.event_buffer, 256, &mut faults),
-            history_concurrent_max: count("history_concurrent_max", raw.history_concurrent_max, 2, &mut faults),
+            history_concurrent_max: count(
+                "history_concurrent_max",
+                raw.history_concurrent_max,
+                2,
+                &mut faults,
+            ),
             history_points_max: count("history_points_max", raw.history_points_max, 20_000, &mut faults),
         };
         if faults.is_empty() { Ok(settings) } else { Err(faults) }

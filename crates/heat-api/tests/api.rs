@@ -1,4 +1,5 @@
 //! The API over a real socket, on the embedded log.
+#![expect(clippy::unwrap_used, reason = "what helps a test fails by panicking, too")]
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -66,7 +67,6 @@ impl Bench {
         let address = api.address().unwrap();
         let shutdown = Shutdown::default();
         let stop = shutdown.clone();
-        #[expect(clippy::disallowed_methods, reason = "the test watches the role's end by itself")]
         let running = runtime.spawn(async move { api.run(stop).await });
         Self { runtime, log, appender, address, metrics, shutdown, running, dir }
     }
@@ -131,7 +131,6 @@ impl Bench {
     /// Plays the processor for one command: waits for it in the input, answers by `answer`.
     fn answer_next_command(&self, answer: impl Fn(&Command, Offset) -> Output + Send + 'static) {
         let (log, appender) = (self.log.clone(), self.appender.clone());
-        #[expect(clippy::disallowed_methods, reason = "the test's processor ends with its one command")]
         let _detached = self.runtime.spawn(async move {
             let partition = partition();
             let mut consumer = log
@@ -165,7 +164,11 @@ impl Bench {
 
     fn stop(self) {
         self.shutdown.begin();
-        self.runtime.block_on(async { tokio::time::timeout(PATIENCE, self.running).await }).unwrap().unwrap().unwrap();
+        self.runtime
+            .block_on(async { tokio::time::timeout(PATIENCE, self.running).await })
+            .unwrap()
+            .unwrap()
+            .unwrap();
         drop(self.dir);
     }
 }
@@ -256,7 +259,8 @@ fn raw_request(
 ) -> (u16, String, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut head = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+    let mut head =
+        format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
     if !headers.iter().any(|(name, _)| *name == "host") {
         head.push_str(&format!("host: {address}\r\n"));
     }
@@ -280,7 +284,8 @@ fn signals_and_networks_show_what_came_and_page_through_it() {
     for (site, value) in [("st1", 81.5), ("st2", 82.5), ("st3", 83.5)] {
         bench.send_reading(site, value);
     }
-    let page = bench.until("/api/v1/signals?limit=2", |page| page["next"] == "town/st2/plc/supply_temperature");
+    let page =
+        bench.until("/api/v1/signals?limit=2", |page| page["next"] == "town/st2/plc/supply_temperature");
     assert_eq!(page["items"][0]["last"]["value"], 81.5);
     assert_eq!(page["items"][0]["last"]["current"], true);
     bench.until("/api/v1/signals?cursor=town%2Fst2%2Fplc%2Fsupply_temperature", |page| {
@@ -347,7 +352,11 @@ fn a_stale_version_is_a_conflict_and_an_unanswered_command_is_accepted() {
     let path = format!("/api/v1/incidents/{id}/acknowledge");
 
     let (status, problem) = bench.post(&path, "{\"version\":1}");
-    assert_eq!((status, &problem["type"]), (409, &json!("urn:heatstream:problem:stale-version")), "{problem}");
+    assert_eq!(
+        (status, &problem["type"]),
+        (409, &json!("urn:heatstream:problem:stale-version")),
+        "{problem}"
+    );
 
     let (status, answer) = bench.post(&path, "{}");
     assert_eq!((status, &answer["applied"]), (202, &json!(false)), "{answer}");
@@ -391,6 +400,9 @@ fn commands_are_numbered_without_holes() {
     bench.stop();
 }
 
+/// Method, path, headers, body, expected status.
+type Case<'a> = (&'a str, String, &'a [(&'a str, &'a str)], &'a str, u16);
+
 #[test]
 fn every_error_is_a_problem() {
     let bench = Bench::with(RawApi::default(), &[opened(1)]);
@@ -399,7 +411,7 @@ fn every_error_is_a_problem() {
     let acknowledge = format!("/api/v1/incidents/{id}/acknowledge");
     let big = format!("{{\"version\":{}}}", " ".repeat(70_000));
     let json_type = [("content-type", "application/json")];
-    let cases: Vec<(&str, String, &[(&str, &str)], &str, u16)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         ("GET", "/nowhere".to_owned(), &[], "", 404),
         ("GET", "/api/v1/../../etc/passwd".to_owned(), &[], "", 404),
         ("GET", "/api/v1/incidents/0000000000000000".to_owned(), &[], "", 404),
@@ -413,7 +425,13 @@ fn every_error_is_a_problem() {
         ("GET", "/api/v1/incidents?cursor=0000000000000000".to_owned(), &[], "", 400),
         ("GET", "/api/v1/signals/town%2Fst1/history".to_owned(), &[], "", 400),
         ("GET", "/api/v1/signals/town%2Fs%2Fd%2Fn/history".to_owned(), &[], "", 503),
-        ("GET", "/api/v1/signals/town%2Fs%2Fd%2Fn/history?step=1ms&from=2020-01-01T00:00:00Z".to_owned(), &[], "", 422),
+        (
+            "GET",
+            "/api/v1/signals/town%2Fs%2Fd%2Fn/history?step=1ms&from=2020-01-01T00:00:00Z".to_owned(),
+            &[],
+            "",
+            422,
+        ),
         ("GET", "/api/v1/events".to_owned(), &[("last-event-id", "yesterday")], "", 400),
         ("DELETE", "/api/v1/incidents".to_owned(), &[], "", 405),
         ("POST", acknowledge.clone(), &[], "{}", 415),
@@ -421,7 +439,13 @@ fn every_error_is_a_problem() {
         ("POST", acknowledge.clone(), &json_type, "{\"colour\":1}", 422),
         ("POST", acknowledge, &json_type, &big, 413),
         ("POST", "/api/v1/incidents/0000000000000000/unshelve".to_owned(), &json_type, "{}", 404),
-        ("POST", "/api/v1/tickets".to_owned(), &json_type, "{\"id\":\"t\",\"telephone\":\"13800000000\"}", 422),
+        (
+            "POST",
+            "/api/v1/tickets".to_owned(),
+            &json_type,
+            "{\"id\":\"t\",\"telephone\":\"13800000000\"}",
+            422,
+        ),
         ("GET", "/api/v1/incidents".to_owned(), &[("host", "evil.example")], "", 403),
     ];
     for (method, path, headers, body, expected) in cases {
@@ -449,13 +473,16 @@ fn a_ticket_becomes_durable_without_its_number() {
     let text = bench.runtime.block_on(async {
         let bounds = bench.log.bounds(topics::INPUT, partition()).await.unwrap();
         let settings = ConsumerSettings::default();
-        let mut scan =
-            bench.log.scan(topics::INPUT, partition(), StartFrom::Beginning, bounds.end, settings).await.unwrap();
+        let mut scan = bench
+            .log
+            .scan(topics::INPUT, partition(), StartFrom::Beginning, bounds.end, settings)
+            .await
+            .unwrap();
         let record = scan.next().await.unwrap().unwrap().remove(0);
-        match EnvelopeDecoder::default().decode(record.payload).unwrap().body {
-            Body::Ticket(ticket) => ticket.text.unwrap(),
-            other => panic!("{other:?}"),
-        }
+        let Body::Ticket(ticket) = EnvelopeDecoder::default().decode(record.payload).unwrap().body else {
+            panic!("the record is not a ticket")
+        };
+        ticket.text.unwrap()
     });
     assert!(text.starts_with("家里不热") && !text.contains("13812345678"), "{text}");
     bench.stop();
@@ -511,8 +538,7 @@ fn script_in_an_incidents_text_stays_text_on_the_start_page() {
     let bench = Bench::with(RawApi::default(), &[opened(1)]);
     bench.until("/api/v1/incidents", |page| page["items"].as_array().is_some_and(|items| items.len() == 1));
     for (language, title) in [("zh", "未结事件 (1)"), ("en", "Open incidents (1)")] {
-        let (status, head, page) =
-            raw_request(bench.address, "GET", &format!("/?lang={language}"), &[], "");
+        let (status, head, page) = raw_request(bench.address, "GET", &format!("/?lang={language}"), &[], "");
         assert_eq!(status, 200);
         assert!(head.contains("content-security-policy: default-src 'none'"), "{head}");
         assert!(page.contains(title), "{page}");
@@ -554,11 +580,8 @@ fn a_tokens_file_without_users_is_refused() {
     let tokens = dir.path().join("tokens");
     std::fs::write(&tokens, "# nobody\n").unwrap();
     let log = Log::open_embedded(EmbeddedSettings::new(dir.path().join("log"))).unwrap();
-    let raw = RawApi {
-        address: Some("0.0.0.0:0".to_owned()),
-        tokens_file: Some(tokens),
-        ..RawApi::default()
-    };
+    let raw =
+        RawApi { address: Some("0.0.0.0:0".to_owned()), tokens_file: Some(tokens), ..RawApi::default() };
 
     let settings = Settings::from_raw(&raw).unwrap();
     let built = runtime.block_on(Api::build(settings, deps(&log, &Metrics::default())));

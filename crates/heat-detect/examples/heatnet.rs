@@ -282,8 +282,7 @@ fn run(scenario: &Scenario, verbose: bool) -> Result<Run> {
     let fresh = FreshMask::all();
     let mut run = Run { alarms: Vec::new(), later: Vec::new(), others: BTreeMap::new(), from_us, to_us: 0 };
     let mut ids = Vec::new();
-    let mut seq = 0;
-    for (at, set, readings) in &scenario.rows {
+    for (seq, (at, set, readings)) in (0_u64..).zip(&scenario.rows) {
         while now < *at {
             now += 1;
             core.tick(now, &mut out);
@@ -306,7 +305,6 @@ fn run(scenario: &Scenario, verbose: bool) -> Result<Run> {
             }),
         };
         core.observe(&position, &envelope, &fresh, &mut out);
-        seq += 1;
         for output in out.drain(..) {
             let Output::Event(event) = output else { continue };
             let incident = &event.incident;

@@ -32,8 +32,10 @@ const SLOWEST_LEAK_PER_DAY: f64 = 0.0015;
 const LEAK_MIN_SHARE: f64 = 0.0008;
 /// From this share of circulation on, two quarter hours are enough: no sampling, blow-down or filter draws as much.
 const LEAK_FAST_SHARE: f64 = 0.008;
-/// Below this share of circulation a leak is listed for the next working day, whatever its shape.
-const ABRUPT_MIN_SHARE: f64 = 0.0022;
+/// Below this share of circulation a leak's shape is looked at for a while before it is said.
+const ABRUPT_MIN_SHARE: f64 = 0.003;
+/// For so many bins: 6 h.
+const SMALL_WAIT_BINS: i64 = 24;
 /// A step to so many times the leak already said is another leak.
 const SECOND_LEAK: f64 = 3.0;
 /// Prior odds of a leak against a faulty make-up meter, before the other meters are heard.
@@ -275,7 +277,7 @@ impl Balance {
     }
 
     fn contraction_by_transit(&mut self, features: &Features, volume_m3: f64) -> Option<f64> {
-        use crate::water::density_kg_m3;
+        use heat_hydraulics::water::density_kg_m3;
         let (hot, cold) = features.source_supply_celsius.zip(features.source_return_celsius)?;
         if self.transit.len() == TRANSIT_MAX {
             self.transit.pop_front();
@@ -320,6 +322,7 @@ impl Balance {
                 && pair > 8.0 * self.quarter.sigma().max(self.loss.scale)
                 && pair > 1.5 * self.clean_pair_max
                 && pair > LEAK_FAST_SHARE * self.circulation
+                && self.loss.mean_of(bin - 5, bin - 2).is_some_and(|before| before < 0.3 * pair)
         });
         let (onset, strength) = if fast {
             (bin - 1, residual / self.quarter.sigma().max(1e-9))
@@ -348,8 +351,10 @@ impl Balance {
         let shape = shape::of(&self.loss.recent, onset, self.loss.scale);
         let abrupt = match shape {
             _ if fast => true,
-            // A sudden leak shows its full size at once; what is this small need not be dug this shift.
-            _ if recent < ABRUPT_MIN_SHARE * self.circulation => false,
+            // A sudden leak shows its full size at once; one this small can wait for the data to show whether it grows.
+            _ if recent < ABRUPT_MIN_SHARE * self.circulation && bin - since < SMALL_WAIT_BINS => {
+                return Verdict::Quiet;
+            }
             Shape::Step => true,
             Shape::Ramp => false,
             Shape::Undecided if bin - since < SHAPE_WAIT_BINS => return Verdict::Quiet,

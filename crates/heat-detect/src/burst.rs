@@ -13,6 +13,7 @@
 
 pub(crate) mod locate;
 
+use heat_hydraulics::water::density_kg_m3;
 use std::collections::BTreeMap;
 
 use heat_model::{
@@ -25,7 +26,6 @@ use serde::{Deserialize, Serialize};
 use crate::{
     layout::{Layout, Placed, Role, Site},
     tracker::{Step, Tracker},
-    water::density_kg_m3,
 };
 
 /// Smallest loss called a burst, share of circulation; smaller ones are the balance's to find.
@@ -98,17 +98,14 @@ pub(crate) struct OpenBurst {
 
 /// Temperature that turns a site's volume flows into mass flows.
 fn density_at(site: &Site, trackers: &[Tracker], role: Role, side: Option<Side>) -> f64 {
-    let role = match (role, side) {
-        (Role::MakeUpFlow, _) => Role::MakeUpTemperature,
-        (_, Some(Side::Return)) => Role::ReturnTemperature,
-        (_, Some(Side::Supply)) => Role::SupplyTemperature,
-        (Role::ReturnFlow, None) => Role::ReturnTemperature,
-        _ => Role::SupplyTemperature,
-    };
-    let assumed = match role {
-        Role::MakeUpTemperature => 15.0,
-        Role::ReturnTemperature => 45.0,
-        _ => 85.0,
+    let default_side = if role == Role::ReturnFlow { Side::Return } else { Side::Supply };
+    let (role, assumed) = if role == Role::MakeUpFlow {
+        (Role::MakeUpTemperature, 15.0)
+    } else {
+        match side.unwrap_or(default_side) {
+            Side::Return => (Role::ReturnTemperature, 45.0),
+            Side::Supply => (Role::SupplyTemperature, 85.0),
+        }
     };
     let celsius = site
         .signal(role)
@@ -140,12 +137,12 @@ pub(crate) fn circulation(layout: &Layout, trackers: &[Tracker]) -> f64 {
 
 /// Noise assumed for a signal until its own is learned, in its unit.
 pub(crate) fn prior(placed: Placed, value: f64, circulation: f64) -> f64 {
-    match placed.role {
-        role if role.is_pressure() => PRESSURE_PRIOR_PA,
-        Role::MakeUpFlow => {
-            MAKE_UP_PRIOR_SHARE * circulation * if placed.is_mass { 1.0 } else { 1e-3 } + 1e-9
-        }
-        _ => FLOW_PRIOR_SHARE * value.abs() + 1e-9,
+    if placed.role.is_pressure() {
+        PRESSURE_PRIOR_PA
+    } else if placed.role == Role::MakeUpFlow {
+        MAKE_UP_PRIOR_SHARE * circulation * if placed.is_mass { 1.0 } else { 1e-3 } + 1e-9
+    } else {
+        FLOW_PRIOR_SHARE * value.abs() + 1e-9
     }
 }
 
@@ -203,13 +200,15 @@ impl BurstRule {
     pub(crate) fn observe(&mut self, view: View<'_>, signal: u32, step: Step) -> bool {
         let placed = view.layout.placed[signal as usize];
         let site = &view.layout.sites[placed.site as usize];
-        match (site.kind, placed.role) {
-            (SiteKind::Source, Role::MakeUpFlow) => self.vote_make_up(view, signal, placed, step),
-            (SiteKind::Source, Role::SupplyFlow | Role::ReturnFlow) => {
-                self.vote_imbalance(view, signal, placed, site)
-            }
-            (_, Role::SupplyPressure | Role::ReturnPressure) => self.vote_drop(view, signal, placed, site),
-            _ => false,
+        let at_source = site.kind == SiteKind::Source;
+        if placed.role == Role::MakeUpFlow {
+            at_source && self.vote_make_up(view, signal, placed, step)
+        } else if placed.role.is_flow() {
+            at_source && self.vote_imbalance(view, signal, placed, site)
+        } else if matches!(placed.role, Role::SupplyPressure | Role::ReturnPressure) {
+            self.vote_drop(view, signal, placed, site)
+        } else {
+            false
         }
     }
 
@@ -260,10 +259,8 @@ impl BurstRule {
         let tracker = &view.trackers[signal as usize];
         let change = tracker.value - tracker.reference;
         let falls = change < -(DROP_Z * view.sigma(signal)).max(DROP_MIN_PA);
-        let partner = match placed.role {
-            Role::SupplyPressure => Role::ReturnPressure,
-            _ => Role::SupplyPressure,
-        };
+        let partner =
+            if placed.role == Role::SupplyPressure { Role::ReturnPressure } else { Role::SupplyPressure };
         let partner = view.tracker(site, partner).filter(|(_, other)| View::together(tracker, other));
         let partner_rises = partner.is_some_and(|(other_signal, other)| {
             other.value - other.reference > PARTNER_Z * view.sigma(other_signal)
@@ -415,9 +412,9 @@ fn evidence(view: View<'_>, losses: &[Vote], drops: &[Vote]) -> Vec<Evidence> {
     };
     let mut all: Vec<Evidence> = losses
         .iter()
-        .map(|vote| match view.layout.placed[vote.signal as usize].role {
-            Role::MakeUpFlow => say(vote, "make_up_surge", "kg/s"),
-            _ => say(vote, "flow_step", "kg/s"),
+        .map(|vote| {
+            let by_make_up = view.layout.placed[vote.signal as usize].role == Role::MakeUpFlow;
+            say(vote, if by_make_up { "make_up_surge" } else { "flow_step" }, "kg/s")
         })
         .collect();
     let mut drops = drops.to_vec();
@@ -477,10 +474,5 @@ impl OpenBurst {
             }
             _ => Progress::None,
         }
-    }
-
-    /// Whether its evidence is there at this moment.
-    pub(crate) const fn is_fading(&self) -> bool {
-        self.below_since_us.is_some()
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     Counters, DetectSettings, FreshMask, NetworkStatus, Output, Refusal, RefusalReason,
     incidents::commands::incident_of,
     layout::{self, SignalKey},
-    network::{Network, NetworkState},
+    network::{Network, NetworkState, Sample},
 };
 
 /// Signal sets whose resolution is kept; beyond, all are resolved anew.
@@ -209,8 +209,8 @@ impl PartitionCore {
                 counters.bad += 1;
                 continue;
             };
-            let at_us = reading.event_time.as_micros();
-            network.observe(&self.settings, signal, readings.lane, at_us, value, &mut emit, counters);
+            let sample = Sample { signal, lane: readings.lane, at_us: reading.event_time.as_micros(), value };
+            network.observe(&self.settings, sample, &mut emit, counters);
         }
         counters.incidents_dropped += emit.dropped;
     }

@@ -432,10 +432,6 @@ impl Book {
         });
     }
 
-    pub(crate) fn is_burst_open(&self) -> bool {
-        self.kept.iter().any(|kept| kept.is_open() && kept.active && kept.incident.class == Class::Burst)
-    }
-
     /// Whether any incident needs the clock.
     pub(crate) fn needs_tick(&self) -> bool {
         !self.windows.is_empty()

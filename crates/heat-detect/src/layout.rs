@@ -123,7 +123,6 @@ pub(crate) struct Layout {
     sides: BTreeMap<(SiteId, DeviceId, SignalName), Side>,
     pub(crate) topology: Topology,
     pub(crate) water_volume_m3: Option<f64>,
-    pub(crate) design_flow_kg_s: Option<f64>,
 }
 
 impl Layout {
@@ -163,7 +162,6 @@ impl Layout {
                 .collect(),
             topology,
             water_volume_m3: primary().find_map(|circuit| circuit.water_volume_m3),
-            design_flow_kg_s: primary().find_map(|circuit| circuit.design_flow_kg_s),
         };
         for key in keys {
             layout.add(key);
@@ -230,10 +228,5 @@ impl Layout {
 
     pub(crate) fn of_kind(&self, kind: SiteKind) -> impl Iterator<Item = (u32, &Site)> {
         (0_u32..).zip(&self.sites).filter(move |(_, site)| site.kind == kind)
-    }
-
-    /// Number of devices.
-    pub(crate) fn devices(&self) -> usize {
-        self.device_index.len()
     }
 }

@@ -13,6 +13,11 @@
 //! Start reading at [`core::PartitionCore`]; `network` holds the state of one network, `balance` and `burst` the
 //! detectors, `incidents` the life cycle, `scoring` the judge.
 #![warn(missing_docs)]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "statistics on bounded counts and clamped ranges; f32 is what histories are kept in"
+)]
 
 mod balance;
 mod bins;
@@ -27,7 +32,6 @@ pub mod scoring;
 pub mod settings;
 mod topology;
 mod tracker;
-mod water;
 
 pub use heat_model::FreshMask;
 

@@ -56,6 +56,15 @@ pub(crate) struct NetworkState {
     said_standing: bool,
 }
 
+/// One usable value of one signal.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sample {
+    pub(crate) signal: u32,
+    pub(crate) lane: Lane,
+    pub(crate) at_us: i64,
+    pub(crate) value: f64,
+}
+
 /// A network with what is derived from its state and the plant model.
 #[derive(Debug)]
 pub(crate) struct Network {
@@ -127,13 +136,11 @@ impl Network {
     pub(crate) fn observe(
         &mut self,
         settings: &DetectSettings,
-        signal: u32,
-        lane: Lane,
-        at_us: i64,
-        value: f64,
+        sample: Sample,
         emit: &mut Emitter<'_>,
         counters: &mut Counters,
     ) {
+        let Sample { signal, lane, at_us, value } = sample;
         let at_us = at_us.min(emit.now().as_micros());
         if lane == Lane::Backfill {
             self.observe_history(settings, signal, at_us, value);
@@ -452,7 +459,7 @@ fn counted(tracker: &mut Tracker, at_us: i64, value: f64) -> Option<f64> {
         return None;
     }
     *tracker = Tracker::standing(at_us, value);
-    (before.seen && value >= before.value).then(|| value - before.value)
+    (before.seen && value >= before.value).then_some(value - before.value)
 }
 
 /// Whether the source's flow is one sample a bin: such samples stand at the start of the bin.

@@ -84,7 +84,7 @@ fn is_leak(class: &str) -> bool {
 
 /// Merges alarms of one class and network within 6 h (losses of water) or 24 h (others); the first one stands.
 pub fn merge(mut alarms: Vec<Alarm>) -> Vec<Alarm> {
-    alarms.sort_by(|a, b| a.emitted_us.cmp(&b.emitted_us));
+    alarms.sort_by_key(|alarm| alarm.emitted_us);
     let mut kept: Vec<Alarm> = Vec::new();
     for alarm in alarms {
         let span = if is_leak(&alarm.class) { 6 * HOUR_US } else { DAY_US };

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use heat_exporter::plant::{PlantWriter, Shard, TextBounds};
 use heat_model::{
-    AppendTime, Body, Envelope, EventTime, FreshMask, IngestTime, Lane, Offset, Origin, PartitionId, Position, Quality,
-    QualityCode, Reading, SignalDecl, SignalSet, SignalSetId, record::Readings,
+    AppendTime, Body, Envelope, EventTime, FreshMask, IngestTime, Lane, Offset, Origin, PartitionId,
+    Position, Quality, QualityCode, Reading, SignalDecl, SignalSet, SignalSetId, record::Readings,
 };
 use heat_runtime::Clock;
 use heat_view::{LiveSettings, LiveTable, Privacy};
@@ -34,15 +34,17 @@ fn main() {
             last_heartbeat: Mutex::new(IngestTime::from_micros(0)),
         })
         .collect();
-    let mut records: Vec<(usize, Envelope)> = (0..2 * STATIONS)
-        .map(|number| (usize::from(number >= STATIONS), record(number)))
-        .collect();
+    let mut records: Vec<(usize, Envelope)> =
+        (0..2 * STATIONS).map(|number| (usize::from(number >= STATIONS), record(number))).collect();
 
     let clock = Clock;
     for round in 0..5 {
         for (_, envelope) in &mut records {
             if let Body::Readings(record) = &mut envelope.body {
-                record.readings.iter_mut().for_each(|reading| reading.event_time = EventTime::from_micros(1_000_000 * round));
+                record
+                    .readings
+                    .iter_mut()
+                    .for_each(|reading| reading.event_time = EventTime::from_micros(1_000_000 * round));
             }
         }
         let begun = clock.instant();
@@ -58,7 +60,11 @@ fn main() {
             readings += NAMES.len();
         }
         let seconds = clock.instant().duration_since(begun).as_secs_f64();
-        println!("applied {readings} readings in {:.1} ms: {:.0}/s", seconds * 1e3, readings as f64 / seconds);
+        println!(
+            "applied {readings} readings in {:.1} ms: {:.0}/s",
+            seconds * 1e3,
+            readings as f64 / seconds
+        );
     }
 
     let mut writer = PlantWriter::new(TextBounds { series_max: 200_000, freshness_signals_max: 20_000 });

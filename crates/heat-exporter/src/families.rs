@@ -81,7 +81,8 @@ impl Family {
         Self {
             metric: GENERIC.to_owned(),
             kind: Kind::Gauge,
-            help: "Last current value of a signal without a standard name, in the unit of its label.".to_owned(),
+            help: "Last current value of a signal without a standard name, in the unit of its label."
+                .to_owned(),
             circuit: None,
             generic: true,
         }

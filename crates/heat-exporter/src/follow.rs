@@ -6,7 +6,7 @@ use std::{
 };
 
 use heat_log::{
-    ConsumerSettings, Log, ReadError,
+    ConsumerSettings, Log, ReadError, Record,
     follow::{Follow, FollowEvent, ReadBack},
     topics,
 };
@@ -40,32 +40,12 @@ pub(crate) async fn input(
                 let Some(shard) = shards.get(partition.0 as usize) else { continue };
                 let feed = feeds.entry(partition).or_insert_with(|| InputFeed::new(partition));
                 for chunk in records.chunks(CHUNK_RECORDS) {
-                    let mut table = lock(&shard.table);
-                    let before = table.counts();
-                    let mut undecodable = 0;
-                    for record in chunk {
-                        let applied =
-                            feed.apply(&mut table, record.offset, record.append_time, record.payload.clone());
-                        if let Err(error) = applied {
-                            undecodable += 1;
-                            tracing::debug!(
-                                error = %Chain(&error),
-                                partition = partition.0,
-                                offset = record.offset.0,
-                                "a record of the input cannot be decoded"
-                            );
-                        }
-                    }
-                    metrics.add_live(before, table.counts());
-                    drop(table);
-                    count(&metrics, topics::INPUT, chunk.len() - undecodable, undecodable);
+                    apply_input(&metrics, shard, feed, chunk);
                     tokio::task::yield_now().await;
                 }
                 if let Some(beat) = feed.last_heartbeat() {
                     let beat = IngestTime::from_micros(beat.as_micros());
-                    let mut last = lock(&shard.last_heartbeat);
-                    // The start of the process stands in for a heartbeat only until the first one comes.
-                    *last = beat;
+                    *lock(&shard.last_heartbeat) = beat;
                 }
             }
             FollowEvent::CaughtUp => readiness.caught_up(topics::INPUT),
@@ -73,6 +53,23 @@ pub(crate) async fn input(
         }
     }
     Ok(())
+}
+
+fn apply_input(metrics: &RoleMetrics, shard: &Shard, feed: &mut InputFeed, chunk: &[Record]) {
+    let mut table = lock(&shard.table);
+    let before = table.counts();
+    let mut undecodable = 0;
+    for record in chunk {
+        let applied = feed.apply(&mut table, record.offset, record.append_time, record.payload.clone());
+        if let Err(error) = applied {
+            undecodable += 1;
+            let (partition, offset) = (shard.partition.0, record.offset.0);
+            tracing::debug!(error = %Chain(&error), partition, offset, "a record cannot be decoded");
+        }
+    }
+    metrics.add_live(before, table.counts());
+    drop(table);
+    count(metrics, topics::INPUT, chunk.len() - undecodable, undecodable);
 }
 
 pub(crate) async fn incidents(

@@ -35,7 +35,10 @@ pub const TEXT_FAMILIES: &[(&str, &str)] = &[
     (crate::families::GENERIC, "Last current value of a signal without a standard name."),
     ("heat_signal_age_seconds", "Seconds since a current value was measured, by the device's clock."),
     ("heat_signal_quality", "Quality of a signal's current value: 0 good, 1 uncertain, 2 bad."),
-    ("heat_pipeline_heartbeat_age_seconds", "Seconds since a gateway's last heartbeat in a partition, wall time."),
+    (
+        "heat_pipeline_heartbeat_age_seconds",
+        "Seconds since a gateway's last heartbeat in a partition, wall time.",
+    ),
     ("heat_incidents_active", "Incidents that are not cleared."),
     ("heat_incident_info", "One series for each open incident of priority P1 or P2, at most 200."),
 ];
@@ -72,7 +75,8 @@ impl RoleMetrics {
                 "Signals kept out, by reason, each time that their set was looked at.",
                 &["reason"],
             ),
-            signals_forgotten: metrics.counter(SIGNALS_FORGOTTEN_TOTAL, "Signals forgotten after long silence."),
+            signals_forgotten: metrics
+                .counter(SIGNALS_FORGOTTEN_TOTAL, "Signals forgotten after long silence."),
             series: metrics.gauge(SERIES, "Series of plant values at the last scrape."),
             series_dropped: metrics.gauge(SERIES_DROPPED, "Series that the cap kept out of the last scrape."),
             freshness_omitted: metrics.gauge(

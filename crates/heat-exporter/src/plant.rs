@@ -222,7 +222,8 @@ fn prefix(
     let family = match index.entry(family.metric) {
         Entry::Occupied(known) => *known.get(),
         Entry::Vacant(new) => {
-            families.push(FamilyText { head: head(new.key(), &family.help, family.kind), body: String::new() });
+            families
+                .push(FamilyText { head: head(new.key(), &family.help, family.kind), body: String::new() });
             *new.insert(families.len() - 1)
         }
     };
@@ -278,7 +279,8 @@ fn head(name: &str, help: &str, kind: Kind) -> String {
 /// Appends the heartbeats' ages.
 pub fn write_heartbeats(shards: &[Shard], now: IngestTime, out: &mut String) {
     let name = "heat_pipeline_heartbeat_age_seconds";
-    let help = "Seconds since a gateway's last heartbeat in a partition, wall time; since the start if none came.";
+    let help =
+        "Seconds since a gateway's last heartbeat in a partition, wall time; since the start if none came.";
     out.push_str(&head(name, help, Kind::Gauge));
     for shard in shards {
         out.push_str(name);

@@ -12,12 +12,7 @@ use heat_log::{
     topics,
 };
 use heat_model::{PartitionId, plant::PlantModel};
-use heat_runtime::{
-    Clock, Shutdown, Tasks,
-    admin::Health,
-    metrics::Metrics,
-    tasks::TaskError,
-};
+use heat_runtime::{Clock, Shutdown, Tasks, admin::Health, metrics::Metrics, tasks::TaskError};
 use heat_view::{IncidentBoard, LiveTable, Privacy};
 
 use crate::{
@@ -180,7 +175,13 @@ impl Exporter {
         let (metrics, board) = (self.metrics, self.board);
         tasks.spawn(
             "exporter: input",
-            follow::input(self.input, Arc::clone(&self.shards), metrics.clone(), readiness.clone(), stop.clone()),
+            follow::input(
+                self.input,
+                Arc::clone(&self.shards),
+                metrics.clone(),
+                readiness.clone(),
+                stop.clone(),
+            ),
         );
         for (follow, topic) in [(self.states, topics::INCIDENTS), (self.events, topics::INCIDENT_EVENTS)] {
             let board = Arc::clone(&board);

@@ -17,7 +17,7 @@ pub const FRESHNESS_SIGNALS_MAX: usize = 20_000;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawExporter {
-    /// Most signals held.
+    /// Most signals held per partition.
     pub signals_max: Option<usize>,
     /// Most series of plant values.
     pub series_max: Option<usize>,
@@ -36,7 +36,7 @@ pub struct RawExporter {
 /// The table's meaning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Bounds of the live table; `signals_max` is shared out evenly to no partition: it holds for each.
+    /// Bounds of each partition's live table.
     pub live: LiveSettings,
     /// Bounds of the incident board.
     pub board: BoardSettings,
@@ -67,10 +67,16 @@ impl Settings {
         let mut settings = Self::default();
         let live = &mut settings.live;
         duration("deadline_min", raw.deadline_min.as_deref(), &mut live.deadline_min, &mut faults);
-        duration("deadline_unlearned", raw.deadline_unlearned.as_deref(), &mut live.deadline_unlearned, &mut faults);
+        duration(
+            "deadline_unlearned",
+            raw.deadline_unlearned.as_deref(),
+            &mut live.deadline_unlearned,
+            &mut faults,
+        );
         duration("forget_after", raw.forget_after.as_deref(), &mut live.forget_after, &mut faults);
         if live.forget_after < live.deadline_min.max(live.deadline_unlearned) {
-            faults.push(fault("forget_after", "must not be shorter than deadline_min and deadline_unlearned"));
+            faults
+                .push(fault("forget_after", "must not be shorter than deadline_min and deadline_unlearned"));
         }
         count("signals_max", raw.signals_max, &mut live.signals_max, &mut faults);
         count("series_max", raw.series_max, &mut settings.series_max, &mut faults);

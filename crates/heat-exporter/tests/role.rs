@@ -1,4 +1,5 @@
 //! The exporter on the embedded log: what is appended is scraped, also after a restart.
+#![expect(clippy::unwrap_used, reason = "what helps a test fails by panicking, too")]
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,8 +11,8 @@ use heat_log::{
     topics::{self, Retention, product_topics},
 };
 use heat_model::{
-    AppendTime, Body, EventTime, GatewayId, IncidentId, Lane, NetworkId, PartitionId, Quality, QualityCode, Reading,
-    SignalDecl,
+    AppendTime, Body, EventTime, GatewayId, IncidentId, Lane, NetworkId, PartitionId, Quality, QualityCode,
+    Reading, SignalDecl,
     incident::{AlarmState, Class, Incident, Priority, WorkState},
     plant::{ModelLevel, PlantModel},
     record::{Heartbeat, Origin},

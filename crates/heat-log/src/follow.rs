@@ -84,8 +84,8 @@ impl Follow {
         })
     }
 
-    /// The next event; waits for one. An error is one that no retry mends. Cancel-safe between records: dropped before
-    /// it is ready, none is lost.
+    /// The next event; waits for one. An error is one that no retry mends. Not cancel-safe: a call that was dropped may
+    /// have begun to start a partition, so drop one only to end.
     pub async fn next(&mut self) -> Result<FollowEvent, ReadError> {
         loop {
             if let Some(event) = self.queued.pop_front() {

@@ -63,9 +63,9 @@ impl std::str::FromStr for OutputPosition {
         let mut parts = text.splitn(3, ':');
         let mut next = || parts.next().ok_or(InvalidOutputPosition);
         let (partition, offset, ordinal) = (next()?, next()?, next()?);
-        let number = |text: &str| {
-            if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse::<u64>().ok() } else { None }
-                .ok_or(InvalidOutputPosition)
+        let number = |text: &str| match text.parse::<u64>() {
+            Ok(number) if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(number),
+            Ok(_) | Err(_) => Err(InvalidOutputPosition),
         };
         Ok(Self {
             partition: PartitionId(u32::try_from(number(partition)?).map_err(|_| InvalidOutputPosition)?),
@@ -189,14 +189,17 @@ impl IncidentBoard {
         if held.changes.get(place).is_some_and(|entry| entry.version == incident.version) {
             return applied;
         }
-        held.changes.insert(place, ChangeEntry {
-            version: incident.version,
-            at: event.at,
-            change: event.change.clone(),
-            alarm: incident.alarm,
-            work: incident.work,
-            priority: incident.priority,
-        });
+        held.changes.insert(
+            place,
+            ChangeEntry {
+                version: incident.version,
+                at: event.at,
+                change: event.change.clone(),
+                alarm: incident.alarm,
+                work: incident.work,
+                priority: incident.priority,
+            },
+        );
         if held.changes.len() > self.settings.changes_max {
             held.changes.pop_front();
         }

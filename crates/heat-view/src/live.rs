@@ -8,9 +8,8 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc, time::Duration};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use heat_model::{
-    AppendTime, Body, DeviceId, Envelope, EventTime, FreshMask, IngestTime, Lane, NetworkId, Position, Quality,
-    QualityCode, Reading, SignalId, SignalName, SignalSet, SignalSetId, SiteId,
-    record::Readings,
+    AppendTime, Body, DeviceId, Envelope, EventTime, FreshMask, IngestTime, Lane, NetworkId, Position,
+    Quality, QualityCode, Reading, SignalId, SignalName, SignalSet, SignalSetId, SiteId, record::Readings,
 };
 
 use crate::{interval::Interval, privacy::Privacy};
@@ -79,9 +78,7 @@ impl Current {
     /// How long after its arrival it stays current.
     pub fn deadline(&self, settings: &LiveSettings) -> Duration {
         match self.interval.learned() {
-            Some(interval) => {
-                interval.saturating_mul(settings.deadline_intervals).max(settings.deadline_min)
-            }
+            Some(interval) => interval.saturating_mul(settings.deadline_intervals).max(settings.deadline_min),
             None => settings.deadline_unlearned,
         }
     }

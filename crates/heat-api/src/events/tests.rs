@@ -67,9 +67,11 @@ fn stream(hub: &mut EventHub, last: Option<OutputPosition>) -> ClientStream {
 
 /// All that a client gets until its stream ends.
 async fn ids(client: ClientStream) -> Vec<String> {
-    let text: Vec<u8> = client.frames().map(|frame| frame.unwrap().to_vec()).collect::<Vec<_>>().await.concat();
+    let text: Vec<u8> =
+        client.frames().map(|frame| frame.unwrap().to_vec()).collect::<Vec<_>>().await.concat();
     let text = String::from_utf8(text).unwrap();
-    let wanted = |line: &&str| line.starts_with("id: ") || line.starts_with("event: reset") || line.contains("cut");
+    let wanted =
+        |line: &&str| line.starts_with("id: ") || line.starts_with("event: reset") || line.contains("cut");
     text.lines().filter(wanted).map(str::to_owned).collect()
 }
 

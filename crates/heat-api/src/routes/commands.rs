@@ -20,7 +20,8 @@ use crate::{
     commands::{CommandId, Outcome, SubmitError},
     extract::{JsonBytes, StrictJson},
     json::{
-        AcknowledgeBody, CommandAnswer, IncidentView, RepairedBody, ShelveBody, TicketAnswer, UnshelveBody, WorkBody,
+        AcknowledgeBody, CommandAnswer, IncidentView, RepairedBody, ShelveBody, TicketAnswer, UnshelveBody,
+        WorkBody,
     },
     problem::Problem,
     state::{ApiState, lock},
@@ -127,10 +128,10 @@ async fn command(
     let body = Body::Command(Command { user: user.name.as_ref().to_owned(), action });
     let command = submit(state, word, &network, &body).await?;
     tracing::info!(user = %user.name, action = word, incident = %incident, "a command is in the log");
-    let outcome = state.outcomes.wait(command).await;
+    let outcome = state.outcomes.wait(command, &user.name, incident).await;
     let count = |outcome: &str| state.metrics.commands.with_label_values(&[word, outcome]).inc();
     match outcome {
-        Some(Outcome::Applied(incident)) => {
+        Some(Outcome::Applied { incident, .. }) => {
             count("applied");
             let answer = CommandAnswer { applied: true, incident: (&*incident).into() };
             Ok((StatusCode::OK, Json(answer)).into_response())
@@ -188,8 +189,9 @@ pub(crate) async fn ticket(
         // The reject of a ticket names the field and never quotes it.
         Problem::unprocessable(format!("{} {}", reject.reason.as_str(), reject.place).trim().to_owned())
     })?;
-    let network = network_of(&state, &decoded)
-        .ok_or_else(|| Problem::unprocessable("network: name one; neither the site nor the plant model tells it"))?;
+    let network = network_of(&state, &decoded).ok_or_else(|| {
+        Problem::unprocessable("network: name one; neither the site nor the plant model tells it")
+    })?;
     let id = decoded.ticket.id.clone();
     submit(&state, "ticket", &network, &Body::Ticket(decoded.ticket)).await?;
     state.metrics.commands.with_label_values(&["ticket", "applied"]).inc();

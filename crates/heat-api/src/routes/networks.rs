@@ -30,7 +30,8 @@ pub(crate) fn summaries(state: &ApiState) -> Vec<NetworkSummary> {
         for network in table.networks() {
             let live = table.settings();
             let is_current = |current: &heat_view::Current| !current.is_expired(now, live);
-            let current = network.values().iter().filter(|value| value.as_ref().is_some_and(is_current)).count();
+            let current =
+                network.values().iter().filter(|value| value.as_ref().is_some_and(is_current)).count();
             let count = counts.entry(network.id().clone()).or_default();
             count.0 += network.entries().len() as u64;
             count.1 += current as u64;

@@ -116,8 +116,7 @@ pub(crate) async fn history(
     Path(id): Path<String>,
     StrictQuery(query): StrictQuery<HistoryQuery>,
 ) -> Result<Json<History>, Problem> {
-    let signal: SignalId =
-        id.parse().map_err(|error| Problem::bad_request(format!("signal id {error}")))?;
+    let signal: SignalId = id.parse().map_err(|error| Problem::bad_request(format!("signal id {error}")))?;
     let question = question(&state, signal, &query)?;
     let site = state.plant.sites.get(&question.signal.site);
     if site.is_some_and(|site| site.kind == Some(heat_model::plant::SiteKind::Household)) {

@@ -9,12 +9,12 @@
 //! loss of the pipes makes a near-constant offset, which the baseline takes. (After Niemyjski & Zwierzchowski,
 //! Energies 14 (2021) 2060.)
 
+use heat_hydraulics::water::density_kg_m3;
 use heat_model::plant::{Side, SiteKind};
 
 use crate::{
     bins::{BIN_SECONDS, Bins},
     layout::{Layout, Role, Site},
-    water::density_kg_m3,
 };
 
 /// Temperature assumed for make-up water without a sensor, degC; 10 K are 0.2 % of its density.

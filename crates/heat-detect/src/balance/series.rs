@@ -131,6 +131,14 @@ impl Series {
                 && blocks.chunks_exact(16).all(|block| block.iter().sum::<f64>() / 16.0 > level))
     }
 
+    /// Mean residual of the bins `from..=to`.
+    pub(crate) fn mean_of(&self, from: i64, to: i64) -> Option<f64> {
+        let inside =
+            self.recent.iter().rev().skip_while(|(bin, _)| *bin > to).take_while(|(bin, _)| *bin >= from);
+        let (sum, count) = inside.fold((0.0, 0_u32), |(sum, count), (_, r)| (sum + f64::from(*r), count + 1));
+        (count > 0).then(|| sum / f64::from(count))
+    }
+
     /// Least of the newest residuals.
     pub(crate) fn least_of(&self, count: usize) -> f64 {
         self.recent

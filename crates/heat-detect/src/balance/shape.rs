@@ -16,16 +16,15 @@ pub(crate) enum Shape {
 
 /// Residuals before the onset that the fits see.
 const LEAD_BINS: i64 = 48;
-/// Improvement in squared standard deviations that decides; about a likelihood ratio of 20.
-const DECISION: f64 = 6.0;
-/// Residuals are pooled over hours, which are nearly independent.
-const POOL: usize = 4;
+/// Improvement in squared standard deviations that decides: base losses wander over hours, so that four quarter hours
+/// say little more than one.
+const DECISION: f64 = 20.0;
 
 /// Shape of an excess that a test dates to `onset`.
 pub(crate) fn of(recent: &VecDeque<(i64, f32)>, onset: i64, scale: f64) -> Shape {
-    let Some(gain) = gain(recent, onset) else { return Shape::Undecided };
-    // Base losses wander over hours; half of the quarter-hour scale is what remains in an hour's mean.
-    let sigma = (0.5 * scale).max(1e-12);
+    let Some((gain, left)) = gain(recent, onset) else { return Shape::Undecided };
+    // What the better fit leaves is noise, too: make-up that comes in batches leaves much.
+    let sigma = scale.max(left.sqrt()).max(1e-12);
     if gain > DECISION * sigma * sigma {
         Shape::Step
     } else if gain < -DECISION * sigma * sigma {
@@ -37,29 +36,26 @@ pub(crate) fn of(recent: &VecDeque<(i64, f32)>, onset: i64, scale: f64) -> Shape
 
 /// Which of the two fits better, however little.
 pub(crate) fn is_likelier_step(recent: &VecDeque<(i64, f32)>, onset: i64) -> bool {
-    gain(recent, onset).is_some_and(|gain| gain > 0.0)
+    gain(recent, onset).is_some_and(|(gain, _)| gain > 0.0)
 }
 
-/// By how much a step fits better than a ramp, as a sum of squares.
-fn gain(recent: &VecDeque<(i64, f32)>, onset: i64) -> Option<f64> {
+/// By how much a step fits better than a ramp, as a sum of squares; and the mean square that the better one leaves.
+fn gain(recent: &VecDeque<(i64, f32)>, onset: i64) -> Option<(f64, f64)> {
     let from = onset - LEAD_BINS;
-    let values: Vec<f64> = recent
+    let mut values: Vec<f64> = recent
         .iter()
         .rev()
         .take_while(|(bin, _)| *bin >= from)
         .take(8 * BINS_PER_DAY)
         .map(|(_, residual)| f64::from(*residual))
         .collect();
-    // Pooled from the newest backwards, so that the newest hour is whole.
-    let mut hours: Vec<f64> =
-        values.chunks_exact(POOL).map(|hour| hour.iter().sum::<f64>() / POOL as f64).collect();
-    hours.reverse();
-    if hours.len() < 6 {
+    values.reverse();
+    if values.len() < 24 {
         return None;
     }
-    let step = best(&hours, |_, _| 1.0);
-    let ramp = best(&hours, |index, start| (index - start) as f64 + 0.5);
-    Some(ramp - step)
+    let step = best(&values, |_, _| 1.0);
+    let ramp = best(&values, |index, start| (index - start) as f64 + 0.5);
+    Some((ramp - step, step.min(ramp) / values.len() as f64))
 }
 
 /// Least sum of squares over all starts of a one-parameter profile that is zero before its start.

@@ -145,18 +145,15 @@ impl Book {
     ) -> Result<Consequence, RefusalReason> {
         let index = self.index(id)?;
         let is_leak = matches!(self.kept[index].incident.class, Class::LeakAbrupt | Class::LeakIncipient);
-        match state {
-            WorkState::Repaired => {
-                self.repaired(index, user, String::new(), None, emit);
-                return Ok(Consequence::None);
-            }
-            WorkState::Closed if self.kept[index].is_open() => {
-                self.kept[index].incident.work = WorkState::Closed;
-                self.kept[index].active = false;
-                self.clear(index, user, Some("closed by the operator".to_owned()), emit);
-                return Ok(if is_leak { Consequence::CaseClosed } else { Consequence::None });
-            }
-            _ => {}
+        if state == WorkState::Repaired {
+            self.repaired(index, user, String::new(), None, emit);
+            return Ok(Consequence::None);
+        }
+        if state == WorkState::Closed && self.kept[index].is_open() {
+            self.kept[index].incident.work = WorkState::Closed;
+            self.kept[index].active = false;
+            self.clear(index, user, Some("closed by the operator".to_owned()), emit);
+            return Ok(if is_leak { Consequence::CaseClosed } else { Consequence::None });
         }
         self.kept[index].incident.work = state;
         self.say(index, ChangeKind::WorkMoved, user, None, emit);

@@ -1,8 +1,6 @@
 //! Texts for the duty desk: what happened, where, how sure, what to do first. Chinese and English, in the units that
 //! operators read.
 
-use std::fmt::Write as _;
-
 use heat_model::{
     incident::{Class, Incident},
     plant::Side,
@@ -56,34 +54,34 @@ fn chinese(incident: &Incident) -> String {
     };
     match (incident.candidates.first(), &incident.place) {
         (Some(best), _) => {
-            let _ = write!(text, "，疑似管段 {}{side}，概率 {}", best.pipe, percent(best.probability));
+            text.push_str(&format!("，疑似管段 {}{side}，概率 {}", best.pipe, percent(best.probability)));
             if incident.candidates.len() > 1 {
                 let others: Vec<&str> =
                     incident.candidates.iter().skip(1).take(3).map(|c| c.pipe.as_str()).collect();
-                let _ = write!(text, "；其次 {}", others.join("、"));
+                text.push_str(&format!("；其次 {}", others.join("、")));
             }
         }
         (None, Some(place)) => {
-            let _ = write!(text, "，位置 {place}{side}");
+            text.push_str(&format!("，位置 {place}{side}"));
         }
         (None, None) if !incident.branch.is_empty() => {
             let sites: Vec<&str> = incident.branch.iter().take(5).map(heat_model::SiteId::as_str).collect();
-            let _ = write!(text, "，位于 {} 一侧的支线", sites.join("、"));
+            text.push_str(&format!("，位于 {} 一侧的支线", sites.join("、")));
         }
         (None, None) => text.push_str("，位置暂不能确定"),
     }
     if let Some(loss) = incident.loss_m3_h {
-        let _ = write!(text, "。估计失水 {loss:.1} m³/h");
+        text.push_str(&format!("。估计失水 {loss:.1} m³/h"));
     }
     if !incident.affected.is_empty() {
-        let _ = write!(text, "，影响热力站 {} 座", incident.affected.len());
+        text.push_str(&format!("，影响热力站 {} 座", incident.affected.len()));
     }
     let evidence = evidence_line(incident, true);
     if !evidence.is_empty() {
-        let _ = write!(text, "。依据：{evidence}");
+        text.push_str(&format!("。依据：{evidence}"));
     }
     if !incident.lacked.is_empty() {
-        let _ = write!(text, "。缺少：{}", incident.lacked.join("、"));
+        text.push_str(&format!("。缺少：{}", incident.lacked.join("、")));
     }
     let first = match incident.class {
         Class::Burst => "。先做：派抢修到疑似管段，备好关阀，盯住回水压力和补水能力",
@@ -92,12 +90,23 @@ fn chinese(incident: &Incident) -> String {
         Class::SensorFault => "。先做：校核该表计",
         Class::StandingLoss => "。先做：列入隐患台账",
         Class::ConsumerThermal => "。先做：查看该站一次侧压差和阀门",
-        _ => "",
+        Class::Draining
+        | Class::ExchangerLeak
+        | Class::PressureRegime
+        | Class::PumpTrip
+        | Class::PowerFailure
+        | Class::NetworkThermal
+        | Class::Underheating
+        | Class::FrostRisk
+        | Class::ClockFault
+        | Class::Silence
+        | Class::TicketCluster
+        | Class::Unknown => "",
     };
     text.push_str(first);
     if !incident.valves.is_empty() {
         let valves: Vec<&str> = incident.valves.iter().take(6).map(heat_model::ValveId::as_str).collect();
-        let _ = write!(text, "；关断阀 {}", valves.join("、"));
+        text.push_str(&format!("；关断阀 {}", valves.join("、")));
     }
     text.push('。');
     text
@@ -111,7 +120,18 @@ fn english(incident: &Incident) -> String {
         Class::StandingLoss => "Standing loss",
         Class::SensorFault => "Sensor fault",
         Class::ConsumerThermal => "Station abnormal",
-        other => other.as_str(),
+        Class::Draining
+        | Class::ExchangerLeak
+        | Class::PressureRegime
+        | Class::PumpTrip
+        | Class::PowerFailure
+        | Class::NetworkThermal
+        | Class::Underheating
+        | Class::FrostRisk
+        | Class::ClockFault
+        | Class::Silence
+        | Class::TicketCluster
+        | Class::Unknown => incident.class.as_str(),
     };
     let mut text = format!("{name} in {}", incident.network);
     let side = match incident.side {
@@ -121,34 +141,34 @@ fn english(incident: &Incident) -> String {
     };
     match (incident.candidates.first(), &incident.place) {
         (Some(best), _) => {
-            let _ = write!(text, ", probably pipe {}{side}, {}", best.pipe, percent(best.probability));
+            text.push_str(&format!(", probably pipe {}{side}, {}", best.pipe, percent(best.probability)));
             if incident.candidates.len() > 1 {
                 let others: Vec<&str> =
                     incident.candidates.iter().skip(1).take(3).map(|c| c.pipe.as_str()).collect();
-                let _ = write!(text, "; then {}", others.join(", "));
+                text.push_str(&format!("; then {}", others.join(", ")));
             }
         }
         (None, Some(place)) => {
-            let _ = write!(text, " at {place}{side}");
+            text.push_str(&format!(" at {place}{side}"));
         }
         (None, None) if !incident.branch.is_empty() => {
             let sites: Vec<&str> = incident.branch.iter().take(5).map(heat_model::SiteId::as_str).collect();
-            let _ = write!(text, ", on the branch of {}", sites.join(", "));
+            text.push_str(&format!(", on the branch of {}", sites.join(", ")));
         }
         (None, None) => text.push_str(", place not yet known"),
     }
     if let Some(loss) = incident.loss_m3_h {
-        let _ = write!(text, ". Estimated loss {loss:.1} m³/h");
+        text.push_str(&format!(". Estimated loss {loss:.1} m³/h"));
     }
     if !incident.affected.is_empty() {
-        let _ = write!(text, ", {} stations affected", incident.affected.len());
+        text.push_str(&format!(", {} stations affected", incident.affected.len()));
     }
     let evidence = evidence_line(incident, false);
     if !evidence.is_empty() {
-        let _ = write!(text, ". Because: {evidence}");
+        text.push_str(&format!(". Because: {evidence}"));
     }
     if !incident.lacked.is_empty() {
-        let _ = write!(text, ". Lacking: {}", incident.lacked.join(", "));
+        text.push_str(&format!(". Lacking: {}", incident.lacked.join(", ")));
     }
     let first = match incident.class {
         Class::Burst => {
@@ -161,12 +181,23 @@ fn english(incident: &Incident) -> String {
         Class::SensorFault => ". First: check that meter",
         Class::StandingLoss => ". First: enter it in the defect register",
         Class::ConsumerThermal => ". First: look at the station's primary differential pressure and valve",
-        _ => "",
+        Class::Draining
+        | Class::ExchangerLeak
+        | Class::PressureRegime
+        | Class::PumpTrip
+        | Class::PowerFailure
+        | Class::NetworkThermal
+        | Class::Underheating
+        | Class::FrostRisk
+        | Class::ClockFault
+        | Class::Silence
+        | Class::TicketCluster
+        | Class::Unknown => "",
     };
     text.push_str(first);
     if !incident.valves.is_empty() {
         let valves: Vec<&str> = incident.valves.iter().take(6).map(heat_model::ValveId::as_str).collect();
-        let _ = write!(text, "; valves {}", valves.join(", "));
+        text.push_str(&format!("; valves {}", valves.join(", ")));
     }
     text.push('.');
     text

@@ -1,5 +1,6 @@
 //! From what the detectors saw to findings: place, size, stations, valves, evidence.
 
+use heat_hydraulics::water::density_kg_m3;
 use std::time::Duration;
 
 use heat_model::{
@@ -19,7 +20,6 @@ use crate::{
     },
     layout::{Layout, Role},
     topology::Topology,
-    water::density_kg_m3,
 };
 
 /// Pipes listed on an incident.

@@ -4,6 +4,7 @@
 //! flows lose on the way put back. Its mean over quiet days is the gauge's offset and the model's error; a leak shifts
 //! it by what it adds on the common path. Averages over hours make up for what one reading cannot tell.
 
+use heat_hydraulics::water::density_kg_m3;
 use heat_model::plant::{Side, SiteKind};
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,6 @@ use crate::{
     bins::Bins,
     burst::locate::{Case, Residual, head_loss, trench_flows},
     layout::{Layout, Role, Site},
-    water::density_kg_m3,
 };
 
 /// Memory of the quiet mean, bins: two days.

@@ -119,8 +119,8 @@ type Device = (&'static str, &'static str, Vec<(&'static str, &'static str, f64)
 
 /// Small, deterministic, different for every signal and scan.
 fn noise(at: i64, signal: usize) -> f64 {
-    let mut x =
-        (at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (signal as u64).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mut x = at.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        ^ (signal as u64).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x ^= x >> 31;
     x = x.wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^= x >> 29;

@@ -1,6 +1,6 @@
 use heat_model::{
-    AppendTime, Body, Envelope, EventTime, FreshMask, Lane, Offset, Origin, Position, QualityCode, Reading, SignalDecl,
-    SignalSet, SignalSetId, record::Readings,
+    AppendTime, Body, Envelope, EventTime, FreshMask, Lane, Offset, Origin, Position, QualityCode, Reading,
+    SignalDecl, SignalSet, SignalSetId, record::Readings,
 };
 use heat_view::Privacy;
 
@@ -73,10 +73,16 @@ fn now(seconds: i64) -> IngestTime {
 fn a_familys_series_stand_together_across_networks_and_partitions() {
     let shards = [shard(0), shard(1)];
     for (shard, network) in shards.iter().zip(["east", "west"]) {
-        send(shard, network, "st1", 10, &[
-            ("primary_supply_temperature", "degC", 81.2, Quality::Good),
-            ("primary_supply_pressure", "Pa", 8e5, Quality::Good),
-        ]);
+        send(
+            shard,
+            network,
+            "st1",
+            10,
+            &[
+                ("primary_supply_temperature", "degC", 81.2, Quality::Good),
+                ("primary_supply_pressure", "Pa", 8e5, Quality::Good),
+            ],
+        );
     }
     let mut text = String::new();
 

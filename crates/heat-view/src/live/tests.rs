@@ -1,3 +1,5 @@
+#![expect(clippy::float_cmp, reason = "values are carried and never computed with")]
+
 use heat_model::{
     Offset, Origin, PartitionId, SignalDecl,
     plant::{PlantModel, Site, SiteKind},
@@ -135,7 +137,11 @@ fn a_device_that_was_a_day_ahead_does_not_block_its_corrected_values() {
 #[test]
 fn back_filled_and_retained_readings_and_marked_repeats_say_nothing_about_now() {
     let (mut table, set) = (table(), set(1, "s", &["supply_temperature"]));
-    table.apply(&at(1), &record(&set, Lane::Backfill, &[(SECOND, 1.0, QualityCode::None)]), &FreshMask::all());
+    table.apply(
+        &at(1),
+        &record(&set, Lane::Backfill, &[(SECOND, 1.0, QualityCode::None)]),
+        &FreshMask::all(),
+    );
     send_code(&mut table, &set, 2, 2, 2.0, QualityCode::Retained);
     let mut repeat = FreshMask::all();
     repeat.mark_repeat(0);

@@ -1,0 +1,150 @@
+//! What people type: exit codes, faults with their lines, and the commands that there are.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+fn heatstream(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_heatstream")).args(arguments).output().expect("the binary can be run")
+}
+
+#[track_caller]
+fn text(output: &Output, code: i32) -> String {
+    let text = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes)).concat();
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    text
+}
+
+fn examples() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/config");
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)
+        .expect("deploy/config is there")
+        .map(|entry| entry.expect("it can be listed").path())
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn wrong_usage_ends_with_2_and_says_what_would_be_right() {
+    for arguments in [
+        &["fly"][..],
+        &["up", "--for", "90"],
+        &["up", "--sim", "venus"],
+        &["gateway"],
+        &["check"],
+        &["replay", "--mapping", "m.toml"],
+        &["sim", "--speed", "fast"],
+        &["audit", "--data-dir", "no-such-folder"],
+        &["audit", "--data-dir", "x", "--from", "yesterday"],
+        &["archive", "verify", "--archive", "no-such-folder"],
+        &["incidents", "show", "not an id"],
+        &[],
+    ] {
+        let said = text(&heatstream(arguments), 2);
+
+        assert!(!said.trim().is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_faulty_configuration_ends_with_64_and_all_faults_with_their_lines() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let path = folder.path().join("faulty.toml");
+    let document = "[gatewya]\n\
+                    [log]\n\
+                    partitions = 0\n\
+                    retention = \"14\"\n\
+                    [archive]\n\
+                    rotation = \"never\"\n\
+                    [exporter]\n\
+                    series_max = 0\n\
+                    [admin]\n\
+                    address = \"0.0.0.0:9464\"\n";
+    fs::write(&path, document).expect("the temporary folder can be written");
+
+    let said = text(&heatstream(&["check", "--config", &path.display().to_string()]), 64);
+
+    for (line, key) in [
+        (1, "gatewya"),
+        (3, "log.partitions"),
+        (4, "log.retention"),
+        (6, "archive.rotation"),
+        (8, "exporter.series_max"),
+        (10, "admin.address"),
+    ] {
+        let named = |fault: &str| fault.contains(&format!("line {line}:")) && fault.contains(key);
+        assert!(said.lines().any(named), "line {line}, {key}: {said}");
+    }
+    // A role refuses the same document in the same way, and starts nothing.
+    let role = text(
+        &heatstream(&[
+            "up",
+            "--sim",
+            "off",
+            "--config",
+            &path.display().to_string(),
+            "--data-dir",
+            &folder.path().join("data").display().to_string(),
+        ]),
+        64,
+    );
+    assert!(role.contains("log.partitions"), "{role}");
+}
+
+#[test]
+fn text_that_is_no_toml_ends_with_64_and_its_line() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let path = folder.path().join("broken.toml");
+    fs::write(&path, "[log]\npartitions = = 4\n").expect("the temporary folder can be written");
+
+    let said = text(&heatstream(&["check", "--config", &path.display().to_string()]), 64);
+
+    assert!(said.contains("line 2"), "{said}");
+}
+
+#[test]
+fn every_example_configuration_is_without_fault() {
+    let examples = examples();
+    assert!(examples.len() >= 6, "{examples:?}");
+    for path in examples {
+        let said = text(&heatstream(&["check", "--config", &path.display().to_string()]), 0);
+
+        assert!(said.starts_with("ok: "), "{}: {said}", path.display());
+    }
+}
+
+#[test]
+fn help_lists_the_commands_and_each_has_its_own() {
+    let commands = [
+        "up",
+        "gateway",
+        "processor",
+        "archiver",
+        "exporter",
+        "api",
+        "check",
+        "sim",
+        "replay",
+        "audit",
+        "archive",
+        "topics",
+        "incidents",
+        "bench",
+    ];
+    let output = heatstream(&["--help"]);
+
+    let help = text(&output, 0);
+
+    assert!(
+        !output.stdout.is_empty(),
+        "help that was asked for goes to standard output, so that it can be piped"
+    );
+    for command in commands {
+        let is_listed = |line: &str| line.trim_start().split(' ').next() == Some(command);
+        assert!(help.lines().any(is_listed), "{command}: {help}");
+        assert!(text(&heatstream(&[command, "--help"]), 0).contains("Usage: "), "{command}");
+    }
+}

@@ -1,0 +1,60 @@
+//! Readers of the archive that know nothing of us: DuckDB and Arrow in Python, from the environment that
+//! `.ci/install` makes. The scripts lie in `tests/python`.
+
+use std::{
+    ffi::{OsStr, OsString},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::Value;
+
+use crate::{repository, require};
+
+/// A Python with the libraries of `tests/requirements.txt`.
+#[derive(Debug, Clone)]
+pub struct Python {
+    program: PathBuf,
+}
+
+impl Python {
+    /// Finds it; `None`, with a line that says how to get it, where it is missing.
+    pub fn find() -> Option<Self> {
+        let cache =
+            std::env::var_os("HEATSTREAM_SERVERS").map_or_else(|| repository().join(".cache"), PathBuf::from);
+        let program = cache.join("venv/bin/python");
+        let program = require(
+            Some(program).filter(|program| program.is_file()),
+            "Python with DuckDB and Arrow",
+            "run .ci/install, or: python3 -m venv .cache/venv && .cache/venv/bin/python -m pip install -r \
+             tests/requirements.txt",
+        )?;
+        Some(Self { program })
+    }
+
+    /// Runs a script of `tests/python`, which prints one JSON value.
+    #[track_caller]
+    pub fn run<S: AsRef<OsStr>>(&self, script: &str, arguments: impl IntoIterator<Item = S>) -> Value {
+        let arguments: Vec<OsString> =
+            arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
+        let output = Command::new(&self.program)
+            .arg("-B")
+            .arg(repository().join("tests/python").join(script))
+            .args(&arguments)
+            .output()
+            .expect("python can be run");
+        let (text, errors) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{script} {arguments:?} failed:\n{text}\n{errors}");
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{script}: {error}\n{text}\n{errors}"))
+    }
+
+    /// The rows of a query over an archive's data sets, each an object.
+    #[track_caller]
+    pub fn query(&self, archive: &Path, sql: &str) -> Vec<Value> {
+        match self.run("query.py", [archive.as_os_str(), OsStr::new(sql)]) {
+            Value::Array(rows) => rows,
+            other => panic!("query.py gave {other}"),
+        }
+    }
+}

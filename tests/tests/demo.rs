@@ -1,0 +1,114 @@
+//! The one command: a heated city, its burst, and one incident that says what a repair crew needs.
+
+use std::{fs, time::Duration};
+
+use heat_tests::{
+    free_port,
+    heatstream::Running,
+    python::Python,
+    site::{assert_balanced, get},
+    wait_until,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Loading the history, also by a debug build on a busy machine.
+const LIVE: Duration = Duration::from_secs(1_200);
+/// The burst comes within a minute of going live.
+const BURST: Duration = Duration::from_secs(90);
+
+struct Demo {
+    folder: TempDir,
+    api: u16,
+}
+
+impl Demo {
+    fn new() -> Self {
+        let demo = Self { folder: tempfile::tempdir().unwrap(), api: free_port() };
+        let text = format!(
+            "[gateway.listen]\naddress = \"127.0.0.1:{}\"\n[api]\naddress = \"127.0.0.1:{}\"\n[admin]\naddress = \
+             \"127.0.0.1:{}\"\n[archive]\nbuffer_max_bytes = 33554432\ncommit_max_readings = 250000\n\
+             [logging]\nfilter = \"warn\"\n",
+            free_port(),
+            demo.api,
+            free_port()
+        );
+        fs::write(demo.folder.path().join("up.toml"), text).unwrap();
+        demo
+    }
+
+    fn start(&self, more: &[&str]) -> Running {
+        let path = |name: &str| self.folder.path().join(name).into_os_string();
+        let own = ["up".into(), "--config".into(), path("up.toml"), "--data-dir".into(), path("data")];
+        Running::start("demo", own.into_iter().chain(more.iter().map(Into::into)))
+    }
+
+    /// Incidents by a query of the API; none while it does not answer.
+    fn incidents(&self, query: &str) -> Vec<Value> {
+        let text = get(&format!("http://127.0.0.1:{}/api/v1/incidents?limit=500&{query}", self.api));
+        let body: Value = text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        body["items"].as_array().cloned().unwrap_or_default()
+    }
+}
+
+#[test]
+fn the_demos_burst_is_one_incident_that_names_place_loss_and_stations_and_a_kill_does_not_page_it_again() {
+    let Some(python) = Python::find() else { return };
+    let demo = Demo::new();
+    let mut up = demo.start(&["--history-days", "16"]);
+    up.wait_until("the city is live", LIVE, |up| up.stdout().contains("live: "));
+
+    let mut bursts = Vec::new();
+    up.wait_until("the API shows a burst", BURST, |_| {
+        bursts = demo.incidents("class=burst");
+        !bursts.is_empty()
+    });
+
+    assert_eq!(bursts.len(), 1, "one cause is one incident: {bursts:#?}");
+    let burst = &bursts[0];
+    let (id, network) = (burst["id"].as_str().unwrap(), burst["network"].as_str().unwrap());
+    assert!(network.starts_with("demo-"), "{burst:#}");
+    assert_eq!(burst["priority"], "P1", "{burst:#}");
+    let branch = burst["branch"].as_array().map_or(0, Vec::len);
+    assert!(burst["place"].is_string() || branch > 0, "it names a pipe or a branch: {burst:#}");
+    assert!(burst["loss_m3_h"].as_f64() > Some(0.0), "it says how much is lost: {burst:#}");
+    assert!(burst["affected"].as_array().is_some_and(|sites| !sites.is_empty()), "{burst:#}");
+    wait_until("the terminal shows it", Duration::from_secs(10), || {
+        let text = up.stdout();
+        text.contains(id) && text.contains("after the onset")
+    });
+
+    // Killed and started again, it goes on; the burst is the same one.
+    up.kill();
+    let up = demo.start(&["--for", "20s"]);
+    let mut again = Vec::new();
+    wait_until("the API shows the burst again", Duration::from_secs(120), || {
+        again = demo.incidents("class=burst");
+        !again.is_empty()
+    });
+    assert_eq!(again.len(), 1, "{again:#?}");
+    assert_eq!(again[0]["id"], id, "the same incident, not a new one");
+    let urgent: Vec<Value> = demo
+        .incidents("state=open")
+        .into_iter()
+        .filter(|incident| incident["network"] == network && incident["priority"] == "P1")
+        .collect();
+    assert_eq!(urgent.len(), 1, "its effects are not paged beside it: {urgent:#?}");
+    let ended = up.ended(LIVE).ended_with(0);
+    assert_balanced(&ended.stdout);
+    let opened = "SELECT count(*) AS opened FROM incident_events WHERE json_extract_string(json, \
+                  '$.Event.incident.class') = 'burst' AND json_extract_string(json, '$.Event.change.kind') = 'opened'";
+    let archive = demo.folder.path().join("data/demo/archive");
+    let rows = python.query(&archive, opened);
+    assert_eq!(rows[0]["opened"], 1, "paged once");
+}
+
+#[test]
+fn up_for_a_time_ends_by_itself_and_balances() {
+    let demo = Demo::new();
+
+    let ended = demo.start(&["--for", "60s", "--history-days", "1"]).ended(LIVE).ended_with(0);
+
+    assert_balanced(&ended.stdout);
+    assert!(ended.stdout.contains("loaded "), "it says what it loaded: {}", ended.stdout);
+}

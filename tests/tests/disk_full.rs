@@ -1,0 +1,106 @@
+//! A full disk: nothing is acknowledged, nothing is lost, and it goes on by itself when there is space.
+
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use heat_tests::{
+    mqtt::Client,
+    now_us,
+    python::Python,
+    site::{Site, assert_balanced, series},
+    wait_until,
+};
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// A small file system in memory; unmounted at the end.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// None, with a line that says why, where it cannot be mounted.
+    fn mount(path: &Path, mebibytes: u32) -> Option<Self> {
+        fs::create_dir_all(path).unwrap();
+        let mut command = Command::new("mount");
+        command.args(["-t", "tmpfs", "-o", &format!("size={mebibytes}m"), "tmpfs"]).arg(path);
+        let mounted = command.output().is_ok_and(|output| output.status.success());
+        if !mounted {
+            eprintln!(
+                "skipped: a small file system cannot be mounted here; run as root, where mount is allowed"
+            );
+            return None;
+        }
+        Some(Self(path.to_path_buf()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        Command::new("umount").arg("-l").arg(&self.0).status().ok();
+    }
+}
+
+/// Fills the disk to the last page.
+fn fill(path: &Path) {
+    let mut file = File::create(path).unwrap();
+    for size in [1 << 16, 1 << 12, 1] {
+        while file.write_all(&vec![0; size]).is_ok() {}
+    }
+}
+
+#[test]
+fn a_full_disk_stops_acknowledging_loses_nothing_and_recovers_by_itself() {
+    let Some(python) = Python::find() else { return };
+    let site = Site::new("[archive]\nrotation = \"1s\"\n[log.embedded]\nsegment_max_bytes = 65536\n");
+    let Some(disk) = SmallDisk::mount(&site.data_dir(), 48) else { return };
+    let ballast = disk.0.join("ballast");
+    let mut up = site.start();
+    let mut client = Client::connect(site.mqtt, "meter", true).unwrap();
+    let base_ms = now_us() / 1_000;
+    let mut sent = 0;
+    let mut send = |client: &mut Client| {
+        let payload =
+            format!(r#"{{"time": {}, "values": {{"supply_temperature": {sent}}}}}"#, base_ms + sent);
+        sent += 1;
+        client.publish("heat/v1/town/st01/meter", payload.as_bytes(), false).unwrap()
+    };
+    for _ in 0..200 {
+        let id = send(&mut client);
+        assert_eq!(client.acknowledgement(SOON).unwrap(), Some(id));
+    }
+
+    fill(&ballast);
+    // What the last pages still hold may be acknowledged.
+    let unacknowledged = (0..5_000).find_map(|_| {
+        let id = send(&mut client);
+        client.acknowledgement(Duration::from_secs(5)).unwrap().is_none().then_some(id)
+    });
+
+    let unacknowledged = unacknowledged.expect("a full disk must stop acknowledgements");
+    up.wait_until("/metrics says that the log is stalled", SOON, |_| {
+        series(&site.metrics(), "heat_gateway_log_stalled", &[]) == Some(1.0)
+    });
+    assert_eq!(client.acknowledgement(Duration::from_secs(2)).unwrap(), None, "still not durable");
+    assert!(!up.has_ended(), "it waits for space, it does not end");
+
+    fs::remove_file(&ballast).unwrap();
+
+    let id = client.acknowledgement(Duration::from_secs(60)).unwrap();
+    assert_eq!(id, Some(unacknowledged), "it recovers by itself and acknowledges what waited");
+    for _ in 0..50 {
+        let id = send(&mut client);
+        assert_eq!(client.acknowledgement(SOON).unwrap(), Some(id));
+    }
+    wait_until("/metrics says that the log is well", SOON, || {
+        series(&site.metrics(), "heat_gateway_log_stalled", &[]) == Some(0.0)
+    });
+    assert_balanced(&up.stop().ended_with(0).stdout);
+    site.audit().ended_with(0);
+    let rows = python.query(&site.archive(), "SELECT raw_value FROM readings ORDER BY kafka_offset");
+    let values: Vec<_> = rows.iter().map(|row| row["raw_value"].as_f64().unwrap()).collect();
+    assert_eq!(values, (0..sent).map(|value| value as f64).collect::<Vec<_>>());
+}
