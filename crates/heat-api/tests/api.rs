@@ -10,6 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use heat_api::{Api, BuildError, Deps, RawApi, Settings, json::HistoryPoint};
+use heat_archive::Archive;
 use heat_codec::envelope::{Draft, EnvelopeDecoder, encode_set};
 use heat_detect::{DetectorState, DetectorStatus, NetworkStatus, Output, Refusal, RefusalReason};
 use heat_log::{
@@ -48,6 +49,10 @@ impl Bench {
 
     /// `before` is in the events' topic when the API starts.
     fn with(raw: RawApi, before: &[Output]) -> Self {
+        Self::build(raw, before, false)
+    }
+
+    fn build(raw: RawApi, before: &[Output], with_archive: bool) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let dir = tempfile::tempdir().unwrap();
         let log = Log::open_embedded(EmbeddedSettings::new(dir.path().join("log"))).unwrap();
@@ -60,7 +65,11 @@ impl Bench {
                 publish(&appender, output).await;
             }
             let raw = RawApi { address: Some("127.0.0.1:0".to_owned()), ..raw };
-            let deps = deps(&log, &metrics);
+            let mut deps = deps(&log, &metrics);
+            if with_archive {
+                let folder = dir.path().join("archive");
+                deps.archive = Some(Archive::open(folder.to_str().unwrap()).await.unwrap());
+            }
             let api = Api::build(Settings::from_raw(&raw).unwrap(), deps).await.unwrap();
             (appender, api)
         });
@@ -422,7 +431,8 @@ fn every_error_is_a_problem() {
         ("GET", "/api/v1/incidents?state=angry".to_owned(), &[], "", 400),
         ("GET", "/api/v1/incidents?limit=0".to_owned(), &[], "", 400),
         ("GET", "/api/v1/incidents?since=2026-11-24T08:00:00".to_owned(), &[], "", 400),
-        ("GET", "/api/v1/incidents?cursor=0000000000000000".to_owned(), &[], "", 400),
+        ("GET", "/api/v1/incidents?cursor=0000000000000000".to_owned(), &[], "", 404),
+        ("GET", "/api/v1/incidents?cursor=first".to_owned(), &[], "", 400),
         ("GET", "/api/v1/signals/town%2Fst1/history".to_owned(), &[], "", 400),
         ("GET", "/api/v1/signals/town%2Fs%2Fd%2Fn/history".to_owned(), &[], "", 503),
         (
@@ -595,6 +605,21 @@ fn the_audit_and_the_document_are_served() {
     assert_eq!(bench.get("/api/v1/audit"), (200, json!({ "balances": true })));
     let (status, document) = bench.get("/api/v1/openapi.json");
     assert_eq!((status, &document["openapi"]), (200, &json!("3.1.0")));
+    bench.stop();
+}
+
+#[test]
+fn history_is_read_from_the_archive_and_its_bounds_are_said() {
+    let bench = Bench::build(RawApi::default(), &[], true);
+    let path = "/api/v1/signals/town%2Fst1%2Fplc%2Fsupply_temperature/history";
+
+    let query = "?from=2026-11-24T08:00:00%2B08:00&to=2026-11-24T01:00:00Z&step=5min";
+    let (status, history) = bench.get(&format!("{path}{query}"));
+    assert_eq!((status, &history["points"]), (200, &json!([])), "{history}");
+    assert_eq!((&history["from"], &history["step_seconds"]), (&json!("2026-11-24T00:00:00Z"), &json!(300.0)));
+
+    let (status, problem) = bench.get(&format!("{path}?from=2026-11-24T00:00:00Z&to=2026-11-23T00:00:00Z"));
+    assert_eq!((status, &problem["status"]), (422, &json!(422)));
     bench.stop();
 }
 

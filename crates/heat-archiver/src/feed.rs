@@ -158,7 +158,7 @@ impl Feed {
         let resume = self.deps.archive.resume(topic, partition).await?;
         let bounds = self.deps.log.bounds(topic, partition).await?;
         let next = resume.next_offset.unwrap_or(bounds.first);
-        if next < bounds.first && self.kind == Kind::Input {
+        if next < bounds.first && self.kind != Kind::Incidents {
             return Err(ReadError::Trimmed {
                 topic: topic.to_owned(),
                 partition,
@@ -201,15 +201,6 @@ impl Feed {
                 self.publish(consumer, partition, shutdown).await?;
             }
         }
-        if let Some(part) = self.parts.get(&partition) {
-            let bounds = self.deps.log.bounds(self.kind.topic(), partition).await?;
-            let lag = bounds.end.0.saturating_sub(part.writer.next_offset().0);
-            self.deps
-                .metrics
-                .lag
-                .with_label_values(&[self.kind.topic(), &partition.0.to_string()])
-                .set(i64::try_from(lag).unwrap_or(i64::MAX));
-        }
         Ok(())
     }
 
@@ -219,6 +210,16 @@ impl Feed {
             self.parts.iter().filter(|(_, part)| part.writer.is_past(now)).map(|(id, _)| *id).collect();
         for partition in past {
             self.publish(consumer, partition, shutdown).await?;
+        }
+        self.count_lag().await
+    }
+
+    async fn count_lag(&self) -> Result<(), FeedError> {
+        let topic = self.kind.topic();
+        for (partition, part) in &self.parts {
+            let end = self.deps.log.bounds(topic, *partition).await?.end;
+            let lag = i64::try_from(end.0.saturating_sub(part.writer.next_offset().0)).unwrap_or(i64::MAX);
+            self.deps.metrics.lag.with_label_values(&[topic, &partition.0.to_string()]).set(lag);
         }
         Ok(())
     }

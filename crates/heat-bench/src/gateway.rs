@@ -138,7 +138,7 @@ pub(crate) async fn run(task: GatewayTask, commands: &mut Commands) -> Result<()
 pub(crate) async fn bare(task: BareTask, commands: &mut Commands) -> Result<(), BenchError> {
     let log = task.engine.open().await?;
     let raw = raw_subscribe(&task.broker, "heatstream-bench-bare");
-    let settings = SubscribeSettings::from_raw(raw, "subscribe", NO_SECRETS).map_err(|faults| {
+    let settings = SubscribeSettings::check(&raw, "subscribe", NO_SECRETS).map_err(|faults| {
         let faults: Vec<String> =
             faults.iter().map(|fault| format!("{}: {}", fault.key, fault.problem)).collect();
         BenchError::act("settle the bare bridge's settings")(faults.join("; "))

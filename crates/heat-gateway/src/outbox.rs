@@ -9,7 +9,7 @@ use heat_codec::{
 };
 use heat_ledger::{
     counts::{HourLedger, MessageAccount},
-    durable::{AckQueue, Marks, Ticket},
+    durable::{AckQueue, Durable, Marks, Ticket},
 };
 use heat_log::{AppendError, AppendRecord, Appender, TryAppendError, topics};
 use heat_model::{
@@ -45,6 +45,8 @@ pub(crate) struct Outbox {
     waiting_len: usize,
     ledger: HourLedger,
     tickets: Vec<Ticket>,
+    /// Empty between calls; kept for its room.
+    settled: Vec<Durable<AckToken>>,
 }
 
 impl Outbox {
@@ -68,6 +70,7 @@ impl Outbox {
             waiting_len: 0,
             ledger: HourLedger::default(),
             tickets: Vec::new(),
+            settled: Vec::new(),
         }
     }
 
@@ -124,21 +127,18 @@ impl Outbox {
     /// Acknowledges all that is durable.
     pub(crate) fn settle(&mut self) {
         self.appender.read_marks(&mut self.marks);
-        let Self { waiting, marks, ledger, acknowledger, waiting_len, .. } = self;
-        let mut settled = 0;
-        let durable = waiting.values_mut().flat_map(|queue| {
-            std::iter::from_fn(|| {
-                let durable = queue.pop_durable(marks)?;
-                Some(durable.map(|(token, account)| {
+        let Self { waiting, marks, ledger, settled, .. } = self;
+        for queue in waiting.values_mut() {
+            while let Some(durable) = queue.pop_durable(marks) {
+                settled.push(durable.map(|(token, account)| {
                     ledger.settle(&account);
-                    settled += 1;
                     token
-                }))
-            })
-        });
-        acknowledger.acknowledge(durable);
-        *waiting_len -= settled;
-        waiting.retain(|_, queue| !queue.is_empty());
+                }));
+            }
+        }
+        self.waiting_len -= self.settled.len();
+        self.acknowledger.acknowledge(self.settled.drain(..));
+        self.waiting.retain(|_, queue| !queue.is_empty());
     }
 
     /// Waits until more has become durable.

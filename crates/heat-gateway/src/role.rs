@@ -28,7 +28,7 @@ pub enum BuildError {
     Append(#[from] AppendError),
     /// The MQTT address cannot be had.
     #[error("the gateway cannot listen for MQTT; free the port or set another [gateway.listen] address")]
-    Listen(#[from] heat_mqtt::listen::BindError),
+    Listen(#[from] heat_mqtt::BindError),
 }
 
 /// The gateway ended badly.

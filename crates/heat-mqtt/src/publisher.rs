@@ -32,6 +32,9 @@ const PACKET_MAX_BYTES: u32 = 16 << 20;
 /// Time for the farewell.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// Messages on the wire without acknowledgement, unless set: a group commit's worth.
+const IN_FLIGHT_MAX: u16 = 1_000;
+
 /// Where and how to publish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublisherSettings {
@@ -46,6 +49,19 @@ pub struct PublisherSettings {
     /// Messages without acknowledgement at most; the server's receive maximum bounds those on the wire besides. At
     /// least 1.
     pub in_flight_max: u16,
+}
+
+impl PublisherSettings {
+    /// Without credentials, and with room for a fast server.
+    pub fn new(host: impl Into<String>, port: u16, client_id: impl Into<String>) -> Self {
+        Self {
+            host: host.into(),
+            port,
+            client_id: client_id.into(),
+            credentials: None,
+            in_flight_max: IN_FLIGHT_MAX,
+        }
+    }
 }
 
 /// What a publisher did so far.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use heat_detect::{Output, PartitionCore, RestoreError};
 use heat_log::{
     AppendError, Appender, AppenderSettings, Consumer, ConsumerSettings, Log, LogEvent, Membership, ReadError, Record,
-    StartFrom, topics,
+    Scan, StartFrom, topics,
 };
 use heat_ledger::admission::Admission;
 use heat_model::{
@@ -182,7 +182,7 @@ impl Processor {
 
     async fn restore(&self, core: &mut PartitionCore, partition: PartitionId) -> Result<Option<Pointer>, RunError> {
         let bounds = self.log.bounds(topics::STATE, partition).await?;
-        let mut scan = self.log.scan(topics::STATE, partition, bounds.first, bounds.end).await?;
+        let mut scan = scan(&self.log, topics::STATE, partition, bounds.first, bounds.end).await?;
         let mut chunks: BTreeMap<Bytes, Bytes> = BTreeMap::new();
         let mut pointer = None;
         while let Some(records) = scan.next().await? {
@@ -210,7 +210,7 @@ impl Processor {
     async fn said_since(&self, partition: PartitionId, from: Option<NextOffset>) -> Result<Option<OutputPlace>, RunError> {
         let bounds = self.log.bounds(topics::INCIDENT_EVENTS, partition).await?;
         let from = from.unwrap_or(bounds.first).max(bounds.first);
-        let mut scan = self.log.scan(topics::INCIDENT_EVENTS, partition, from, bounds.end).await?;
+        let mut scan = scan(&self.log, topics::INCIDENT_EVENTS, partition, from, bounds.end).await?;
         let mut said = None;
         while let Some(records) = scan.next().await? {
             for record in records {
@@ -347,4 +347,14 @@ impl Processor {
         }
         Ok(())
     }
+}
+
+async fn scan(
+    log: &Log,
+    topic: &str,
+    partition: PartitionId,
+    from: NextOffset,
+    to: NextOffset,
+) -> Result<Scan, ReadError> {
+    log.scan(topic, partition, StartFrom::Offset(from), to, ConsumerSettings::default()).await
 }

@@ -10,7 +10,7 @@ use heat_ledger::{
     commit::{CommitLedger, Fate},
     repeats::RepeatSettings,
 };
-use heat_log::{EmbeddedSettings, Log, topics};
+use heat_log::{ConsumerSettings, EmbeddedSettings, Log, StartFrom, topics};
 use heat_model::{Body, EventTime, FreshMask, GatewayId, PartitionId, record::NextOffset};
 use heat_runtime::ExitStatus;
 use serde::Deserialize;
@@ -208,7 +208,8 @@ async fn gather_log(
         let partition = PartitionId(number);
         let bounds = log.bounds(topics::REJECTED, partition).await?;
         let next = archive.resume(topics::REJECTED, partition).await?.next_offset.unwrap_or(bounds.first);
-        let mut scan = log.scan(topics::REJECTED, partition, next.max(bounds.first), bounds.end).await?;
+        let mut scan = log.scan(topics::REJECTED, partition, StartFrom::Offset(next.max(bounds.first)), bounds.end, ConsumerSettings::default())
+            .await?;
         while let Some(records) = scan.next().await? {
             for record in records {
                 let Ok(letter) = DeadLetter::decode(record.payload) else { continue };
@@ -231,7 +232,7 @@ async fn waiting(
     let bounds = log.bounds(topics::INPUT, partition).await?;
     let next = next.unwrap_or(bounds.first);
     let from = Admission::read_back(&repeats, next).max(bounds.first);
-    let mut scan = log.scan(topics::INPUT, partition, from, bounds.end).await?;
+    let mut scan = log.scan(topics::INPUT, partition, StartFrom::Offset(from), bounds.end, ConsumerSettings::default()).await?;
     let (mut admission, mut decoder) = (Admission::new(repeats), EnvelopeDecoder::default());
     let (mut fresh, mut ledger) = (FreshMask::all(), CommitLedger::default());
     while let Some(records) = scan.next().await? {

@@ -5,10 +5,7 @@ use std::{collections::HashMap, path::Path, time::Duration};
 use bytes::Bytes;
 use heat_codec::own_json::{self, OutItem, OutValue};
 use heat_model::{EventTime, Lane, plant::PlantModel, time::MICROS_PER_SECOND};
-use heat_mqtt::{
-    Publisher, PublisherSettings,
-    publisher::{PublishError, PublisherDriver},
-};
+use heat_mqtt::{PublishError, Publisher, PublisherDriver, PublisherSettings};
 use heat_runtime::{Clock, ExitStatus, Shutdown, Tasks};
 use heat_sim::{City, CityPlan, DeviceMessage, Scan, Script, script::RandomScript};
 

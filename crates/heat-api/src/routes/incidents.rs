@@ -48,7 +48,8 @@ pub(crate) async fn list(
     let after = match query.cursor.as_deref() {
         Some(text) => {
             let id: IncidentId = text.parse().map_err(|_| super::bad_cursor())?;
-            let held = board.get(id).ok_or_else(super::bad_cursor)?;
+            let gone = "the incident of the cursor is no longer kept: begin without it";
+            let held = board.get(id).ok_or_else(|| Problem::not_found(gone))?;
             Some(ListKey::of(&held.incident))
         }
         None => None,

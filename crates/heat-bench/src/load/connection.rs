@@ -114,8 +114,9 @@ impl Connection {
 
     /// Appends a PUBLISH of the next device; returns the payload's bytes.
     fn push_message(&mut self, now_ms: i64, out: &mut Vec<u8>) -> u64 {
+        let device_count = self.devices.len();
         let device = &mut self.devices[self.next_device];
-        self.next_device = (self.next_device + 1) % self.devices.len();
+        self.next_device = (self.next_device + 1) % device_count;
         self.packet_id = self.packet_id.checked_add(1).unwrap_or(1);
         let head = out.len();
         let topic_bytes = u16::try_from(device.topic.len()).expect("a topic of the bench is short");

@@ -8,7 +8,7 @@ use std::{
 };
 
 use heat_model::{EventTime, label::Label, time::MICROS_PER_DAY};
-use heat_mqtt::publisher::PublishError;
+use heat_mqtt::PublishError;
 use heat_runtime::{Clock, ExitStatus, Shutdown, Tasks};
 use heat_sim::{City, CityPlan, Scan, script};
 use serde::{Deserialize, Serialize};
