@@ -79,6 +79,12 @@ impl City {
         self.folder.path().join("archive")
     }
 
+    /// `heatstream topics plan|apply`, with the replication of a single broker.
+    fn topics(&self, act: &str) -> String {
+        let arguments = ["topics", act, "--replication", "1", "--config"].map(Into::into);
+        run(arguments.into_iter().chain([self.config("gateway").into_os_string()])).ended_with(0).stdout
+    }
+
     fn spawn(&self, role: &'static str) -> Running {
         Running::start(role, [role.as_ref(), "--config".as_ref(), self.config(role).as_os_str()])
     }
@@ -168,6 +174,24 @@ fn recorded(folder: &Path) -> Option<(Vec<PathBuf>, Vec<u64>)> {
 }
 
 #[test]
+fn a_role_can_start_as_soon_as_topics_apply_returns() {
+    let Some(mosquitto) = Mosquitto::start("") else { return };
+    let Some(kafka) = Kafka::start() else { return };
+    let city = City::new(&mosquitto, &kafka);
+
+    let applied = city.topics("apply");
+
+    assert!(applied.contains("applied"), "{applied}");
+    let gateway = city.start("gateway");
+    gateway.signal("TERM");
+    gateway.ended(READY).ended_with(0);
+    assert!(
+        city.topics("apply").contains("all topics are as they should be"),
+        "applying again changes nothing"
+    );
+}
+
+#[test]
 fn five_real_substations_are_archived_exactly_through_kills_and_a_hanging_kafka() {
     let data = tempfile::tempdir().unwrap();
     let Some((files, rows)) = recorded(data.path()) else { return };
@@ -175,16 +199,10 @@ fn five_real_substations_are_archived_exactly_through_kills_and_a_hanging_kafka(
     let Some(mosquitto) = Mosquitto::start(&limits_of_example()) else { return };
     let Some(kafka) = Kafka::start() else { return };
     let city = City::new(&mosquitto, &kafka);
-    let config = city.config("gateway");
-    run([
-        "topics".as_ref(),
-        "apply".as_ref(),
-        "--replication".as_ref(),
-        "1".as_ref(),
-        "--config".as_ref(),
-        config.as_os_str(),
-    ])
-    .ended_with(0);
+    city.topics("apply");
+    wait_until("all topics are there", READY, || {
+        city.topics("plan").contains("all topics are as they should be")
+    });
     let mut gateway = city.start("gateway");
     let mut archiver = city.start("archiver");
     let others = ["processor", "exporter", "api"].map(|role| city.start(role));

@@ -447,6 +447,7 @@ fn every_error_is_a_problem() {
         ("POST", acknowledge.clone(), &[], "{}", 415),
         ("POST", acknowledge.clone(), &json_type, "{", 400),
         ("POST", acknowledge.clone(), &json_type, "{\"colour\":1}", 422),
+        ("POST", acknowledge.clone(), &json_type, " [1]", 422),
         ("POST", acknowledge, &json_type, &big, 413),
         ("POST", "/api/v1/incidents/0000000000000000/unshelve".to_owned(), &json_type, "{}", 404),
         (

@@ -136,7 +136,11 @@ impl Feed {
             ends.insert(*partition, self.deps.log.bounds(self.kind.topic(), *partition).await?.end);
         }
         let deadline = self.deps.clock.instant() + self.deps.settings.drain;
-        while self.parts.iter().any(|(id, part)| ends.get(id).is_some_and(|end| part.writer.next_offset() < *end)) {
+        while self
+            .parts
+            .iter()
+            .any(|(id, part)| ends.get(id).is_some_and(|end| part.writer.next_offset() < *end))
+        {
             let left = deadline.saturating_duration_since(self.deps.clock.instant());
             let Ok(event) = tokio::time::timeout(left, consumer.next()).await else {
                 tracing::warn!(topic = self.kind.topic(), "time to drain is over; the log keeps what waits");
@@ -172,14 +176,17 @@ impl Feed {
         let from = from.max(bounds.first);
         consumer.start(partition, StartFrom::Offset(from)).await?;
         tracing::info!(topic, partition = partition.0, resume = next.0, from = from.0, "archiving");
-        self.parts.insert(partition, Part {
-            writer: CommitWriter::new(&resume, next, self.deps.settings.rotation),
-            resume: next,
-            admission: input.then(|| Admission::new(self.deps.settings.repeats)),
-            decoder: EnvelopeDecoder::default(),
-            fresh: FreshMask::all(),
-            keep: Vec::new(),
-        });
+        self.parts.insert(
+            partition,
+            Part {
+                writer: CommitWriter::new(&resume, next, self.deps.settings.rotation),
+                resume: next,
+                admission: input.then(|| Admission::new(self.deps.settings.repeats)),
+                decoder: EnvelopeDecoder::default(),
+                fresh: FreshMask::all(),
+                keep: Vec::new(),
+            },
+        );
         Ok(())
     }
 
@@ -196,7 +203,8 @@ impl Feed {
             let Some(part) = self.parts.get_mut(&partition) else { return Ok(()) };
             let deps = &self.deps;
             // Encoding and hashing take milliseconds: other tasks move to another thread meanwhile.
-            let must_close = tokio::task::block_in_place(|| part.take_until_close(kind, partition, &mut rest, deps))?;
+            let must_close =
+                tokio::task::block_in_place(|| part.take_until_close(kind, partition, &mut rest, deps))?;
             if must_close {
                 self.publish(consumer, partition, shutdown).await?;
             }
@@ -302,7 +310,12 @@ impl Part {
     }
 
     /// True if the open commit must close first; nothing is taken then.
-    fn take_input(&mut self, position: &Position, payload: bytes::Bytes, deps: &Deps) -> Result<bool, FeedError> {
+    fn take_input(
+        &mut self,
+        position: &Position,
+        payload: bytes::Bytes,
+        deps: &Deps,
+    ) -> Result<bool, FeedError> {
         let archiving = position.offset.0 >= self.resume.0;
         let envelope = match self.decoder.decode(payload) {
             Ok(envelope) => envelope,
@@ -320,7 +333,11 @@ impl Part {
         };
         let readings = match &envelope.body {
             Body::Readings(Readings { readings, .. }) => readings.len(),
-            Body::Command(_) | Body::Ticket(_) | Body::Forecast(_) | Body::ModelActivated(_) | Body::Heartbeat(_) => 0,
+            Body::Command(_)
+            | Body::Ticket(_)
+            | Body::Forecast(_)
+            | Body::ModelActivated(_)
+            | Body::Heartbeat(_) => 0,
         };
         if archiving && self.writer.should_close_before(position, readings) {
             return Ok(true);

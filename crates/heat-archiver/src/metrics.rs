@@ -46,7 +46,11 @@ impl ArchiverMetrics {
             bytes: metrics.counter(BYTES, "Bytes of published files."),
             stalled: metrics.gauge(STALLED, "1 while the archive's store refuses what is written."),
             lag: metrics.gauges(LAG, "Records of the log not yet archived.", &["topic", "partition"]),
-            last_commit: metrics.gauges(LAST_COMMIT, "When the last commit was published.", &["topic", "partition"]),
+            last_commit: metrics.gauges(
+                LAST_COMMIT,
+                "When the last commit was published.",
+                &["topic", "partition"],
+            ),
             holes: metrics.gauges(
                 HOLES,
                 "Numbers that gateways assigned and that never arrived, as far as proven.",

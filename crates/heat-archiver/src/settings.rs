@@ -63,7 +63,9 @@ impl ArchiverSettings {
         match raw.buffer_max_bytes {
             None => {}
             Some(bytes) if bytes >= 1 << 20 => rotation.max_buffer_bytes = bytes,
-            Some(_) => faults.push(Fault::new("archive.buffer_max_bytes", "must be at least 1048576 (1 MiB)")),
+            Some(_) => {
+                faults.push(Fault::new("archive.buffer_max_bytes", "must be at least 1048576 (1 MiB)"))
+            }
         }
         if !faults.is_empty() {
             return Err(faults);

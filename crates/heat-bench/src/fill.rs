@@ -31,10 +31,10 @@ use crate::{child::say, engine::Engine, error::BenchError, plant};
 
 /// 2026-01-10T00:00:00+08:00: a winter's night.
 const START: EventTime = EventTime::from_micros(1_767_974_400_000_000);
-/// Simulated time of one second of the log.
-const SCAN: Duration = Duration::from_secs(10);
 /// Wall time of a scan at least.
 const PACE: Duration = Duration::from_secs(1);
+/// How much faster than the wall clock the city lives: a scan takes ten of its seconds, in which every device reports.
+const SPEED: u32 = 10;
 
 /// What to write, and where.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -148,9 +148,8 @@ pub(crate) async fn run(task: FillTask) -> Result<(), BenchError> {
         let second_before = EventTime::from_micros(Clock.now().as_micros()).minus(PACE);
         let from = city.now();
         tokio::task::block_in_place(|| {
-            city.advance(from.plus(SCAN), Scan::Live, &mut |message| {
-                let time = second_before
-                    .plus(message.time.since(from) * PACE.as_millis() as u32 / SCAN.as_millis() as u32);
+            city.advance(from.plus(PACE * SPEED), Scan::Live, &mut |message| {
+                let time = second_before.plus(message.time.since(from) / SPEED);
                 let topic = names.entry(message.index).or_insert_with(|| topic(message).into());
                 said.push((Arc::clone(topic), payload(message, time).into()));
             });

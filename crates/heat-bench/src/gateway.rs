@@ -13,7 +13,6 @@ use heat_runtime::{Clock, Shutdown, admin::Health, metrics::Metrics};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    broker::Address,
     child::{Commands, say},
     engine::{BARE, Engine, PARTITIONS},
     error::BenchError,

@@ -85,8 +85,8 @@ impl DeadLetter {
     /// From bytes.
     pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
         let letter = pb::DeadLetter::decode(bytes)?;
-        let gateway = GatewayId::new(&letter.gateway)
-            .map_err(|source| DecodeError::Id { field: "gateway", source })?;
+        let gateway =
+            GatewayId::new(&letter.gateway).map_err(|source| DecodeError::Id { field: "gateway", source })?;
         Ok(Self {
             origin: Origin { gateway, epoch: letter.epoch, seq: letter.seq },
             ingest_time: IngestTime::from_micros(letter.ingest_time_us),
@@ -122,7 +122,11 @@ mod tests {
             content_type: String::new(),
             payload: Bytes::from_static(b"\x00\xff{"),
             payload_hash: 4,
-            faults: vec![Fault { reason: "not_json".to_owned(), place: "2".to_owned(), detail: "{".to_owned() }],
+            faults: vec![Fault {
+                reason: "not_json".to_owned(),
+                place: "2".to_owned(),
+                detail: "{".to_owned(),
+            }],
             messages: 1,
             readings: 0,
         };

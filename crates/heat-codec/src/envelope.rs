@@ -8,8 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hashbrown::HashTable;
 use heat_model::{
-    Body, DeviceId, Envelope, EventTime, GatewayId, IngestTime, InvalidId, Lane, NetworkId, Origin,
-    Quality, QualityCode, Reading, SignalDecl, SignalName, SignalSet, SignalSetId, SiteId,
+    Body, DeviceId, Envelope, EventTime, GatewayId, IngestTime, InvalidId, Lane, NetworkId, Origin, Quality,
+    QualityCode, Reading, SignalDecl, SignalName, SignalSet, SignalSetId, SiteId,
     plant::PlantHash,
     record::{Command, DeviceSeq, Forecast, Heartbeat, HourCounts, Readings},
 };
@@ -467,7 +467,6 @@ fn body_to_wire(body: &Body) -> pb::envelope::Body {
         }),
     }
 }
-
 
 #[cfg(test)]
 mod tests;

@@ -51,11 +51,7 @@ impl ClockBounds {
         if event_us < RESET_BEFORE_US {
             let thousandfold = event_us.saturating_mul(1_000);
             let seconds = thousandfold.saturating_sub(received_us).saturating_abs() < SECONDS_TAKEN_WITHIN_US;
-            return Some(if seconds {
-                QualityCode::SecondsAsMilliseconds
-            } else {
-                QualityCode::ClockReset
-            });
+            return Some(if seconds { QualityCode::SecondsAsMilliseconds } else { QualityCode::ClockReset });
         }
         None
     }

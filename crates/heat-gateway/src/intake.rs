@@ -159,7 +159,8 @@ impl Intake {
     ) {
         let partitions = match network {
             Some(network) => {
-                let PartitionId(number) = heat_log::partition_of(network.as_str().as_bytes(), self.partitions);
+                let PartitionId(number) =
+                    heat_log::partition_of(network.as_str().as_bytes(), self.partitions);
                 number..number + 1
             }
             None => 0..self.partitions,
@@ -194,9 +195,8 @@ impl Records<'_> {
         let decoded = self.decoded;
         for item in decoded.items() {
             let shape = self.device.shapes.resolve(decoded, item, |_| Ok(None));
-            let device_seq = item
-                .seq
-                .map(|seq| DeviceSeq { boot: decoded.boot(item).unwrap_or("").into(), seq });
+            let device_seq =
+                item.seq.map(|seq| DeviceSeq { boot: decoded.boot(item).unwrap_or("").into(), seq });
             let lane = self.lane(item);
             let fits = open.as_ref().is_some_and(|open| {
                 Arc::ptr_eq(&open.shape, &shape)

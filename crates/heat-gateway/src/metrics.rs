@@ -40,13 +40,16 @@ pub struct GatewayMetrics {
 impl GatewayMetrics {
     /// Registers them.
     pub fn register(metrics: &Metrics) -> Self {
-        let messages = metrics.counters(MESSAGES, "Messages by outcome; received = logged + rejected + waiting.", &[
-            "outcome",
-        ]);
-        let readings =
-            metrics.counters(READINGS, "Readings by outcome; received = logged + rejected + on their way.", &[
-                "outcome",
-            ]);
+        let messages = metrics.counters(
+            MESSAGES,
+            "Messages by outcome; received = logged + rejected + waiting.",
+            &["outcome"],
+        );
+        let readings = metrics.counters(
+            READINGS,
+            "Readings by outcome; received = logged + rejected + on their way.",
+            &["outcome"],
+        );
         let rejects = metrics.counters(REJECTS, "Faults found in payloads, by reason.", &["reason"]);
         let pair = |outcome: &str| both(&messages, &readings, outcome);
         Self {
@@ -76,9 +79,21 @@ impl GatewayMetrics {
     /// Brings the counters up to the ledger's totals.
     pub(crate) fn bring_up_to(&mut self, total: HourCounts) {
         let said = std::mem::replace(&mut self.said, total);
-        add(&self.received, total.messages_received - said.messages_received, total.readings_received - said.readings_received);
-        add(&self.logged, total.messages_logged - said.messages_logged, total.readings_logged - said.readings_logged);
-        add(&self.rejected, total.messages_rejected - said.messages_rejected, total.readings_rejected - said.readings_rejected);
+        add(
+            &self.received,
+            total.messages_received - said.messages_received,
+            total.readings_received - said.readings_received,
+        );
+        add(
+            &self.logged,
+            total.messages_logged - said.messages_logged,
+            total.readings_logged - said.readings_logged,
+        );
+        add(
+            &self.rejected,
+            total.messages_rejected - said.messages_rejected,
+            total.readings_rejected - said.readings_rejected,
+        );
     }
 }
 

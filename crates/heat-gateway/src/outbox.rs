@@ -206,7 +206,8 @@ impl Outbox {
         readings: u32,
     ) -> DeadLetter {
         let private = &*delivery.topic == heat_codec::topic::TICKETS;
-        let content_type = delivery.properties.as_ref().and_then(|properties| properties.content_type.clone());
+        let content_type =
+            delivery.properties.as_ref().and_then(|properties| properties.content_type.clone());
         DeadLetter {
             origin: Origin { gateway: self.gateway.clone(), epoch: self.epoch, seq: 0 },
             ingest_time: received,

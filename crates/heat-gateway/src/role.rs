@@ -38,7 +38,9 @@ pub enum RunError {
     #[error("the log takes no records any more; nothing was acknowledged that is not durable")]
     Append(#[from] AppendError),
     /// Not everything taken became durable in the time for it.
-    #[error("{waiting} messages were not yet durable after {drain:?} of draining; their senders will send them again")]
+    #[error(
+        "{waiting} messages were not yet durable after {drain:?} of draining; their senders will send them again"
+    )]
     DrainTimedOut {
         /// How many.
         waiting: usize,

@@ -36,7 +36,8 @@ pub struct RawGateway {
 impl RawGateway {
     /// Whether nothing at all is written.
     pub fn is_empty(&self) -> bool {
-        let Self { id, live_max_age, clock_ahead_max, payload_max_bytes, values_max, listen, subscribe } = self;
+        let Self { id, live_max_age, clock_ahead_max, payload_max_bytes, values_max, listen, subscribe } =
+            self;
         id.is_none()
             && live_max_age.is_none()
             && clock_ahead_max.is_none()
@@ -123,7 +124,10 @@ fn duration(key: &str, text: Option<String>, default: Duration, faults: &mut Vec
     }
 }
 
-fn keep<T>(checked: Option<Result<T, Vec<heat_mqtt::settings::Fault>>>, faults: &mut Vec<Fault>) -> Option<T> {
+fn keep<T>(
+    checked: Option<Result<T, Vec<heat_mqtt::settings::Fault>>>,
+    faults: &mut Vec<Fault>,
+) -> Option<T> {
     match checked {
         None => None,
         Some(Ok(settings)) => Some(settings),

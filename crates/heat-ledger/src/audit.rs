@@ -150,9 +150,8 @@ pub fn audit(evidence: &Evidence) -> AuditReport {
     let latest = latest_epochs(&epochs);
     for ((gateway, number), epoch) in &epochs {
         let live = latest.get(gateway) == Some(number) && !epoch.has_ended();
-        let letters = |hour: i64| {
-            evidence.letters.get(&(gateway.clone(), *number, hour)).copied().unwrap_or_default()
-        };
+        let letters =
+            |hour: i64| evidence.letters.get(&(gateway.clone(), *number, hour)).copied().unwrap_or_default();
         let all: BTreeSet<i64> = epoch
             .said
             .keys()
@@ -174,7 +173,8 @@ pub fn audit(evidence: &Evidence) -> AuditReport {
                 ended: epoch.has_ended(),
                 live,
             };
-            let balance = hours.entry(hour).or_insert(HourBalance { hour_start_us: hour, ..HourBalance::default() });
+            let balance =
+                hours.entry(hour).or_insert(HourBalance { hour_start_us: hour, ..HourBalance::default() });
             facts.add_to(balance);
             facts.check(&format!("gateway {gateway}, epoch {number}"), hour, &mut report.differences);
         }
@@ -309,7 +309,10 @@ impl HourFacts {
         let settled = (found.messages + letters.messages, found.readings + letters.readings);
         // What a running gateway holds is what it said it received beyond what is found by now.
         let queued = if self.live {
-            (said.messages_received.saturating_sub(settled.0), said.readings_received.saturating_sub(settled.1))
+            (
+                said.messages_received.saturating_sub(settled.0),
+                said.readings_received.saturating_sub(settled.1),
+            )
         } else {
             (0, 0)
         };
@@ -353,7 +356,10 @@ impl HourFacts {
         let settled = self.found.messages + self.letters.messages;
         if !self.ended && said.messages_received > settled + said.messages_queued {
             let lost = said.messages_received - settled - said.messages_queued;
-            differ(Stage::Gateway, format!("{lost} messages were received and are neither found nor were queued"));
+            differ(
+                Stage::Gateway,
+                format!("{lost} messages were received and are neither found nor were queued"),
+            );
         }
     }
 }
@@ -381,7 +387,8 @@ fn check_archive(
     for hour in all {
         let expected = kept.get(&hour).copied().unwrap_or(0);
         let rows = evidence.rows.get(&hour).copied().unwrap_or(0);
-        let balance = hours.entry(hour).or_insert(HourBalance { hour_start_us: hour, ..HourBalance::default() });
+        let balance =
+            hours.entry(hour).or_insert(HourBalance { hour_start_us: hour, ..HourBalance::default() });
         balance.archived += rows;
         if rows != expected {
             let (stage, word) = (Stage::Archive, if rows < expected { "missing" } else { "too many" });
@@ -389,7 +396,9 @@ fn check_archive(
             differences.push(Difference {
                 hour_start_us: Some(hour),
                 stage,
-                what: format!("{count} rows {word}: {expected} readings were archived, the files hold {rows}"),
+                what: format!(
+                    "{count} rows {word}: {expected} readings were archived, the files hold {rows}"
+                ),
             });
         }
     }

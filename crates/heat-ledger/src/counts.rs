@@ -90,7 +90,8 @@ impl HourLedger {
     fn change(&mut self, hour_start_us: i64, apply: impl Fn(&mut HourCounts)) {
         apply(&mut self.total);
         if self.hours.len() >= HOURS_MAX && !self.hours.contains_key(&hour_start_us) {
-            let settled = self.hours.iter().find(|(_, (counts, changed))| counts.messages_queued == 0 && !changed);
+            let settled =
+                self.hours.iter().find(|(_, (counts, changed))| counts.messages_queued == 0 && !changed);
             if let Some(hour) = settled.map(|(hour, _)| *hour) {
                 self.hours.remove(&hour);
             }

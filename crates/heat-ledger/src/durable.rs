@@ -140,7 +140,8 @@ mod tests {
         assert_eq!(queue.pop_durable(&marks), None);
 
         marks.raise(StreamId(0), 1);
-        let released: Vec<_> = std::iter::from_fn(|| queue.pop_durable(&marks)).map(Durable::into_inner).collect();
+        let released: Vec<_> =
+            std::iter::from_fn(|| queue.pop_durable(&marks)).map(Durable::into_inner).collect();
         assert_eq!(released, ["spans two", "later", "nothing to log"]);
     }
 

@@ -11,8 +11,8 @@
 
 pub mod admission;
 pub mod audit;
-pub mod counts;
 pub mod commit;
+pub mod counts;
 pub mod durable;
 pub mod redelivery;
 pub mod repeats;

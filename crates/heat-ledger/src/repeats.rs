@@ -113,7 +113,10 @@ impl RepeatWindow {
         for (index, reading) in readings.iter().enumerate() {
             let signal = signals[reading.signal as usize];
             let key = mix(signal, reading.event_time.as_micros().cast_unsigned());
-            #[expect(clippy::cast_possible_truncation, reason = "a 32-bit hash is the low half of a 64-bit one")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "a 32-bit hash is the low half of a 64-bit one"
+            )]
             let value = mix(reading.raw.to_bits(), u64::from(reading.quality as u8)) as u32;
             let entry = entry(key, value);
             let same = |other: &Entry| *other == entry;

@@ -189,7 +189,12 @@ impl std::str::FromStr for SignalId {
         if parts.next().is_some() {
             return Err(InvalidSignalId::Parts);
         }
-        Ok(Self { network: network.parse()?, site: site.parse()?, device: device.parse()?, name: name.parse()? })
+        Ok(Self {
+            network: network.parse()?,
+            site: site.parse()?,
+            device: device.parse()?,
+            name: name.parse()?,
+        })
     }
 }
 

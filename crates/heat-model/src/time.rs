@@ -117,7 +117,9 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         "h" => 3_600.0,
         "d" => 86_400.0,
         "y" => 365.0 * 86_400.0,
-        "" => return Err(format!("{text:?} has no unit; write \"{text}s\" or another of ms, s, min, h, d, y")),
+        "" => {
+            return Err(format!("{text:?} has no unit; write \"{text}s\" or another of ms, s, min, h, d, y"));
+        }
         other => return Err(format!("{other:?} is not a unit of time; use ms, s, min, h, d or y")),
     };
     Duration::try_from_secs_f64(number * seconds).map_err(|_| format!("{text:?} is too long"))

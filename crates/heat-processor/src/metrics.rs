@@ -46,7 +46,11 @@ impl ProcessorMetrics {
             undecodable: metrics.counter(UNDECODABLE, "Records of the log that could not be decoded."),
             snapshots: metrics.counter(SNAPSHOTS, "Snapshots stored."),
             snapshot_bytes: metrics.gauges(SNAPSHOT_BYTES, "Size of the last snapshot.", &["partition"]),
-            last_snapshot: metrics.gauges(LAST_SNAPSHOT, "When the last snapshot was stored.", &["partition"]),
+            last_snapshot: metrics.gauges(
+                LAST_SNAPSHOT,
+                "When the last snapshot was stored.",
+                &["partition"],
+            ),
             lag: metrics.gauges(LAG, "Records of the log not yet processed.", &["partition"]),
         }
     }

@@ -4,16 +4,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use heat_detect::{Output, PartitionCore, RestoreError};
-use heat_log::{
-    AppendError, Appender, AppenderSettings, Consumer, ConsumerSettings, Log, LogEvent, Membership, ReadError, Record,
-    Scan, StartFrom, topics,
-};
 use heat_ledger::admission::Admission;
-use heat_model::{
-    AppendTime, PartitionId, Position,
-    plant::PlantModel,
-    record::NextOffset,
+use heat_log::{
+    AppendError, Appender, AppenderSettings, Consumer, ConsumerSettings, Log, LogEvent, Membership,
+    ReadError, Record, Scan, StartFrom, topics,
 };
+use heat_model::{AppendTime, PartitionId, Position, plant::PlantModel, record::NextOffset};
 use heat_runtime::{Clock, Shutdown, admin::Health, metrics::Metrics};
 use tokio::time::MissedTickBehavior;
 
@@ -134,14 +130,21 @@ impl Processor {
         self.drain(&mut consumer, &mut parts).await
     }
 
-    async fn drain(&self, consumer: &mut Consumer, parts: &mut BTreeMap<PartitionId, Running>) -> Result<(), RunError> {
+    async fn drain(
+        &self,
+        consumer: &mut Consumer,
+        parts: &mut BTreeMap<PartitionId, Running>,
+    ) -> Result<(), RunError> {
         self.health.set(PART, false, "{\"draining\":true}");
         let mut ends = BTreeMap::new();
         for partition in parts.keys() {
             ends.insert(*partition, self.log.bounds(topics::INPUT, *partition).await?.end);
         }
         let deadline = self.clock.instant() + self.settings.drain;
-        while parts.iter().any(|(id, running)| ends.get(id).is_some_and(|end| running.part.next_offset() < *end)) {
+        while parts
+            .iter()
+            .any(|(id, running)| ends.get(id).is_some_and(|end| running.part.next_offset() < *end))
+        {
             let left = deadline.saturating_duration_since(self.clock.instant());
             let Ok(event) = tokio::time::timeout(left, consumer.next()).await else { break };
             if let LogEvent::Records { partition, records, .. } = event?
@@ -180,7 +183,11 @@ impl Processor {
         })
     }
 
-    async fn restore(&self, core: &mut PartitionCore, partition: PartitionId) -> Result<Option<Pointer>, RunError> {
+    async fn restore(
+        &self,
+        core: &mut PartitionCore,
+        partition: PartitionId,
+    ) -> Result<Option<Pointer>, RunError> {
         let bounds = self.log.bounds(topics::STATE, partition).await?;
         let mut scan = scan(&self.log, topics::STATE, partition, bounds.first, bounds.end).await?;
         let mut chunks: BTreeMap<Bytes, Bytes> = BTreeMap::new();
@@ -207,7 +214,11 @@ impl Processor {
     }
 
     /// The last output that was published, at or after `from`.
-    async fn said_since(&self, partition: PartitionId, from: Option<NextOffset>) -> Result<Option<OutputPlace>, RunError> {
+    async fn said_since(
+        &self,
+        partition: PartitionId,
+        from: Option<NextOffset>,
+    ) -> Result<Option<OutputPlace>, RunError> {
         let bounds = self.log.bounds(topics::INCIDENT_EVENTS, partition).await?;
         let from = from.unwrap_or(bounds.first).max(bounds.first);
         let mut scan = scan(&self.log, topics::INCIDENT_EVENTS, partition, from, bounds.end).await?;
@@ -252,9 +263,8 @@ impl Processor {
     }
 
     async fn publish(&self, partition: PartitionId, output: &Output) -> Result<(), RunError> {
-        let json = |value: serde_json::Result<Vec<u8>>| {
-            Bytes::from(value.expect("outputs have string keys only"))
-        };
+        let json =
+            |value: serde_json::Result<Vec<u8>>| Bytes::from(value.expect("outputs have string keys only"));
         let (kind, key) = match output {
             Output::Event(event) => ("event", Some(event.incident.network.to_string())),
             Output::Status(status) => ("status", Some(status.network.to_string())),
@@ -311,12 +321,20 @@ impl Processor {
         consumer.commit(partition, input_next)?;
         let number = partition.0.to_string();
         self.metrics.snapshots.inc();
-        self.metrics.snapshot_bytes.with_label_values(&[&number]).set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.metrics
+            .snapshot_bytes
+            .with_label_values(&[&number])
+            .set(i64::try_from(bytes).unwrap_or(i64::MAX));
         self.metrics.last_snapshot.with_label_values(&[&number]).set(self.clock.now().second());
         Ok(())
     }
 
-    async fn append_state(&self, partition: PartitionId, key: String, payload: Bytes) -> Result<(), RunError> {
+    async fn append_state(
+        &self,
+        partition: PartitionId,
+        key: String,
+        payload: Bytes,
+    ) -> Result<(), RunError> {
         self.appender.append(topics::STATE, partition, Some(key.into()), payload).await?;
         Ok(())
     }

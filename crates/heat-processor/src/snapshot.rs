@@ -39,7 +39,9 @@ pub enum SnapshotError {
     #[error("the pointer to the snapshot cannot be read; rebuild the state from the archive")]
     Pointer(#[source] serde_json::Error),
     /// The layout is another version's.
-    #[error("the snapshot has format {found}, this program reads {FORMAT}; rebuild the state from the archive")]
+    #[error(
+        "the snapshot has format {found}, this program reads {FORMAT}; rebuild the state from the archive"
+    )]
     Format {
         /// What was found.
         found: u32,

@@ -168,10 +168,10 @@ mod tests {
         let _three: Sample = document.table("three", &mut faults);
 
         assert_eq!(one.size_bytes, 3);
-        assert_eq!(faults.iter().map(|fault| (fault.key.as_str(), fault.line)).collect::<Vec<_>>(), [
-            ("two", Some(5)),
-            ("three", Some(7))
-        ]);
+        assert_eq!(
+            faults.iter().map(|fault| (fault.key.as_str(), fault.line)).collect::<Vec<_>>(),
+            [("two", Some(5)), ("three", Some(7))]
+        );
     }
 
     #[test]

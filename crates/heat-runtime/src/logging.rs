@@ -1,5 +1,7 @@
 //! Logging: text for people, JSON for collectors, on standard error.
 
+use std::io::IsTerminal as _;
+
 use serde::Deserialize;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
@@ -44,7 +46,11 @@ pub fn start(logging: &RawLogging) -> Result<(), InvalidFilter> {
         .map_err(|error| InvalidFilter { filter: logging.filter.clone(), reason: error.to_string() })?;
     let registry = tracing_subscriber::registry().with(filter);
     let started = match logging.format {
-        Format::Text => registry.with(fmt::layer().with_target(false).with_writer(std::io::stderr)).try_init(),
+        Format::Text => {
+            let colours = std::io::stderr().is_terminal();
+            let layer = fmt::layer().with_target(false).with_ansi(colours).with_writer(std::io::stderr);
+            registry.with(layer).try_init()
+        }
         Format::Json => registry.with(fmt::layer().json().with_writer(std::io::stderr)).try_init(),
     };
     drop(started);

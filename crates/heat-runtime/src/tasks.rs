@@ -184,7 +184,9 @@ mod tests {
             Ok::<(), std::io::Error>(())
         });
         let error = tasks.join(Duration::from_secs(5)).await.unwrap_err();
-        assert!(matches!(&error, TaskError::Panicked { task: "shaky", message } if message.contains("BUCKETS")));
+        assert!(
+            matches!(&error, TaskError::Panicked { task: "shaky", message } if message.contains("BUCKETS"))
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -58,7 +58,9 @@ async fn verify(archive: &Archive, json: bool) -> Result<ExitStatus, Failure> {
             say(format!("  {}", audit::describe(fault)));
         }
         for orphan in &report.orphans {
-            say(format!("  no manifest names {orphan}: it does not count (left by a crash; it may be removed)"));
+            say(format!(
+                "  no manifest names {orphan}: it does not count (left by a crash; it may be removed)"
+            ));
         }
     }
     Ok(if report.is_sound() { ExitStatus::Done } else { ExitStatus::Data })

@@ -37,7 +37,9 @@ pub(crate) async fn run(arguments: AuditArguments) -> Result<ExitStatus, Failure
                 Err(error @ heat_log::OpenError::InUse { .. }) => {
                     return Err(Failure::new(
                         ExitStatus::Failed,
-                        format!("{error}; while `up` runs, ask its API: curl http://127.0.0.1:8080/api/v1/audit"),
+                        format!(
+                            "{error}; while `up` runs, ask its API: curl http://127.0.0.1:8080/api/v1/audit"
+                        ),
                     ));
                 }
                 Err(error) => return Err(error.into()),
@@ -208,7 +210,14 @@ async fn gather_log(
         let partition = PartitionId(number);
         let bounds = log.bounds(topics::REJECTED, partition).await?;
         let next = archive.resume(topics::REJECTED, partition).await?.next_offset.unwrap_or(bounds.first);
-        let mut scan = log.scan(topics::REJECTED, partition, StartFrom::Offset(next.max(bounds.first)), bounds.end, ConsumerSettings::default())
+        let mut scan = log
+            .scan(
+                topics::REJECTED,
+                partition,
+                StartFrom::Offset(next.max(bounds.first)),
+                bounds.end,
+                ConsumerSettings::default(),
+            )
             .await?;
         while let Some(records) = scan.next().await? {
             for record in records {
@@ -232,7 +241,9 @@ async fn waiting(
     let bounds = log.bounds(topics::INPUT, partition).await?;
     let next = next.unwrap_or(bounds.first);
     let from = Admission::read_back(&repeats, next).max(bounds.first);
-    let mut scan = log.scan(topics::INPUT, partition, StartFrom::Offset(from), bounds.end, ConsumerSettings::default()).await?;
+    let mut scan = log
+        .scan(topics::INPUT, partition, StartFrom::Offset(from), bounds.end, ConsumerSettings::default())
+        .await?;
     let (mut admission, mut decoder) = (Admission::new(repeats), EnvelopeDecoder::default());
     let (mut fresh, mut ledger) = (FreshMask::all(), CommitLedger::default());
     while let Some(records) = scan.next().await? {

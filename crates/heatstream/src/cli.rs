@@ -15,7 +15,9 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Everything in one process: MQTT, log, detection, Parquet, metrics, API, and a simulated city or your sensors.
-    #[command(after_help = "Examples:\n  heatstream up                        the simulated city, until Ctrl-C\n  heatstream up --for 90s              the same, for 90 s after it went live\n  heatstream up --sim off              your own sensors over MQTT")]
+    #[command(
+        after_help = "Examples:\n  heatstream up                        the simulated city, until Ctrl-C\n  heatstream up --for 90s              the same, for 90 s after it went live\n  heatstream up --sim off              your own sensors over MQTT"
+    )]
     Up(UpArguments),
     /// The MQTT gateway alone.
     Gateway(RoleArguments),

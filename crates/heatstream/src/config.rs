@@ -349,7 +349,10 @@ fn admin_address(raw: &RawAdmin, faults: &mut Vec<Fault>) -> SocketAddr {
             admin::DEFAULT_ADDRESS
         }
         Err(_) => {
-            faults.push(Fault::new("admin.address", format!("{text:?} is not an address; write \"127.0.0.1:9464\"")));
+            faults.push(Fault::new(
+                "admin.address",
+                format!("{text:?} is not an address; write \"127.0.0.1:9464\""),
+            ));
             admin::DEFAULT_ADDRESS
         }
     }

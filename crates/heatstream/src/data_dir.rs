@@ -33,7 +33,10 @@ impl DataDir {
             [root] => Ok(Self { root: root.clone() }),
             [] => Err(Failure::new(
                 ExitStatus::Usage,
-                format!("{} holds no data of `heatstream up`; name its data directory with --data-dir", base.display()),
+                format!(
+                    "{} holds no data of `heatstream up`; name its data directory with --data-dir",
+                    base.display()
+                ),
             )),
             several => Err(Failure::new(
                 ExitStatus::Usage,

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use heat_model::incident::{AlarmState, Incident};
+use heat_api::json::IncidentView;
+use heat_model::incident::AlarmState;
 use heat_runtime::ExitStatus;
 use serde_json::{Value, json};
 
@@ -40,7 +41,7 @@ fn list(client: &Client, all: bool) -> Result<ExitStatus, Failure> {
         return Ok(ExitStatus::Done);
     }
     let items = body.get("items").cloned().unwrap_or(Value::Array(Vec::new()));
-    let incidents: Vec<Incident> = serde_json::from_value(items)?;
+    let incidents: Vec<IncidentView> = serde_json::from_value(items)?;
     if incidents.is_empty() {
         say(if all { "no incidents" } else { "no open incidents" });
     }
@@ -51,14 +52,14 @@ fn list(client: &Client, all: bool) -> Result<ExitStatus, Failure> {
 }
 
 /// One incident as one line.
-pub(crate) fn line(incident: &Incident) -> String {
+pub(crate) fn line(incident: &IncidentView) -> String {
     let place = match (&incident.place, incident.branch.as_slice()) {
         (Some(place), _) => place.clone(),
         (None, []) => "place unknown".to_owned(),
         (None, sites) => format!("branch with {} stations", sites.len()),
     };
     let loss = incident.loss_m3_h.map_or_else(String::new, |loss| format!("  {loss:.1} m3/h"));
-    let state = match incident.alarm {
+    let state = match incident.state {
         AlarmState::Unacknowledged => "UNACKNOWLEDGED",
         AlarmState::Acknowledged => "acknowledged",
         AlarmState::Shelved => "shelved",
@@ -136,11 +137,17 @@ impl Client {
         self.answer(request.send_json(body))
     }
 
-    fn answer(&self, answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Value, Failure> {
+    fn answer(
+        &self,
+        answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<Value, Failure> {
         let mut answer = answer.map_err(|error| {
             Failure::new(
                 ExitStatus::Failed,
-                format!("the API at {} does not answer: {error}; is `heatstream up` or `api` running?", self.base),
+                format!(
+                    "the API at {} does not answer: {error}; is `heatstream up` or `api` running?",
+                    self.base
+                ),
             )
         })?;
         let status = answer.status();

@@ -87,9 +87,7 @@ fn dispatch(cli: Cli) -> Result<ExitStatus, Failure> {
     }
 }
 
-fn block_on(
-    command: impl Future<Output = Result<ExitStatus, Failure>>,
-) -> Result<ExitStatus, Failure> {
+fn block_on(command: impl Future<Output = Result<ExitStatus, Failure>>) -> Result<ExitStatus, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(command);
     // What still blocks (a consumer that does not answer) must not hold the process.

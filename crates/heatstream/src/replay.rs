@@ -74,8 +74,9 @@ pub(crate) async fn run(arguments: ReplayArguments) -> Result<ExitStatus, Failur
 
 /// Reads and checks a mapping; all its faults at once.
 fn read_mapping(path: &Path) -> Result<Mapping, Failure> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::new(ExitStatus::Usage, format!("cannot read {}: {error}", path.display())))?;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::new(ExitStatus::Usage, format!("cannot read {}: {error}", path.display()))
+    })?;
     Mapping::parse(&text).map_err(|faults| {
         let lines: Vec<String> = faults.iter().map(|fault| format!("  {fault}")).collect();
         Failure::new(
@@ -121,7 +122,10 @@ impl Replay {
                 Err(fault) => return Err(data(&fault)),
             }
             for fault in &row.faults {
-                self.fault(&format!("{name}: line {}: {}: {:?}: {}", fault.line, fault.column, fault.found, fault.reason));
+                self.fault(&format!(
+                    "{name}: line {}: {}: {:?}: {}",
+                    fault.line, fault.column, fault.found, fault.reason
+                ));
             }
             if self.shutdown.has_begun() {
                 return Ok(());
@@ -151,7 +155,11 @@ impl Replay {
     }
 
     /// One message per device of the row.
-    async fn send(&mut self, reader: &RecordedReader<Box<dyn std::io::Read + Send>>, row: &Row) -> Result<(), Failure> {
+    async fn send(
+        &mut self,
+        reader: &RecordedReader<Box<dyn std::io::Read + Send>>,
+        row: &Row,
+    ) -> Result<(), Failure> {
         let mut devices: BTreeMap<String, Vec<OutValue<'_>>> = BTreeMap::new();
         for value in &row.values {
             let signal = &reader.signals()[value.signal as usize];

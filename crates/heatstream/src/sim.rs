@@ -15,6 +15,9 @@ use crate::{
     out::{complain, say},
 };
 
+/// History moves in steps of a minute: the rest is taken up when the city goes live.
+pub(crate) const HISTORY_STEP: Duration = Duration::from_mins(1);
+
 /// Simulated time that goes out before its messages must be acknowledged: bounds what a crash sends again.
 const HISTORY_STRIDE: Duration = Duration::from_hours(12);
 
@@ -61,7 +64,7 @@ impl SpeakingCity {
         shutdown: &Shutdown,
         mut progress: impl FnMut(EventTime, u64),
     ) -> Result<(), PublishError> {
-        while self.city.now() < to && !shutdown.has_begun() {
+        while to.since(self.city.now()) >= HISTORY_STEP && !shutdown.has_begun() {
             let next = self.city.now().plus(HISTORY_STRIDE).min(to);
             self.speak(next, Scan::HISTORY, Lane::Backfill).await?;
             self.publisher.acknowledged().await?;
@@ -76,11 +79,13 @@ impl SpeakingCity {
         clock: Clock,
         until: Option<EventTime>,
         shutdown: &Shutdown,
+        mut each_second: impl FnMut(&City),
     ) -> Result<(), PublishError> {
         loop {
             let now = second_of(clock);
             if now > self.city.now() {
                 self.speak(now, Scan::Live, Lane::Live).await?;
+                each_second(&self.city);
             }
             if until.is_some_and(|until| self.city.now() >= until) {
                 break;
@@ -130,7 +135,8 @@ fn payload(message: &DeviceMessage<'_>, lane: Lane) -> Vec<u8> {
 
 /// A publisher to `mqtt://host:port`.
 pub(crate) fn publisher(url: &str, client_id: &str) -> Result<(Publisher, PublisherDriver), Failure> {
-    let usage = || Failure::new(ExitStatus::Usage, format!("{url:?} is not an MQTT address; write mqtt://host:1883"));
+    let usage =
+        || Failure::new(ExitStatus::Usage, format!("{url:?} is not an MQTT address; write mqtt://host:1883"));
     let rest = url.strip_prefix("mqtt://").ok_or_else(usage)?;
     let (host, port) = match rest.rsplit_once(':') {
         Some((host, port)) => (host, port.parse().map_err(|_| usage())?),
@@ -158,7 +164,8 @@ fn read_text(path: &Path) -> Result<String, Failure> {
 
 pub(crate) async fn run(arguments: SimArguments) -> Result<ExitStatus, Failure> {
     let clock = Clock;
-    let configuration = |error: &dyn std::error::Error| Failure::new(ExitStatus::Configuration, error.to_string());
+    let configuration =
+        |error: &dyn std::error::Error| Failure::new(ExitStatus::Configuration, error.to_string());
     let plan = match &arguments.city {
         Some(path) => CityPlan::from_toml(&read_text(path)?).map_err(|error| configuration(&error))?,
         None => CityPlan::demo(),
@@ -208,7 +215,7 @@ pub(crate) async fn run(arguments: SimArguments) -> Result<ExitStatus, Failure> 
             paced_history(&mut speaking, now, speed, clock, &shutdown).await?;
         }
         if live_until.is_none_or(|until| until > speaking.city.now()) {
-            speaking.live(clock, live_until, &shutdown).await?;
+            speaking.live(clock, live_until, &shutdown, |_| {}).await?;
         }
         complain(format!("published {} readings in {} messages", speaking.readings, speaking.messages));
         shutdown.begin();
@@ -227,7 +234,7 @@ async fn paced_history(
     shutdown: &Shutdown,
 ) -> Result<(), PublishError> {
     let (begun, first) = (clock.instant(), speaking.city.now());
-    while speaking.city.now() < to && !shutdown.has_begun() {
+    while to.since(speaking.city.now()) >= HISTORY_STEP && !shutdown.has_begun() {
         let next = speaking.city.now().plus(Duration::from_mins(15)).min(to);
         speaking.speak(next, Scan::HISTORY, Lane::Backfill).await?;
         let due = next.since(first).div_f64(speed);

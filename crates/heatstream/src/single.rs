@@ -69,7 +69,8 @@ pub(crate) async fn run(role: Role, arguments: RoleArguments) -> Result<ExitStat
             tasks.spawn("exporter", exporter.run(shutdown.clone()));
         }
         Role::Api => {
-            let deps = crate::up::api_deps(&config.shared, &config.archiver, log.clone(), &metrics, health).await?;
+            let deps =
+                crate::up::api_deps(&config.shared, &config.archiver, log.clone(), &metrics, health).await?;
             let api = Api::build(config.api, deps).await?;
             tasks.spawn("api", api.run(shutdown.clone()));
         }

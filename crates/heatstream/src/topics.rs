@@ -20,7 +20,10 @@ pub(crate) async fn run(command: TopicsCommand) -> Result<ExitStatus, Failure> {
     // A role's view of the document: topics concern Kafka only.
     let config = RawConfig::read(&config)?.check(Some(Role::Processor), &Defaults::default())?;
     let LogSettings::Kafka(settings) = config.shared.log else {
-        return Err(Failure::new(ExitStatus::Configuration, "topics are planned for engine = \"kafka\" only"));
+        return Err(Failure::new(
+            ExitStatus::Configuration,
+            "topics are planned for engine = \"kafka\" only",
+        ));
     };
     let Log::Kafka(kafka) = Log::connect_kafka(settings).await? else {
         return Err(Failure::new(ExitStatus::Failed, "connecting to Kafka gave another engine"));
@@ -36,7 +39,10 @@ pub(crate) async fn run(command: TopicsCommand) -> Result<ExitStatus, Failure> {
         say(format!("warning: {warning}"));
     }
     if plan.changes.iter().any(|change| matches!(change, TopicChange::Refuse { .. })) {
-        return Err(Failure::new(ExitStatus::Failed, "some topics cannot be mended here; nothing was changed"));
+        return Err(Failure::new(
+            ExitStatus::Failed,
+            "some topics cannot be mended here; nothing was changed",
+        ));
     }
     if apply && !plan.changes.is_empty() {
         kafka.apply_topics(&plan).await?;
@@ -48,7 +54,8 @@ pub(crate) async fn run(command: TopicsCommand) -> Result<ExitStatus, Failure> {
 fn describe(change: &TopicChange) -> String {
     match change {
         TopicChange::Create { topic, replication, settings } => {
-            let settings: Vec<String> = settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            let settings: Vec<String> =
+                settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
             format!(
                 "create {}: {} partitions, replication {replication}, {}",
                 topic.name,
@@ -59,7 +66,9 @@ fn describe(change: &TopicChange) -> String {
         TopicChange::Alter { topic, settings, .. } => {
             let settings: Vec<String> = settings
                 .iter()
-                .map(|(key, now, wanted)| format!("{key}: {} -> {wanted}", now.as_deref().unwrap_or("(default)")))
+                .map(|(key, now, wanted)| {
+                    format!("{key}: {} -> {wanted}", now.as_deref().unwrap_or("(default)"))
+                })
                 .collect();
             format!("alter {topic}: {}", settings.join(", "))
         }

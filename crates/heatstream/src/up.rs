@@ -153,8 +153,7 @@ async fn build(
     let archiver = Archiver::build(config.archiver, log.clone(), clock, &metrics, health.clone()).await?;
     let deps = exporter_deps(&config.shared, log.clone(), &metrics, health);
     let exporter = Exporter::build(config.exporter, deps).await?;
-    let addresses =
-        Addresses { mqtt: gateway.mqtt_address(), api: api.address()?, admin: admin.address()? };
+    let addresses = Addresses { mqtt: gateway.mqtt_address(), api: api.address()?, admin: admin.address()? };
 
     gate.tasks.spawn("gateway", gateway.run(gate.shutdown.clone()));
     workers.tasks.spawn("processor", processor.run(workers.shutdown.clone()));
@@ -222,8 +221,7 @@ async fn run_stages(
 ) -> Result<(), Failure> {
     let shutdowns: Vec<(&str, Shutdown)> =
         stages.iter().map(|stage| (stage.name, stage.shutdown.clone())).collect();
-    let mut joins: Vec<_> =
-        stages.into_iter().map(|stage| Some(Box::pin(stage.tasks.join(DRAIN)))).collect();
+    let mut joins: Vec<_> = stages.into_iter().map(|stage| Some(Box::pin(stage.tasks.join(DRAIN)))).collect();
     let mut first: Option<TaskError> = None;
     {
         let running = joins.iter_mut().flatten();

@@ -69,7 +69,11 @@ fn every_kind_of_body_comes_back_as_it_went() {
         }),
         Body::ModelActivated(PlantHash(0xfeed)),
         Body::Heartbeat(Heartbeat {
-            hours: vec![HourCounts { hour_start_us: 3_600_000_000, messages_received: 4, ..HourCounts::default() }],
+            hours: vec![HourCounts {
+                hour_start_us: 3_600_000_000,
+                messages_received: 4,
+                ..HourCounts::default()
+            }],
             records_in_partition: 5,
             readings_in_partition: 6,
             last: true,

@@ -46,8 +46,10 @@ fn a_good_message_becomes_one_record_in_si_units() {
 
 #[test]
 fn one_bad_value_costs_only_itself() {
-    let outcome =
-        take("heat/v1/n/s/d", r#"{"time":1763942400000,"values":{"supply_temperature":{"value":1,"unit":"bar"},"a":1}}"#);
+    let outcome = take(
+        "heat/v1/n/s/d",
+        r#"{"time":1763942400000,"values":{"supply_temperature":{"value":1,"unit":"bar"},"a":1}}"#,
+    );
     assert_eq!((outcome.readings_logged, outcome.readings_rejected), (1, 1));
     assert_eq!(outcome.faults[0].reason, "wrong_dimension");
     assert_eq!(outcome.faults[0].place, "/values/supply_temperature/unit");

@@ -1,7 +1,10 @@
 use heat_model::{Body, Envelope, IngestTime, Origin, record::Heartbeat, time::MICROS_PER_HOUR};
 
 use super::*;
-use crate::{commit::Fate, counts::{HourLedger, MessageAccount}};
+use crate::{
+    commit::Fate,
+    counts::{HourLedger, MessageAccount},
+};
 
 const HOUR: i64 = 7 * MICROS_PER_HOUR;
 
@@ -20,13 +23,7 @@ impl Run {
     fn envelope(&mut self, messages: u32, body: Body) -> Envelope {
         let origin = Origin { gateway: "gw".parse().unwrap(), epoch: 1, seq: self.seq };
         self.seq += 1;
-        Envelope {
-            network: None,
-            origin,
-            ingest_time: IngestTime::from_micros(HOUR + 1),
-            messages,
-            body,
-        }
+        Envelope { network: None, origin, ingest_time: IngestTime::from_micros(HOUR + 1), messages, body }
     }
 
     /// A command stands for a record here: what counts is its number and its message.

@@ -19,7 +19,7 @@ use crate::{
     cli::UpArguments,
     data_dir::DataDir,
     out::{is_terminal, say},
-    sim::{SpeakingCity, publisher, second_of, write_plant},
+    sim::{HISTORY_STEP, SpeakingCity, publisher, second_of, write_plant},
 };
 
 /// A script is given anew at a start so long after the last one began: its burst is repaired by then.
@@ -139,20 +139,17 @@ impl Demo {
             let script = script::demo(speaking.city.plant());
             speaking.city.schedule(&script, now).map_err(|error| DemoError::Script(error.to_string()))?;
         }
-        set(&labels, speaking.city.labels());
         state.published_until = now;
         write_state(&path, &state)?;
         say("live: the city runs in real time; a pipe will burst within a minute");
         live.notify_one();
-        speaking.live(clock, None, shutdown).await?;
+        speaking.live(clock, None, shutdown, |city| set(&labels, city.labels())).await?;
         Ok(())
     }
 
     fn schedule(&mut self, from: EventTime) -> Result<(), DemoError> {
         let script = script::demo(self.city.plant());
-        self.city.schedule(&script, from).map_err(|error| DemoError::Script(error.to_string()))?;
-        set(&self.labels, self.city.labels());
-        Ok(())
+        self.city.schedule(&script, from).map_err(|error| DemoError::Script(error.to_string()))
     }
 }
 
@@ -182,7 +179,7 @@ async fn load(
     let first = speaking.city.now();
     let bar = bar(second_of(clock).since(first));
     // While the history loads, time goes on: the last stretch is short.
-    while second_of(clock).since(speaking.city.now()) > Duration::from_secs(2) && !shutdown.has_begun() {
+    while second_of(clock).since(speaking.city.now()) >= HISTORY_STEP && !shutdown.has_begun() {
         let to = second_of(clock);
         let mut failed = None;
         speaking
@@ -226,7 +223,10 @@ fn read_state(path: &Path) -> Result<Option<State>, Failure> {
         Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| {
             Failure::new(
                 ExitStatus::Data,
-                format!("{} cannot be read: {error}; remove its folder to start the demo anew", path.display()),
+                format!(
+                    "{} cannot be read: {error}; remove its folder to start the demo anew",
+                    path.display()
+                ),
             )
         }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

@@ -1,9 +1,7 @@
 //! Shows incidents on the terminal as they happen.
 
 use heat_detect::Output;
-use heat_log::{
-    Consumer, ConsumerSettings, Log, LogEvent, Membership, ReadError, Record, StartFrom, topics,
-};
+use heat_log::{Consumer, ConsumerSettings, Log, LogEvent, Membership, ReadError, Record, StartFrom, topics};
 use heat_model::{
     incident::{Change, ChangeKind, Incident, IncidentEvent},
     label::Label,
@@ -53,7 +51,7 @@ impl Watcher {
         match kind {
             ChangeKind::Updated => {}
             ChangeKind::Opened => {
-                say(format!("OPENED   {}{}", line(incident), self.delay(incident)));
+                say(format!("OPENED   {}{}", line(&incident.into()), self.delay(incident)));
                 say(format!("         {}", incident.text_zh));
                 say(format!("         {}", incident.text_en));
             }
@@ -66,7 +64,9 @@ impl Watcher {
             | ChangeKind::Repaired
             | ChangeKind::Verified
             | ChangeKind::Reopened
-            | ChangeKind::Cleared => say(format!("{:<8} {}", format!("{kind:?}").to_uppercase(), line(incident))),
+            | ChangeKind::Cleared => {
+                say(format!("{:<8} {}", format!("{kind:?}").to_uppercase(), line(&incident.into())))
+            }
         }
     }
 
@@ -74,7 +74,11 @@ impl Watcher {
     fn delay(&self, incident: &Incident) -> String {
         let labels = self.labels.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let opened = incident.opened.as_event_now();
-        let onset = labels.iter().filter(|label| explains(label, incident) && label.start <= opened).map(|label| label.start).max();
+        let onset = labels
+            .iter()
+            .filter(|label| explains(label, incident) && label.start <= opened)
+            .map(|label| label.start)
+            .max();
         match onset {
             Some(onset) => format!("  raised {:.1} s after the onset", opened.since(onset).as_secs_f64()),
             None => String::new(),
@@ -83,6 +87,5 @@ impl Watcher {
 }
 
 fn explains(label: &Label, incident: &Incident) -> bool {
-    label.network == incident.network
-        && label.class.split('(').next() == Some(incident.class.as_str())
+    label.network == incident.network && label.class.split('(').next() == Some(incident.class.as_str())
 }
