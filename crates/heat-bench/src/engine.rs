@@ -1,18 +1,21 @@
 //! Which log, and its topics.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use heat_log::{
-    EmbeddedSettings, KafkaSettings, Log, Retention, TopicChange, TopicSpec,
+    Bounds, EmbeddedSettings, KafkaSettings, Log, Retention, TopicChange, TopicSpec,
     topics::{self, product_topics},
 };
 use heat_model::PartitionId;
+use heat_runtime::Clock;
 use serde::{Deserialize, Serialize};
 
 use crate::error::BenchError;
 
 /// Partitions of the input; the default of the product.
 pub(crate) const PARTITIONS: u32 = 4;
+/// How long a new partition may take to get its leader.
+const LEADER: Duration = Duration::from_secs(20);
 /// Where the bare bridge appends, so that nobody takes its payloads for records.
 pub(crate) const BARE: &str = "heat.bench-bare.v1";
 
@@ -65,10 +68,7 @@ impl Engine {
         kafka.apply_topics(&plan).await.map_err(BenchError::act("create Kafka's topics"))?;
         for topic in topics_of_bench() {
             for partition in (0..PARTITIONS).map(PartitionId) {
-                let bounds = log
-                    .bounds(&topic.name, partition)
-                    .await
-                    .map_err(BenchError::act("look at Kafka's topics"))?;
+                let bounds = bounds_of_new(&log, &topic.name, partition).await?;
                 if bounds.first < bounds.end {
                     return Err(BenchError::NotEmpty { topic: topic.name });
                 }
@@ -88,5 +88,17 @@ impl Engine {
             }
         }
         Ok(())
+    }
+}
+
+/// The bounds of a partition that may have been created a moment ago: Kafka says so before its leader is there.
+async fn bounds_of_new(log: &Log, topic: &str, partition: PartitionId) -> Result<Bounds, BenchError> {
+    let begun = Clock.instant();
+    loop {
+        match log.bounds(topic, partition).await {
+            Ok(bounds) => return Ok(bounds),
+            Err(_) if begun.elapsed() < LEADER => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(error) => return Err(BenchError::act("look at Kafka's topics")(error)),
+        }
     }
 }

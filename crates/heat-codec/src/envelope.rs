@@ -83,13 +83,13 @@ impl EnvelopeDecoder {
     pub fn decode(&mut self, bytes: Bytes) -> Result<Envelope, DecodeError> {
         let record = pb::Envelope::decode(bytes)?;
         let network = if record.network.is_empty() { None } else { Some(self.network(&record.network)?) };
-        let body = match record.body.ok_or(DecodeError::NoBody)? {
-            pb::envelope::Body::Readings(readings) => {
-                let network =
-                    network.clone().ok_or(DecodeError::Id { field: "network", source: InvalidId::Empty })?;
-                Body::Readings(self.readings(network, readings)?)
-            }
-            other => small_body(other)?,
+        let body = record.body.ok_or(DecodeError::NoBody)?;
+        let body = if let pb::envelope::Body::Readings(readings) = body {
+            let network =
+                network.clone().ok_or(DecodeError::Id { field: "network", source: InvalidId::Empty })?;
+            Body::Readings(self.readings(network, readings)?)
+        } else {
+            small_body(body)?
         };
         Ok(Envelope {
             network,

@@ -43,8 +43,7 @@ impl ClockBounds {
         if ahead_us > micros(self.ahead_max) {
             let quarter = MICROS_PER_HOUR / 4;
             let off_quarter = (ahead_us + quarter / 2).rem_euclid(quarter) - quarter / 2;
-            let zone = ahead_us <= ZONE_MAX_US + ZONE_SLACK_US
-                && ahead_us >= MICROS_PER_HOUR / 2
+            let zone = (MICROS_PER_HOUR / 2..=ZONE_MAX_US + ZONE_SLACK_US).contains(&ahead_us)
                 && off_quarter.abs() <= ZONE_SLACK_US;
             return Some(if zone { QualityCode::LocalTimeAsUtc } else { QualityCode::ClockAhead });
         }

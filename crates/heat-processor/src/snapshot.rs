@@ -92,9 +92,13 @@ pub fn encode(
         .step_by(CHUNK_MAX_BYTES)
         .map(|start| bytes.slice(start..(start + CHUNK_MAX_BYTES).min(bytes.len())))
         .collect();
-    let count = u32::try_from(chunks.len()).expect("a state of 2^32 chunks does not fit into memory");
-    let pointer = Pointer { format: FORMAT, generation, chunks: count, hash, input_next, outputs_next };
+    let pointer =
+        Pointer { format: FORMAT, generation, chunks: count(&chunks), hash, input_next, outputs_next };
     Ok(Encoded { pointer, chunks })
+}
+
+fn count(chunks: &[Bytes]) -> u32 {
+    u32::try_from(chunks.len()).expect("a state of 2^32 chunks does not fit into memory")
 }
 
 /// Reads a pointer.

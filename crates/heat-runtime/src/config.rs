@@ -100,10 +100,8 @@ impl Document {
         for part in path.split('.') {
             let Some((key, value)) = table.get_key_value(part) else { break };
             found = Some(line_at(&self.text, key.span().start));
-            match value.get_ref() {
-                DeValue::Table(inner) => table = inner,
-                _ => break,
-            }
+            let DeValue::Table(inner) = value.get_ref() else { break };
+            table = inner;
         }
         found
     }

@@ -37,7 +37,7 @@ pub(crate) enum Seen {
     Opened {
         network: NetworkId,
         wall_us: i64,
-        /// Device (`network/site/device`) and event time of each reading that it rests upon.
+        /// Site (`network/site`) and event time of each reading that it rests upon.
         evidence: Vec<(String, i64)>,
     },
     /// A message is in a published file.
@@ -121,11 +121,9 @@ fn opened_burst(event: &IncidentEvent, wall_us: i64) -> Option<Seen> {
     if event.change.kind != ChangeKind::Opened || incident.class != Class::Burst {
         return None;
     }
-    let evidence = incident.evidence.iter().filter_map(|evidence| {
-        // A signal's id is network/site/device/name; sites and circuits are no device's.
-        let mut parts = evidence.place.rsplitn(2, '/');
-        let (_, device) = (parts.next()?, parts.next()?);
-        (device.split('/').count() == 3).then(|| (device.to_owned(), evidence.at.as_micros()))
+    let evidence = incident.evidence.iter().map(|evidence| {
+        let site = format!("{}/{}", incident.network, evidence.place);
+        (site, evidence.at.as_micros())
     });
     Some(Seen::Opened { network: incident.network.clone(), wall_us, evidence: evidence.collect() })
 }

@@ -16,10 +16,7 @@ fn decl(name: &str, scale: f64, offset: f64) -> SignalDecl {
 }
 
 fn envelope(body: Body) -> Envelope {
-    let network = match &body {
-        Body::Heartbeat(_) => None,
-        _ => Some("demo-north".parse().unwrap()),
-    };
+    let network = (!matches!(body, Body::Heartbeat(_))).then(|| "demo-north".parse().unwrap());
     Envelope {
         network,
         origin: Origin { gateway: "gw-1".parse().unwrap(), epoch: 7, seq: 42 },
@@ -101,9 +98,9 @@ fn a_known_set_is_shared_and_another_network_never_gets_it() {
     other.network = Some("demo-east".parse().unwrap());
 
     let sets: Vec<_> = [&sent, &sent, &other]
-        .map(|envelope| match decoder.decode(encode(envelope)).unwrap().body {
-            Body::Readings(readings) => readings.set,
-            _ => panic!("readings"),
+        .map(|envelope| {
+            let Body::Readings(readings) = decoder.decode(encode(envelope)).unwrap().body else { panic!("readings") };
+            readings.set
         })
         .into();
 
