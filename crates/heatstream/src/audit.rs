@@ -137,7 +137,13 @@ async fn gather_archive(archive: &Archive, evidence: &mut Evidence) -> Result<()
                 *rows = (*rows + found_rows).saturating_sub(*expected_rows);
                 Some(*hour_start_us)
             }
-            _ => None,
+            ArchiveFault::Chain { .. }
+            | ArchiveFault::Manifest { .. }
+            | ArchiveFault::Missing { .. }
+            | ArchiveFault::Unreadable { .. }
+            | ArchiveFault::Size { .. }
+            | ArchiveFault::Metadata { .. }
+            | ArchiveFault::Ledger { .. } => None,
         };
         evidence.faults.push(Difference { hour_start_us, stage: Stage::Archive, what: describe(&fault) });
     }
