@@ -36,6 +36,15 @@ pub struct Sent {
     pub unacknowledged: usize,
 }
 
+/// When a device forgets a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// When it is acknowledged, as it should.
+    Acknowledgement,
+    /// When it is sent: the same as a server that acknowledges before the message is durable. A negative control.
+    Sending,
+}
+
 /// Devices at work.
 #[derive(Debug)]
 pub struct Load {
@@ -47,6 +56,11 @@ pub struct Load {
 impl Load {
     /// Starts so many devices in several networks, each with a message every `interval`.
     pub fn start(port: u16, devices: usize, interval: Duration) -> Self {
+        Self::start_with(port, devices, interval, Trust::Acknowledgement)
+    }
+
+    /// The same with devices that forget a message for another reason than its acknowledgement.
+    pub fn start_with(port: u16, devices: usize, interval: Duration, trust: Trust) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let acknowledged = Arc::new(AtomicU64::new(0));
         let threads = (0..devices)
@@ -54,7 +68,7 @@ impl Load {
                 let (stop, acknowledged) = (Arc::clone(&stop), Arc::clone(&acknowledged));
                 let topic = format!("heat/v1/town-{}/st{number:02}/meter", number % 3);
                 std::thread::spawn(move || {
-                    Device::new(port, number, topic).run(interval, &stop, &acknowledged)
+                    Device::new(port, number, topic, trust).run(interval, &stop, &acknowledged)
                 })
             })
             .collect();
@@ -102,11 +116,12 @@ struct Device {
     /// In order of sending, with the packet id on the present connection.
     under_way: VecDeque<(Message, u16)>,
     next_send: Instant,
+    trust: Trust,
 }
 
 impl Device {
     /// Every second one asks for a new session at each start; a third does not number its messages.
-    fn new(port: u16, number: usize, topic: String) -> Self {
+    fn new(port: u16, number: usize, topic: String, trust: Trust) -> Self {
         Self {
             port,
             client_id: format!("device-{number}"),
@@ -116,6 +131,7 @@ impl Device {
             messages: Vec::new(),
             under_way: VecDeque::new(),
             next_send: Instant::now(),
+            trust,
         }
     }
 
@@ -174,10 +190,17 @@ impl Device {
             self.under_way.push_back((message, 0));
             let id = client.publish(&self.topic, &self.payload(message), false)?;
             self.under_way.back_mut().expect("just pushed").1 = id;
+            if self.trust == Trust::Sending {
+                self.under_way.pop_back();
+            }
         }
         while let Some(id) =
             client.acknowledgement(self.next_send.saturating_duration_since(Instant::now()).min(interval))?
         {
+            if self.trust == Trust::Sending {
+                acknowledged.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
             match self.under_way.front() {
                 Some((_, expected)) if *expected == id => self.under_way.pop_front(),
                 other => panic!("{}: {id} was acknowledged, the oldest is {other:?}", self.client_id),

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use heat_tests::{
     Random, copy_folder,
-    load::{Load, Sent, write_expected},
+    load::{Load, Sent, Trust, write_expected},
     pace,
     python::Python,
     site::{START, Site, assert_balanced},
@@ -47,7 +47,7 @@ fn after_twenty_kills_under_load_nothing_is_lost_invented_or_doubled() {
     eprintln!("seed {seed} (HEATSTREAM_TEST_SEED)");
     let mut random = Random::new(seed);
     let site = Site::new(SHORT_COMMITS);
-    let load = Load::start(site.mqtt, DEVICES, Duration::from_millis(10));
+    let load = Load::start(site.mqtt, DEVICES, Duration::from_millis(4));
     let mut kills_after_progress = 0;
 
     for kill in 0..KILLS {
@@ -82,6 +82,29 @@ fn after_twenty_kills_under_load_nothing_is_lost_invented_or_doubled() {
     let by_folder =
         python.run("compare.py", [archive.as_os_str(), expected.as_os_str(), "--by-folder".as_ref()]);
     assert_exact(&by_folder);
+}
+
+#[test]
+fn messages_trusted_before_they_are_durable_are_lost_in_kills_and_the_checker_finds_that() {
+    let Some(python) = Python::find() else { return };
+    let site = Site::new(SHORT_COMMITS);
+    let load = Load::start_with(site.mqtt, DEVICES, Duration::from_millis(1), Trust::Sending);
+    for _ in 0..5 {
+        let before = load.acknowledged();
+        let mut up = site.spawn();
+        up.wait_until("it acknowledges", START, |_| load.acknowledged() > before + 200);
+        up.kill();
+    }
+    let up = site.start();
+    let sent = load.finish();
+    up.stop().ended_with(0);
+
+    let folder = tempfile::tempdir().unwrap();
+    let expected = folder.path().join("sent.csv");
+    write_expected(&expected, &sent);
+    let report = compare(&python, &site.archive(), &expected);
+    assert!(report["lost"].as_u64() > Some(0), "a wrong order of acknowledgements must be found: {report:#}");
+    assert_eq!((&report["invented"], &report["doubled"]), (&Value::from(0), &Value::from(0)), "{report:#}");
 }
 
 #[test]

@@ -25,6 +25,10 @@ use heat_runtime::{ExitStatus, tasks::Chain};
 
 use crate::cli::{Cli, Command};
 
+/// The system's allocator keeps an arena a thread: three times the memory for the same work, measured on `up`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What a command failed of.
 #[derive(Debug)]
 pub(crate) struct Failure {

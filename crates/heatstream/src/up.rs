@@ -42,7 +42,7 @@ const SMALL: &str = "[archive]\nbuffer_max_bytes = 33554432\ncommit_max_readings
 
 /// The window of repeats of `up` where nothing is configured: minutes of a small town's data.
 pub(crate) const REPEATS: RepeatSettings =
-    RepeatSettings { block_records: 1 << 16, block_readings_max: 1 << 18 };
+    RepeatSettings { block_records: 1 << 16, block_readings_max: 1 << 17 };
 
 /// Tasks that end together.
 struct Stage {
