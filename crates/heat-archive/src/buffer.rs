@@ -361,10 +361,12 @@ impl Buffer {
 /// known to be wrong, so that a fault cannot scatter files over the centuries.
 fn archive_day(reading: &Reading, ingest_time: i64) -> i64 {
     let time = match reading.code {
-        QualityCode::ClockAhead | QualityCode::ClockReset | QualityCode::SecondsAsMilliseconds => ingest_time,
+        QualityCode::ClockAhead
+        | QualityCode::ClockReset
+        | QualityCode::SecondsAsMilliseconds
+        | QualityCode::LocalTimeAsUtc => ingest_time,
         QualityCode::None
         | QualityCode::Untimed
-        | QualityCode::LocalTimeAsUtc
         | QualityCode::DeviceBad
         | QualityCode::DeviceUncertain
         | QualityCode::Null

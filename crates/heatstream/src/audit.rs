@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use heat_archive::{Archive, Dataset, TableRow, verify::Fault as ArchiveFault};
+use heat_archive::{Archive, ArchiveError, Dataset, TableRow, verify::Fault as ArchiveFault};
 use heat_codec::{dead_letter::DeadLetter, envelope::EnvelopeDecoder};
 use heat_ledger::{
     admission::{Admission, Verdict},
@@ -12,7 +12,7 @@ use heat_ledger::{
 };
 use heat_log::{ConsumerSettings, EmbeddedSettings, Log, StartFrom, topics};
 use heat_model::{Body, EventTime, FreshMask, GatewayId, PartitionId, record::NextOffset};
-use heat_runtime::ExitStatus;
+use heat_runtime::{ExitStatus, tasks::Chain};
 use serde::Deserialize;
 
 use crate::{
@@ -110,8 +110,15 @@ async fn gather_archive(archive: &Archive, evidence: &mut Evidence) -> Result<()
     for (topic, partition) in archive.partitions().await? {
         for manifest in archive.manifests(&topic, partition).await? {
             if topic == topics::INPUT {
-                let ledger = archive.ledger(&manifest).await?;
-                evidence.stretches.push(Stretch { partition, ledger, archived: true });
+                // Verifying names the fault; without its ledger the commit's rows have nothing to balance with.
+                match archive.ledger(&manifest).await {
+                    Ok(ledger) => evidence.stretches.push(Stretch { partition, ledger, archived: true }),
+                    Err(error @ (ArchiveError::Missing { .. } | ArchiveError::Manifest { .. })) => {
+                        let what = Chain(&error).to_string();
+                        evidence.faults.push(Difference { hour_start_us: None, stage: Stage::Archive, what });
+                    }
+                    Err(error) => return Err(error.into()),
+                }
             }
             for file in &manifest.files {
                 match file.dataset {

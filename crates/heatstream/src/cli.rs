@@ -50,6 +50,21 @@ pub(crate) enum Command {
     Bench(heat_bench::BenchArguments),
 }
 
+impl Command {
+    /// Whether it is a process that stays.
+    pub(crate) const fn runs_on(&self) -> bool {
+        matches!(
+            self,
+            Self::Up(_)
+                | Self::Gateway(_)
+                | Self::Processor(_)
+                | Self::Archiver(_)
+                | Self::Exporter(_)
+                | Self::Api(_)
+        )
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct UpArguments {
     /// Configuration file (TOML).

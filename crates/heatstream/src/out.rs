@@ -17,11 +17,6 @@ pub(crate) fn complain(line: impl Display) {
     drop(writeln!(std::io::stderr().lock(), "heatstream: {line}"));
 }
 
-/// Help or a usage error, with the terminal's colours where there is one.
-pub(crate) fn show(text: &clap::builder::StyledStr) {
-    drop(write!(std::io::stderr().lock(), "{text}"));
-}
-
 /// Whether progress should be shown.
 pub(crate) fn is_terminal() -> bool {
     std::io::stderr().is_terminal()

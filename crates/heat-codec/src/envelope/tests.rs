@@ -99,7 +99,9 @@ fn a_known_set_is_shared_and_another_network_never_gets_it() {
 
     let sets: Vec<_> = [&sent, &sent, &other]
         .map(|envelope| {
-            let Body::Readings(readings) = decoder.decode(encode(envelope)).unwrap().body else { panic!("readings") };
+            let Body::Readings(readings) = decoder.decode(encode(envelope)).unwrap().body else {
+                panic!("readings")
+            };
             readings.set
         })
         .into();

@@ -261,7 +261,31 @@ pub(super) async fn apply(log: &KafkaLog, plan: &TopicPlan) -> Result<(), TopicE
             TopicChange::Refuse { .. } => {}
         }
     }
+    for change in &plan.changes {
+        if let TopicChange::Create { topic, .. } = change {
+            wait_until_known(log, topic).await?;
+        }
+    }
     Ok(())
+}
+
+/// A topic is created before all brokers know it: whoever starts next must find it.
+async fn wait_until_known(log: &KafkaLog, spec: &TopicSpec) -> Result<(), TopicError> {
+    const EVERY: std::time::Duration = std::time::Duration::from_millis(100);
+    let known = async {
+        // Metadata may come from any broker, so one answer is not yet all of them.
+        let mut answers = 0;
+        while answers < 5 {
+            let found = find(log, &spec.name).await?;
+            answers =
+                if found.is_some_and(|found| found.partitions == spec.partitions) { answers + 1 } else { 0 };
+            tokio::time::sleep(EVERY).await;
+        }
+        Ok(())
+    };
+    tokio::time::timeout(log.shared.settings.connect_timeout, known).await.unwrap_or_else(|_| {
+        Err(engine("see the new", &spec.name)("the brokers do not know it in time".to_owned()))
+    })
 }
 
 async fn create(

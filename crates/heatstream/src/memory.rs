@@ -1,0 +1,24 @@
+//! Keeps the system's allocator from holding memory that nobody uses.
+
+use std::{os::unix::process::CommandExt as _, process::Command};
+
+use heat_runtime::config::environment;
+
+/// The variable by which glibc is told, at the start of a process only.
+const VARIABLE: &str = "MALLOC_ARENA_MAX";
+const ARENAS: &str = "2";
+
+/// Starts this process anew, under the same id, with few arenas, unless the user has chosen their number.
+///
+/// glibc gives every thread an arena of its own and seldom returns one: `up` then holds 290 MB instead of 110 MB after
+/// loading three weeks of the demo city. Other libraries ignore the variable, and so does the process if it cannot be
+/// started anew.
+pub(crate) fn keep_arenas_few() {
+    if environment(VARIABLE).is_some() {
+        return;
+    }
+    if let Ok(program) = std::env::current_exe() {
+        let error = Command::new(program).args(std::env::args_os().skip(1)).env(VARIABLE, ARENAS).exec();
+        tracing::debug!(%error, "memory arenas stay as they are");
+    }
+}
