@@ -112,7 +112,7 @@ impl Feed {
                 biased;
                 () = shutdown.begun() => break,
                 _ = tick.tick() => self.close_by_time(&mut consumer, &shutdown).await?,
-                event = consumer.next() => match event? {
+                event = consumer.next_in_time() => match event? {
                     LogEvent::Assigned(partition) => self.assigned(&mut consumer, partition).await?,
                     LogEvent::Revoked(partition) => {
                         self.publish(&mut consumer, partition, &shutdown).await?;
@@ -160,7 +160,7 @@ impl Feed {
     async fn assigned(&mut self, consumer: &mut Consumer, partition: PartitionId) -> Result<(), FeedError> {
         let topic = self.kind.topic();
         let resume = self.deps.archive.resume(topic, partition).await?;
-        let bounds = self.deps.log.bounds(topic, partition).await?;
+        let bounds = self.deps.log.bounds_in_time(topic, partition).await?;
         let next = resume.next_offset.unwrap_or(bounds.first);
         if next < bounds.first && self.kind != Kind::Incidents {
             return Err(ReadError::Trimmed {
@@ -174,7 +174,7 @@ impl Feed {
         let input = self.kind == Kind::Input;
         let from = if input { Admission::read_back(&self.deps.settings.repeats, next) } else { next };
         let from = from.max(bounds.first);
-        consumer.start(partition, StartFrom::Offset(from)).await?;
+        consumer.start_in_time(partition, StartFrom::Offset(from)).await?;
         tracing::info!(topic, partition = partition.0, resume = next.0, from = from.0, "archiving");
         self.parts.insert(
             partition,
@@ -225,7 +225,12 @@ impl Feed {
     async fn count_lag(&self) -> Result<(), FeedError> {
         let topic = self.kind.topic();
         for (partition, part) in &self.parts {
-            let end = self.deps.log.bounds(topic, *partition).await?.end;
+            let end = match self.deps.log.bounds(topic, *partition).await {
+                Ok(bounds) => bounds.end,
+                // The lag is not known then; reading itself goes on or waits.
+                Err(error) if error.is_passing() => return Ok(()),
+                Err(error) => return Err(error.into()),
+            };
             let lag = i64::try_from(end.0.saturating_sub(part.writer.next_offset().0)).unwrap_or(i64::MAX);
             self.deps.metrics.lag.with_label_values(&[topic, &partition.0.to_string()]).set(lag);
         }

@@ -147,6 +147,23 @@ pub enum ReadError {
     },
 }
 
+impl ReadError {
+    /// Whether asking again can help: Kafka did not answer, or not in time.
+    pub const fn is_passing(&self) -> bool {
+        matches!(self, Self::Kafka { .. })
+    }
+}
+
+/// How long to wait before asking a Kafka again that did not answer.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// Says that Kafka did not answer, and waits a little. A role that reads outlives an outage of Kafka: its lag and the
+/// gateway's stall are what alarms.
+pub(crate) async fn ask_again(what: &'static str, error: &ReadError) {
+    tracing::warn!(%error, what, "Kafka does not answer; asking again");
+    tokio::time::sleep(ASK_AGAIN_AFTER).await;
+}
+
 /// Reads one topic.
 #[derive(Debug)]
 pub enum Consumer {
@@ -162,6 +179,30 @@ impl Consumer {
         match self {
             Self::Embedded(consumer) => consumer.next().await,
             Self::Kafka(consumer) => consumer.next().await,
+        }
+    }
+
+    /// Like [`Self::next`], however long Kafka does not answer.
+    pub async fn next_in_time(&mut self) -> Result<LogEvent, ReadError> {
+        loop {
+            match self.next().await {
+                Err(error) if error.is_passing() => ask_again("for the next records", &error).await,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Like [`Self::start`], however long Kafka does not answer.
+    pub async fn start_in_time(
+        &mut self,
+        partition: PartitionId,
+        from: StartFrom,
+    ) -> Result<NextOffset, ReadError> {
+        loop {
+            match self.start(partition, from).await {
+                Err(error) if error.is_passing() => ask_again("to start a partition", &error).await,
+                outcome => return outcome,
+            }
         }
     }
 

@@ -177,6 +177,18 @@ impl Log {
         }
     }
 
+    /// Like [`Self::bounds`], however long Kafka does not answer.
+    pub async fn bounds_in_time(&self, topic: &str, partition: PartitionId) -> Result<Bounds, ReadError> {
+        loop {
+            match self.bounds(topic, partition).await {
+                Err(error) if error.is_passing() => {
+                    consumer::ask_again("for a partition's bounds", &error).await
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
     /// Reads a partition from `from` up to `to` (exclusive) and ends; for restores and audits. `to` must not lie beyond
     /// the durable end.
     pub async fn scan(

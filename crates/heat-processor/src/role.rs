@@ -109,9 +109,9 @@ impl Processor {
                 biased;
                 () = shutdown.begun() => break,
                 _ = tick.tick() => self.count(&mut parts).await?,
-                event = consumer.next() => match event? {
+                event = consumer.next_in_time() => match event? {
                     LogEvent::Assigned(partition) => {
-                        let running = self.assigned(&mut consumer, partition).await?;
+                        let running = self.assigned_in_time(&mut consumer, partition).await?;
                         parts.insert(partition, running);
                     }
                     LogEvent::Revoked(partition) => {
@@ -157,6 +157,23 @@ impl Processor {
             self.store(consumer, *partition, running).await?;
         }
         Ok(())
+    }
+
+    /// Takes a partition up, however long Kafka does not answer.
+    async fn assigned_in_time(
+        &self,
+        consumer: &mut Consumer,
+        partition: PartitionId,
+    ) -> Result<Running, RunError> {
+        loop {
+            match self.assigned(consumer, partition).await {
+                Err(RunError::Read(error)) if error.is_passing() => {
+                    tracing::warn!(%error, partition = partition.0, "Kafka does not answer; asking again");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
     async fn assigned(&self, consumer: &mut Consumer, partition: PartitionId) -> Result<Running, RunError> {
@@ -297,7 +314,7 @@ impl Processor {
     ) -> Result<(), RunError> {
         self.flush().await?;
         running.outputs_pending = false;
-        let outputs_next = self.log.bounds(topics::INCIDENT_EVENTS, partition).await?.end;
+        let outputs_next = self.log.bounds_in_time(topics::INCIDENT_EVENTS, partition).await?.end;
         let generation = running.generation + 1;
         let input_next = running.part.next_offset();
         let encoded = snapshot::encode(running.part.core(), generation, input_next, outputs_next)
@@ -358,7 +375,12 @@ impl Processor {
             running.counted = (admitted.readings, repeated);
             self.metrics.suppressed.inc_by(running.part.suppressed() - running.suppressed);
             running.suppressed = running.part.suppressed();
-            let end = self.log.bounds(topics::INPUT, *partition).await?.end;
+            let end = match self.log.bounds(topics::INPUT, *partition).await {
+                Ok(bounds) => bounds.end,
+                // The lag is not known then; reading itself goes on or waits.
+                Err(error) if error.is_passing() => return Ok(()),
+                Err(error) => return Err(error.into()),
+            };
             let lag = end.0.saturating_sub(running.part.next_offset().0);
             let number = partition.0.to_string();
             self.metrics.lag.with_label_values(&[&number]).set(i64::try_from(lag).unwrap_or(i64::MAX));
