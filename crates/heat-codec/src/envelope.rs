@@ -303,7 +303,7 @@ fn hour_to_wire(hour: &HourCounts) -> pb::HourCounts {
     }
 }
 
-/// Encodes the signals of a device for [`ReadingsDraft::set`]; worth keeping per device.
+/// Encodes the signals of a device for [`Draft::readings`]; worth keeping per device.
 pub fn encode_set(site: &SiteId, device: &DeviceId, signals: &[SignalDecl]) -> Bytes {
     let set = pb::SignalSet {
         site: site.as_str().to_owned(),

@@ -1,4 +1,5 @@
 //! Law 3: the same log gives the same outputs, byte for byte, run straight or restarted at any record.
+#![expect(clippy::unwrap_used, reason = "what helps a test fails by panicking, too")]
 
 use std::sync::Arc;
 
