@@ -141,11 +141,6 @@ impl Outbox {
         self.waiting.retain(|_, queue| !queue.is_empty());
     }
 
-    /// Waits until more has become durable.
-    pub(crate) async fn progressed(appender: &Appender) -> Result<(), AppendError> {
-        appender.progressed().await
-    }
-
     pub(crate) fn appender(&self) -> &Appender {
         &self.appender
     }
@@ -191,7 +186,7 @@ impl Outbox {
             let appender = self.appender.clone();
             tokio::select! {
                 ready = appender.ready(bytes) => ready?,
-                progressed = Self::progressed(&appender) => progressed?,
+                progressed = appender.progressed() => progressed?,
             }
             self.settle();
         }

@@ -62,7 +62,6 @@ struct Running {
     part: Part,
     generation: u64,
     snapshot_at: AppendTime,
-    outputs_pending: bool,
     counted: (u64, u64),
     suppressed: u64,
 }
@@ -194,7 +193,6 @@ impl Processor {
             part: Part::new(core, self.settings.repeats, resume, said),
             generation: pointer.map_or(0, |pointer| pointer.generation),
             snapshot_at,
-            outputs_pending: false,
             counted: (0, 0),
             suppressed: 0,
         })
@@ -266,7 +264,6 @@ impl Processor {
             }
             for output in out.drain(..) {
                 self.publish(partition, &output).await?;
-                running.outputs_pending = true;
             }
         }
         let now = running.part.core().now();
@@ -313,7 +310,6 @@ impl Processor {
         running: &mut Running,
     ) -> Result<(), RunError> {
         self.flush().await?;
-        running.outputs_pending = false;
         let outputs_next = self.log.bounds_in_time(topics::INCIDENT_EVENTS, partition).await?.end;
         let generation = running.generation + 1;
         let input_next = running.part.next_offset();
