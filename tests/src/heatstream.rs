@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     fs::{self, File},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -21,10 +21,11 @@ pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("HEATSTREAM_BIN") {
         return PathBuf::from(path);
     }
-    // target/PROFILE/deps/TEST-HASH -> target/PROFILE/heatstream
+    // target/PROFILE/deps/TEST-HASH -> target/PROFILE/heatstream; a program of ours lies there already.
     let test = std::env::current_exe().expect("the test knows its own path");
-    let profile = test.parent().and_then(Path::parent).expect("the test lies in target/PROFILE/deps");
-    let binary = profile.join("heatstream");
+    let folder = test.parent().expect("a program lies in a folder");
+    let profile = if folder.ends_with("deps") { folder.parent() } else { Some(folder) };
+    let binary = profile.expect("the test lies in target/PROFILE/deps").join("heatstream");
     assert!(binary.is_file(), "{} is missing: run `cargo build -p heatstream`", binary.display());
     binary
 }

@@ -19,11 +19,23 @@ pub struct Kafka {
     libs: PathBuf,
     dir: TempDir,
     port: u16,
+    /// Where clients of a second listener are sent, and its own port.
+    behind: Option<u16>,
 }
 
 impl Kafka {
     /// Starts one; `None`, with a line that says how to get it, where it is not installed.
     pub fn start() -> Option<Self> {
+        Self::start_with(None)
+    }
+
+    /// The same with a second listener, on [`Kafka::port_behind`], whose clients are sent to `proxy`'s port: who comes
+    /// through the proxy stays with it.
+    pub fn start_behind(proxy: u16) -> Option<Self> {
+        Self::start_with(Some(proxy))
+    }
+
+    fn start_with(proxy: Option<u16>) -> Option<Self> {
         let libs = require(
             find_libs(),
             "Apache Kafka",
@@ -32,13 +44,18 @@ impl Kafka {
         require(find_program("java"), "java", "install Java 17 (Debian: openjdk-17-jre-headless)")?;
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
         let port = free_port();
-        let mut controller_port = free_port();
-        while controller_port == port {
-            controller_port = free_port();
+        let mut ports = vec![port];
+        while ports.len() < 3 {
+            let other = free_port();
+            if !ports.contains(&other) {
+                ports.push(other);
+            }
         }
-        fs::write(dir.path().join("server.properties"), properties(dir.path(), port, controller_port))
+        let behind = proxy.map(|_| ports[2]);
+        let second = proxy.zip(behind);
+        fs::write(dir.path().join("server.properties"), properties(dir.path(), port, ports[1], second))
             .expect("the temporary directory can be written");
-        let mut kafka = Self { process: None, libs, dir, port };
+        let mut kafka = Self { process: None, libs, dir, port, behind };
         kafka.format();
         kafka.launch();
         Some(kafka)
@@ -47,6 +64,11 @@ impl Kafka {
     /// `host:port` for clients.
     pub fn brokers(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The port that a proxy in front of the second listener must aim at.
+    pub fn port_behind(&self) -> u16 {
+        self.behind.expect("Kafka was started behind a proxy")
     }
 
     /// The broker's process id, for tests that stop and continue it.
@@ -65,7 +87,7 @@ impl Kafka {
         command.arg(self.dir.path().join("server.properties"));
         self.process = Some(Process(command.spawn().expect("java starts")));
         let address = SocketAddr::from(([127, 0, 0, 1], self.port));
-        wait_until(&format!("Kafka listens; its log: {}", self.log_tail()), Duration::from_secs(60), || {
+        wait_until(&format!("Kafka listens; its log: {}", self.log_tail()), Duration::from_secs(180), || {
             let ended =
                 self.process.as_mut().is_some_and(|process| process.0.try_wait().is_ok_and(|s| s.is_some()));
             assert!(!ended, "Kafka ended at start: {}", self.log_tail());
@@ -138,14 +160,22 @@ fn find_libs() -> Option<PathBuf> {
     libs.join(".complete").is_file().then_some(libs)
 }
 
-fn properties(dir: &Path, port: u16, controller_port: u16) -> String {
+/// `second` is the port of a second listener, after the port that it sends its clients to.
+fn properties(dir: &Path, port: u16, controller_port: u16, second: Option<(u16, u16)>) -> String {
+    let [listener, advertised, protocol] = second.map_or_else(Default::default, |(proxy, behind)| {
+        [
+            format!(",BEHIND://127.0.0.1:{behind}"),
+            format!(",BEHIND://127.0.0.1:{proxy}"),
+            ",BEHIND:PLAINTEXT".to_owned(),
+        ]
+    });
     format!(
         "process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
-listeners=CLIENT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=CLIENT://127.0.0.1:{port}
-listener.security.protocol.map=CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=CLIENT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}{listener}
+advertised.listeners=CLIENT://127.0.0.1:{port}{advertised}
+listener.security.protocol.map=CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocol}
 inter.broker.listener.name=CLIENT
 controller.listener.names=CONTROLLER
 log.dirs={}/data

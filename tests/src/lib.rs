@@ -11,13 +11,19 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub mod bridge;
+pub mod disk;
+pub mod faults;
+pub mod fleet;
 pub mod heatstream;
 pub mod kafka;
 pub mod load;
 pub mod mosquitto;
 pub mod mqtt;
+pub mod proxy;
 pub mod python;
 pub mod site;
+pub mod town;
 
 /// Whether a missing server must fail the test.
 pub fn servers_are_required() -> bool {

@@ -75,6 +75,33 @@ impl Client {
         }
     }
 
+    /// Subscribes to a topic with QoS 0, and waits for the server's consent.
+    pub fn subscribe(&mut self, filter: &str, patience: Duration) -> io::Result<()> {
+        self.next_id = self.next_id.checked_add(1).unwrap_or(1);
+        let mut body = self.next_id.to_be_bytes().to_vec();
+        push_text(&mut body, filter);
+        body.push(0);
+        self.stream.write_all(&packet(0x82, &body))?;
+        match self.next_packet(Instant::now() + patience)? {
+            Some((0x90, body)) if body.last() == Some(&0) => Ok(()),
+            other => Err(io::Error::other(format!("SUBACK expected, found {other:?}"))),
+        }
+    }
+
+    /// Topic and payload of the next message with QoS 0; none if there is none within the time.
+    pub fn message(&mut self, patience: Duration) -> io::Result<Option<(String, Vec<u8>)>> {
+        match self.next_packet(Instant::now() + patience)? {
+            None => Ok(None),
+            Some((kind, body)) if kind & 0xF6 == 0x30 && body.len() >= 2 => {
+                let (length, rest) = body.split_at(2);
+                let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
+                let topic = String::from_utf8_lossy(&rest[..length]).into_owned();
+                Ok(Some((topic, rest[length..].to_vec())))
+            }
+            Some((kind, _)) => Err(io::Error::other(format!("a message expected, found {kind:#x}"))),
+        }
+    }
+
     /// Waits until the server ends the connection; false if it does not within the time.
     pub fn is_closed_within(&mut self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;

@@ -3,13 +3,14 @@
 
 use std::{
     ffi::{OsStr, OsString},
+    fs::File,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use serde_json::Value;
 
-use crate::{repository, require};
+use crate::{Process, repository, require};
 
 /// A Python with the libraries of `tests/requirements.txt`.
 #[derive(Debug, Clone)]
@@ -47,6 +48,26 @@ impl Python {
             (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{script} {arguments:?} failed:\n{text}\n{errors}");
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{script}: {error}\n{text}\n{errors}"))
+    }
+
+    /// Starts a script of `tests/python` that runs until the test ends it.
+    pub fn spawn<S: AsRef<OsStr>>(
+        &self,
+        script: &str,
+        arguments: impl IntoIterator<Item = S>,
+        output: File,
+        errors: File,
+    ) -> Process {
+        let child = Command::new(&self.program)
+            .arg("-B")
+            .arg(repository().join("tests/python").join(script))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors)
+            .spawn()
+            .expect("python can be run");
+        Process(child)
     }
 
     /// The rows of a query over an archive's data sets, each an object.

@@ -1,14 +1,9 @@
 //! A full disk: nothing is acknowledged, nothing is lost, and it goes on by itself when there is space.
 
-use std::{
-    fs::{self, File},
-    io::Write as _,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{fs, time::Duration};
 
 use heat_tests::{
+    disk::SmallDisk,
     mqtt::Client,
     now_us,
     python::Python,
@@ -18,46 +13,11 @@ use heat_tests::{
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// A small file system in memory; unmounted at the end.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// None, with a line that says why, where it cannot be mounted.
-    fn mount(path: &Path, mebibytes: u32) -> Option<Self> {
-        fs::create_dir_all(path).unwrap();
-        let mut command = Command::new("mount");
-        command.args(["-t", "tmpfs", "-o", &format!("size={mebibytes}m"), "tmpfs"]).arg(path);
-        let mounted = command.output().is_ok_and(|output| output.status.success());
-        if !mounted {
-            eprintln!(
-                "skipped: a small file system cannot be mounted here; run as root, where mount is allowed"
-            );
-            return None;
-        }
-        Some(Self(path.to_path_buf()))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        Command::new("umount").arg("-l").arg(&self.0).status().ok();
-    }
-}
-
-/// Fills the disk to the last page.
-fn fill(path: &Path) {
-    let mut file = File::create(path).unwrap();
-    for size in [1 << 16, 1 << 12, 1] {
-        while file.write_all(&vec![0; size]).is_ok() {}
-    }
-}
-
 #[test]
 fn a_full_disk_stops_acknowledging_loses_nothing_and_recovers_by_itself() {
     let Some(python) = Python::find() else { return };
     let site = Site::new("[archive]\nrotation = \"1s\"\n[log.embedded]\nsegment_max_bytes = 65536\n");
     let Some(disk) = SmallDisk::mount(&site.data_dir(), 48) else { return };
-    let ballast = disk.0.join("ballast");
     let mut up = site.start();
     let mut client = Client::connect(site.mqtt, "meter", true).unwrap();
     let base_ms = now_us() / 1_000;
@@ -73,7 +33,7 @@ fn a_full_disk_stops_acknowledging_loses_nothing_and_recovers_by_itself() {
         assert_eq!(client.acknowledgement(SOON).unwrap(), Some(id));
     }
 
-    fill(&ballast);
+    let ballast = disk.fill("ballast");
     // What the last pages still hold may be acknowledged.
     let unacknowledged = (0..5_000).find_map(|_| {
         let id = send(&mut client);

@@ -53,7 +53,13 @@ impl City {
             replace("\"127.0.0.1:9092\"", &format!("\"{}\"", kafka.brokers()));
             replace(&format!("\"127.0.0.1:{port}\""), &format!("\"127.0.0.1:{own}\""));
             match role {
-                "gateway" => replace("port = 1883", &format!("port = {}", mosquitto.port())),
+                "gateway" => {
+                    replace("port = 1883", &format!("port = {}", mosquitto.port()));
+                    replace(
+                        "/var/lib/heatstream/gateway-buffer",
+                        &folder.path().join("buffer").display().to_string(),
+                    );
+                }
                 "archiver" | "api" => {
                     replace(
                         "/var/lib/heatstream/archive",

@@ -1,7 +1,11 @@
-//! The tasks that read: the input, the incidents' states, and their events.
+//! The tasks that read: the input, the incidents' states and events, dead letters and the requests to take them again.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
+use heat_codec::{
+    dead_letter::{DeadLetter, LetterId},
+    requeue::Requeue,
+};
 use heat_detect::Output;
 use heat_log::{
     ReadError, Record,
@@ -11,14 +15,15 @@ use heat_log::{
 use heat_model::{Body, PartitionId};
 use heat_runtime::{Shutdown, tasks::Chain};
 use heat_view::{
-    Applied,
+    Applied, Privacy,
     board::OutputPosition,
-    feed::{self, FeedError, InputFeed},
+    feed::{self, FeedError, InputFeed, PlantFeed},
 };
 
 use crate::{
     commands::CommandId,
-    state::{ApiState, lock},
+    letters::{LetterIndex, LetterKey},
+    state::{ApiState, PlantIndex, lock},
 };
 
 /// Records applied under one lock of a table.
@@ -31,6 +36,7 @@ pub(crate) async fn follow(
     shutdown: Shutdown,
 ) -> Result<(), ReadError> {
     let mut feeds: BTreeMap<PartitionId, InputFeed> = BTreeMap::new();
+    let mut plant_feed = PlantFeed::default();
     loop {
         let event = tokio::select! {
             () = shutdown.begun() => return Ok(()),
@@ -43,6 +49,15 @@ pub(crate) async fn follow(
                     input(&state, feed, partition, chunk);
                     tokio::task::yield_now().await;
                 }
+            }
+            FollowEvent::Records { partition, records } if topic == topics::REJECTED => {
+                letters(&state, partition, records);
+            }
+            FollowEvent::Records { partition, records } if topic == topics::REQUEUE => {
+                requeues(&state, partition, records);
+            }
+            FollowEvent::Records { records, .. } if topic == topics::PLANT => {
+                plant(&state, &mut plant_feed, &records);
             }
             FollowEvent::Records { partition, records } => {
                 for record in &records {
@@ -89,6 +104,61 @@ fn input(state: &ApiState, feed: &mut InputFeed, partition: PartitionId, chunk: 
     drop(table);
     state.metrics.over_bound.with_label_values(&["signal"]).inc_by(over);
     count(state, topics::INPUT, chunk.len() - undecodable, undecodable);
+}
+
+fn letters(state: &ApiState, partition: PartitionId, records: Vec<Record>) {
+    let (total, mut undecodable) = (records.len(), 0);
+    let mut index = lock(&state.letters);
+    for record in records {
+        let id = LetterId { partition, offset: record.offset };
+        let letter = DeadLetter::decode(record.payload).ok();
+        undecodable += usize::from(letter.is_none());
+        index.add(LetterKey { append_time: record.append_time, id }, letter.as_ref());
+    }
+    kept(state, &index);
+    count(state, topics::REJECTED, total - undecodable, undecodable);
+}
+
+fn requeues(state: &ApiState, partition: PartitionId, records: Vec<Record>) {
+    let (total, mut undecodable) = (records.len(), 0);
+    let mut index = lock(&state.letters);
+    for record in records {
+        match Requeue::decode(record.payload) {
+            Ok(requeue) => index.add_requeue(partition, record.offset, &requeue),
+            Err(_) => undecodable += 1,
+        }
+    }
+    kept(state, &index);
+    count(state, topics::REQUEUE, total - undecodable, undecodable);
+}
+
+fn kept(state: &ApiState, index: &LetterIndex) {
+    let (letters, requeued) = index.len();
+    state.metrics.letters.set(i64::try_from(letters).unwrap_or(i64::MAX));
+    state.metrics.requeued.set(i64::try_from(requeued).unwrap_or(i64::MAX));
+}
+
+/// Which plant model is in force: names of sites, and which of them are homes.
+fn plant(state: &ApiState, feed: &mut PlantFeed, records: &[Record]) {
+    for record in records {
+        let Some(key) = &record.key else { continue };
+        match feed.apply(key, &record.payload) {
+            Ok(Some((model, plant))) => {
+                tracing::info!(%model, "another plant model is in force");
+                let privacy = Privacy::new(&plant);
+                for table in &state.tables {
+                    lock(table).set_privacy(privacy.clone());
+                }
+                *lock(&state.plant) = Arc::new(PlantIndex::new(&plant));
+                count(state, topics::PLANT, 1, 0);
+            }
+            Ok(None) => count(state, topics::PLANT, 1, 0),
+            Err(error) => {
+                count(state, topics::PLANT, 0, 1);
+                tracing::warn!(error = %Chain(&error), "a plant model cannot be used; the one before stays");
+            }
+        }
+    }
 }
 
 fn incidents(state: &ApiState, topic: &str, partition: PartitionId, payload: &[u8]) -> Result<(), FeedError> {

@@ -11,6 +11,8 @@ use heat_model::{
 use heat_view::board::{ChangeEntry, Held};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub mod letters;
+
 /// An instant as RFC 3339.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ApiTime(pub EventTime);

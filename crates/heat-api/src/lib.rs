@@ -9,6 +9,7 @@
 //! - Without users only a loopback address is served, and only under a loopback host name.
 //! - Every error is an RFC 9457 problem. Unknown query parameters and fields are refused.
 //! - Homes never appear; a token or its hash never reaches a log line.
+//! - Dead letters hold bytes as they came, so only operators see them; of a ticket nothing is kept that could be shown.
 //! - Requests, clients, buffers and history scans are bounded, with a metric beside each.
 //!
 //! Start reading at [`role::Api`], then `routes`; [`json`] is what clients see.
@@ -21,6 +22,7 @@ mod extract;
 mod follow;
 mod history;
 pub mod json;
+mod letters;
 pub mod metrics;
 mod page;
 mod problem;

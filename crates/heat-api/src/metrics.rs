@@ -23,6 +23,8 @@ pub const RECORDS_TOTAL: &str = "heat_api_records_total";
 pub const READ_TROUBLE_TOTAL: &str = "heat_api_read_trouble_total";
 /// Signals and incidents that a bound kept out.
 pub const OVER_BOUND_TOTAL: &str = "heat_api_over_bound_total";
+/// Dead letters, and requests to take one again, kept at hand.
+pub const LETTERS_KEPT: &str = "heat_api_letters_kept";
 
 /// The handles.
 #[derive(Debug, Clone)]
@@ -37,11 +39,18 @@ pub(crate) struct RoleMetrics {
     pub(crate) records: IntCounterVec,
     pub(crate) trouble: IntCounterVec,
     pub(crate) over_bound: IntCounterVec,
+    pub(crate) letters: IntGauge,
+    pub(crate) requeued: IntGauge,
 }
 
 impl RoleMetrics {
     pub(crate) fn register(metrics: &Metrics) -> Self {
         let buckets = [0.001, 0.003, 0.01, 0.03, 0.05, 0.1, 0.3, 1.0, 3.0];
+        let kept = metrics.gauges(
+            LETTERS_KEPT,
+            "Dead letters, and requests to take one again, kept at hand.",
+            &["what"],
+        );
         let seconds = "Time to answer a request, without server-sent events.";
         Self {
             requests: metrics.counters(
@@ -79,6 +88,8 @@ impl RoleMetrics {
                 "Signals and incidents that a bound kept out.",
                 &["what"],
             ),
+            letters: kept.with_label_values(&["letter"]),
+            requeued: kept.with_label_values(&["request"]),
         }
     }
 }

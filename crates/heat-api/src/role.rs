@@ -26,6 +26,7 @@ use crate::{
     commands::{Commander, Outcomes},
     events::EventHub,
     follow,
+    letters::{LetterIndex, requeue::Requeuer},
     metrics::RoleMetrics,
     routes,
     settings::Settings,
@@ -51,7 +52,7 @@ pub struct Deps {
     pub health: Health,
     /// The clock.
     pub clock: Clock,
-    /// The plant model: names, sites, homes.
+    /// The plant model (names, sites, homes) that holds until the log names one.
     pub plant: Arc<PlantModel>,
     /// The archive, for history; without it history answers 503.
     pub archive: Option<Archive>,
@@ -138,7 +139,7 @@ pub enum RunError {
 pub struct Api {
     listener: TcpListener,
     state: ApiState,
-    follows: [(Follow, &'static str); 3],
+    follows: [(Follow, &'static str); 6],
 }
 
 impl Api {
@@ -150,10 +151,14 @@ impl Api {
             deps.log.partitions(topic).await.map_err(|source| BuildError::Topic { topic, source })?;
         let appender =
             deps.log.appender(&[topic], AppenderSettings::default()).await.map_err(BuildError::Append)?;
+        let requeuer = requeuer(&deps.log).await?;
         let follows = [
             open(&deps.log, topics::INPUT, ReadBack::Last(settings.read_back_records)).await?,
             open(&deps.log, topics::INCIDENTS, ReadBack::All).await?,
             open(&deps.log, topics::INCIDENT_EVENTS, ReadBack::Last(settings.events_kept as u64)).await?,
+            open(&deps.log, topics::REJECTED, ReadBack::Last(settings.letters_kept as u64)).await?,
+            open(&deps.log, topics::REQUEUE, ReadBack::Last(settings.letters_kept as u64)).await?,
+            open(&deps.log, topics::PLANT, ReadBack::All).await?,
         ];
         let address = settings.address;
         let listener =
@@ -164,7 +169,7 @@ impl Api {
         let epoch = u64::try_from(deps.clock.now().as_micros()).unwrap_or(0);
         let state = Arc::new(Shared {
             users,
-            plant: PlantIndex::new(&deps.plant),
+            plant: Mutex::new(Arc::new(PlantIndex::new(&deps.plant))),
             tables: (0..partitions)
                 .map(|_| Mutex::new(LiveTable::new(settings.live, privacy.clone())))
                 .collect(),
@@ -177,6 +182,9 @@ impl Api {
             )),
             outcomes: Outcomes::new(),
             commander: Commander::new(settings.gateway.clone(), epoch, appender, partitions),
+            letters: Mutex::new(LetterIndex::new(settings.letters_kept)),
+            requeuer,
+            log: deps.log,
             archive: deps.archive,
             history: Arc::new(Semaphore::new(settings.history_concurrent_max)),
             audit: deps.audit,
@@ -184,7 +192,14 @@ impl Api {
             clock: deps.clock,
             readiness: Readiness::new(
                 deps.health,
-                [topics::INPUT, topics::INCIDENTS, topics::INCIDENT_EVENTS],
+                [
+                    topics::INPUT,
+                    topics::INCIDENTS,
+                    topics::INCIDENT_EVENTS,
+                    topics::REJECTED,
+                    topics::REQUEUE,
+                    topics::PLANT,
+                ],
             ),
             settings,
         });
@@ -217,8 +232,16 @@ impl Api {
         });
         let ended = tasks.join(DRAIN).await;
         state.commander.close(DRAIN).await.map_err(RunError::Flush)?;
+        state.requeuer.close(DRAIN).await.map_err(RunError::Flush)?;
         Ok(ended?)
     }
+}
+
+async fn requeuer(log: &Log) -> Result<Requeuer, BuildError> {
+    let topic = topics::REQUEUE;
+    let partitions = log.partitions(topic).await.map_err(|source| BuildError::Topic { topic, source })?;
+    let appender = log.appender(&[topic], AppenderSettings::default()).await.map_err(BuildError::Append)?;
+    Ok(Requeuer::new(appender, partitions))
 }
 
 async fn users(settings: &Settings) -> Result<Users, BuildError> {

@@ -15,6 +15,7 @@ use crate::{auth::is_loopback_host, problem::Problem, state::ApiState};
 
 mod commands;
 mod incidents;
+mod letters;
 mod networks;
 mod service;
 mod signals;
@@ -40,6 +41,9 @@ fn routes() -> Vec<Route> {
         ("/api/v1/incidents/{id}/work", &["post"], post(commands::work)),
         ("/api/v1/incidents/{id}/repaired", &["post"], post(commands::repaired)),
         ("/api/v1/tickets", &["post"], post(commands::ticket)),
+        ("/api/v1/rejected", &["get"], get(letters::list)),
+        ("/api/v1/rejected/requeue", &["post"], post(letters::requeue)),
+        ("/api/v1/rejected/{id}", &["get"], get(letters::one)),
         (EVENTS, &["get"], get(service::events)),
         ("/api/v1/audit", &["get"], get(service::audit)),
         ("/api/v1/openapi.json", &["get"], get(service::openapi)),

@@ -30,6 +30,8 @@ pub struct RawApi {
     pub read_back_records: Option<u64>,
     /// Incident events kept for clients that resume, over all partitions.
     pub events_kept: Option<usize>,
+    /// Dead letters kept at hand, over all partitions; older ones are read from the archive.
+    pub letters_kept: Option<usize>,
     /// Most clients of server-sent events.
     pub event_clients_max: Option<usize>,
     /// Most events that wait for one client.
@@ -59,6 +61,8 @@ pub struct Settings {
     pub read_back_records: u64,
     /// Incident events kept for clients that resume.
     pub events_kept: usize,
+    /// Dead letters kept at hand.
+    pub letters_kept: usize,
     /// Most clients of server-sent events.
     pub event_clients_max: usize,
     /// Most events that wait for one client.
@@ -97,6 +101,7 @@ impl Settings {
             board: BoardSettings::default(),
             read_back_records: raw.read_back_records.unwrap_or(200_000),
             events_kept: count("events_kept", raw.events_kept, 5_000, &mut faults),
+            letters_kept: count("letters_kept", raw.letters_kept, 5_000, &mut faults),
             event_clients_max: count("event_clients_max", raw.event_clients_max, 10_000, &mut faults),
             event_buffer: count("event_buffer", raw.event_buffer, 256, &mut faults),
             history_concurrent_max: count(

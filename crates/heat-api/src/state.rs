@@ -9,6 +9,7 @@ use std::{
 };
 
 use heat_archive::Archive;
+use heat_log::Log;
 use heat_model::{
     NetworkId, SiteId,
     plant::{Network, PlantModel, Site},
@@ -21,6 +22,7 @@ use crate::{
     auth::Users,
     commands::{Commander, Outcomes},
     events::EventHub,
+    letters::{LetterIndex, requeue::Requeuer},
     metrics::RoleMetrics,
     role::AuditSource,
     settings::Settings,
@@ -32,13 +34,17 @@ pub(crate) type ApiState = Arc<Shared>;
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) users: Users,
-    pub(crate) plant: PlantIndex,
+    /// Replaced whole when another plant model is in force.
+    pub(crate) plant: Mutex<Arc<PlantIndex>>,
     /// One table a partition of the input.
     pub(crate) tables: Vec<Mutex<LiveTable>>,
     pub(crate) board: Mutex<IncidentBoard>,
     pub(crate) hub: Mutex<EventHub>,
     pub(crate) outcomes: Outcomes,
     pub(crate) commander: Commander,
+    pub(crate) log: Log,
+    pub(crate) letters: Mutex<LetterIndex>,
+    pub(crate) requeuer: Requeuer,
     pub(crate) archive: Option<Archive>,
     pub(crate) history: Arc<Semaphore>,
     pub(crate) audit: Option<AuditSource>,
@@ -53,15 +59,22 @@ impl std::fmt::Debug for Shared {
     }
 }
 
+impl Shared {
+    /// The plant model in force.
+    pub(crate) fn plant(&self) -> Arc<PlantIndex> {
+        Arc::clone(&lock(&self.plant))
+    }
+}
+
 /// Which topics have been read up to where they ended at the start.
 #[derive(Debug)]
 pub(crate) struct Readiness {
     health: Health,
-    parts: [(&'static str, AtomicBool); 3],
+    parts: [(&'static str, AtomicBool); 6],
 }
 
 impl Readiness {
-    pub(crate) fn new(health: Health, topics: [&'static str; 3]) -> Self {
+    pub(crate) fn new(health: Health, topics: [&'static str; 6]) -> Self {
         Self { health, parts: topics.map(|topic| (topic, AtomicBool::new(false))) }
     }
 

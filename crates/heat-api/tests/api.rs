@@ -27,6 +27,9 @@ use heat_model::{
 use heat_runtime::{Clock, Shutdown, admin::Health, metrics::Metrics};
 use serde_json::{Value, json};
 
+#[path = "api/letters.rs"]
+mod letters;
+
 const PATIENCE: Duration = Duration::from_secs(20);
 const NETWORK: &str = "town";
 

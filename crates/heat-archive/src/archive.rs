@@ -254,6 +254,22 @@ impl Archive {
         Ok(manifests)
     }
 
+    /// Where each commit of a partition begins, in order, without reading its manifest.
+    pub async fn commits(&self, topic: &str, partition: PartitionId) -> Result<Vec<Offset>, ArchiveError> {
+        let found = self.list(&layout::partition_folder(MANIFESTS, topic, partition)).await?;
+        Ok(found.iter().filter_map(|found| layout::first_offset(&found.path)).collect())
+    }
+
+    /// The manifest of the commit that begins at this offset.
+    pub async fn commit_at(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        first: Offset,
+    ) -> Result<Manifest, ArchiveError> {
+        self.manifest(&layout::manifest_path(topic, partition, first)).await
+    }
+
     /// All partitions of which there are manifests, in order.
     pub async fn partitions(&self) -> Result<Vec<(String, PartitionId)>, ArchiveError> {
         let mut partitions = Vec::new();

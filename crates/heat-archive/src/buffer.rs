@@ -360,20 +360,7 @@ impl Buffer {
 /// The day under which a reading is filed: of its event time, but of its ingest time where the device's clock is
 /// known to be wrong, so that a fault cannot scatter files over the centuries.
 fn archive_day(reading: &Reading, ingest_time: i64) -> i64 {
-    let time = match reading.code {
-        QualityCode::ClockAhead
-        | QualityCode::ClockReset
-        | QualityCode::SecondsAsMilliseconds
-        | QualityCode::LocalTimeAsUtc => ingest_time,
-        QualityCode::None
-        | QualityCode::Untimed
-        | QualityCode::DeviceBad
-        | QualityCode::DeviceUncertain
-        | QualityCode::Null
-        | QualityCode::OutOfRange
-        | QualityCode::Sentinel
-        | QualityCode::Retained => reading.event_time.as_micros(),
-    };
+    let time = if reading.code.is_clock_fault() { ingest_time } else { reading.event_time.as_micros() };
     time.div_euclid(MICROS_PER_DAY)
 }
 

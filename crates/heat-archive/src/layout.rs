@@ -95,6 +95,11 @@ pub(crate) fn manifest_path(topic: &str, partition: PartitionId, first: Offset) 
     format!("{}/{:020}.json", partition_folder(MANIFESTS, topic, partition), first.0)
 }
 
+/// The first offset that a manifest's path names.
+pub(crate) fn first_offset(path: &str) -> Option<Offset> {
+    path.rsplit('/').next()?.strip_suffix(".json")?.parse().ok().map(Offset)
+}
+
 /// The folder of a partition's manifests or ledger.
 pub(crate) fn partition_folder(of: &str, topic: &str, partition: PartitionId) -> String {
     format!("{of}/{}/{}", escaped(topic), partition.0)
@@ -147,6 +152,13 @@ mod tests {
         ] {
             assert_eq!(date_of_day(day), date);
         }
+    }
+
+    #[test]
+    fn a_manifests_path_tells_where_its_commit_begins() {
+        let path = manifest_path("heat.rejected.v1", PartitionId(2), Offset(17));
+        assert_eq!(first_offset(&path), Some(Offset(17)));
+        assert_eq!(first_offset("manifests/heat.rejected.v1/2/note.txt"), None);
     }
 
     #[test]

@@ -2,8 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use heat_ledger::commit::{CommitLedger, Fate};
-use heat_model::{Body, Envelope, Offset, PartitionId, Position, record::NextOffset, time::MICROS_PER_DAY};
+use heat_ledger::{
+    commit::{CommitLedger, Fate},
+    devices::Sequence,
+};
+use heat_model::{
+    Body, Envelope, Offset, PartitionId, Position,
+    record::{NextOffset, Readings},
+    time::MICROS_PER_DAY,
+};
 use parquet::errors::ParquetError;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -213,6 +220,14 @@ impl CommitWriter {
         Ok(())
     }
 
+    /// Counts what the number of a device's message said; the message's record was taken just before.
+    pub fn count_device(&mut self, envelope: &Envelope, readings: &Readings, sequence: Sequence) {
+        self.ledger.count_device(envelope.ingest_time, sequence, || {
+            let network = envelope.network.as_ref().map_or("", |network| network.as_str());
+            format!("{network}/{}/{}", readings.set.site, readings.set.device)
+        });
+    }
+
     /// Takes a record that could not be decoded: it is counted, and its dead letter is another record's matter.
     pub fn append_undecodable(&mut self, position: &Position) -> Result<(), AppendError> {
         self.check(position)?;
@@ -271,7 +286,7 @@ impl CommitWriter {
     fn check_readings(
         &self,
         position: &Position,
-        readings: &heat_model::record::Readings,
+        readings: &Readings,
         keep: Keep<'_>,
     ) -> Result<(), AppendError> {
         let malformed =

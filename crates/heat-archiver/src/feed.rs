@@ -13,7 +13,10 @@ use heat_archive::{
     Archive, ArchiveError, CommitWriter, Dataset, Keep, Published, archive::Disposition, writer,
 };
 use heat_codec::envelope::EnvelopeDecoder;
-use heat_ledger::admission::{Admission, Verdict};
+use heat_ledger::{
+    admission::{Admission, Verdict},
+    devices::DeviceTracker,
+};
 use heat_log::{Consumer, ConsumerSettings, Log, LogEvent, Membership, ReadError, Record, StartFrom, topics};
 use heat_model::{
     AppendTime, Body, FreshMask, PartitionId, Position,
@@ -82,6 +85,8 @@ struct Part {
     /// Records before it are read back only to know repeats.
     resume: NextOffset,
     admission: Option<Admission>,
+    /// Devices' own numbers, from where admission reads back.
+    devices: DeviceTracker,
     decoder: EnvelopeDecoder,
     fresh: FreshMask,
     keep: Vec<bool>,
@@ -174,7 +179,12 @@ impl Feed {
         let input = self.kind == Kind::Input;
         let from = if input { Admission::read_back(&self.deps.settings.repeats, next) } else { next };
         let from = from.max(bounds.first);
-        consumer.start_in_time(partition, StartFrom::Offset(from)).await?;
+        match consumer.start_in_time(partition, StartFrom::Offset(from)).await {
+            Ok(_) => {}
+            // It went to another member while Kafka did not answer; if it comes back, it is assigned again.
+            Err(ReadError::NotAssigned { .. }) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
         tracing::info!(topic, partition = partition.0, resume = next.0, from = from.0, "archiving");
         self.parts.insert(
             partition,
@@ -182,6 +192,7 @@ impl Feed {
                 writer: CommitWriter::new(&resume, next, self.deps.settings.rotation),
                 resume: next,
                 admission: input.then(|| Admission::new(self.deps.settings.repeats)),
+                devices: DeviceTracker::default(),
                 decoder: EnvelopeDecoder::default(),
                 fresh: FreshMask::all(),
                 keep: Vec::new(),
@@ -310,6 +321,7 @@ impl Part {
                 .holes
                 .with_label_values(&[&partition.0.to_string()])
                 .set(i64::try_from(admission.holes()).unwrap_or(i64::MAX));
+            deps.metrics.tracked(partition, &self.devices);
         }
         Ok(false)
     }
@@ -349,6 +361,13 @@ impl Part {
         }
         let Some(admission) = &mut self.admission else { return Ok(false) };
         let verdict = admission.observe(position.offset, &envelope, &mut self.fresh);
+        let numbered = match (&envelope.body, &envelope.network, verdict) {
+            (Body::Readings(readings), Some(network), Verdict::Take) => {
+                let sequence = self.devices.observe(network, readings, envelope.messages);
+                sequence.map(|sequence| (readings, sequence))
+            }
+            _ => None,
+        };
         if !archiving {
             return Ok(false);
         }
@@ -363,6 +382,10 @@ impl Part {
             }
         };
         self.writer.append(position, &envelope, keep)?;
+        if let Some((readings, sequence)) = numbered {
+            self.writer.count_device(&envelope, readings, sequence);
+            deps.metrics.count_device(sequence);
+        }
         let duplicates = if verdict == Verdict::Redelivered { readings } else { repeats };
         deps.metrics.archived.inc_by((readings - duplicates) as u64);
         deps.metrics.duplicate.inc_by(duplicates as u64);
@@ -374,7 +397,7 @@ impl Part {
             return Ok(true);
         }
         let (dataset, row) = match kind {
-            Kind::Rejected => (Dataset::Rejected, rows::rejected(record.payload.clone())),
+            Kind::Rejected => (Dataset::Rejected, rows::rejected(position, record.payload.clone())),
             Kind::IncidentEvents => (Dataset::IncidentEvents, rows::output(&record.payload)),
             Kind::Incidents | Kind::Input => (Dataset::Incidents, rows::incident(&record.payload)),
         };

@@ -1,5 +1,7 @@
 //! The archiver's metrics.
 
+use heat_ledger::devices::{DeviceTracker, Sequence};
+use heat_model::PartitionId;
 use heat_runtime::metrics::Metrics;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
@@ -19,6 +21,12 @@ pub const LAG: &str = "heat_archiver_lag_records";
 pub const LAST_COMMIT: &str = "heat_archiver_last_commit_timestamp_seconds";
 /// Numbers that gateways assigned and that never arrived.
 pub const HOLES: &str = "heat_archiver_missing_records";
+/// Numbers of devices' own sequences by what became of them: missing, late (had been missing), repeated; and restarts.
+pub const DEVICE_NUMBERS: &str = "heat_archiver_device_numbers_total";
+/// Devices whose sequence is followed, by partition.
+pub const DEVICES: &str = "heat_archiver_devices";
+/// Devices that the bound made forgotten, by partition; one that speaks again is new.
+pub const DEVICES_FORGOTTEN: &str = "heat_archiver_devices_forgotten";
 
 /// Handles of the archiver's metrics.
 #[derive(Debug, Clone)]
@@ -32,11 +40,20 @@ pub struct ArchiverMetrics {
     pub(crate) lag: IntGaugeVec,
     pub(crate) last_commit: IntGaugeVec,
     pub(crate) holes: IntGaugeVec,
+    /// missing, late, repeated, restart.
+    device_numbers: [IntCounter; 4],
+    devices: IntGaugeVec,
+    devices_forgotten: IntGaugeVec,
 }
 
 impl ArchiverMetrics {
     /// Registers them.
     pub fn register(metrics: &Metrics) -> Self {
+        let numbers = metrics.counters(
+            DEVICE_NUMBERS,
+            "Numbers of devices' own sequences, by outcome: missing - late was lost before the gateway.",
+            &["outcome"],
+        );
         let readings = metrics.counters(READINGS, "Readings read from the log, by outcome.", &["outcome"]);
         Self {
             archived: readings.with_label_values(&["archived"]),
@@ -56,6 +73,35 @@ impl ArchiverMetrics {
                 "Numbers that gateways assigned and that never arrived, as far as proven.",
                 &["partition"],
             ),
+            device_numbers: ["missing", "late", "repeated", "restart"]
+                .map(|outcome| numbers.with_label_values(&[outcome])),
+            devices: metrics.gauges(DEVICES, "Devices whose own sequence is followed.", &["partition"]),
+            devices_forgotten: metrics.gauges(
+                DEVICES_FORGOTTEN,
+                "Devices whose own sequence was forgotten at the bound.",
+                &["partition"],
+            ),
         }
+    }
+
+    /// Counts what the number of a device's message said.
+    pub(crate) fn count_device(&self, sequence: Sequence) {
+        let [missing, late, repeated, restart] = &self.device_numbers;
+        match sequence {
+            Sequence::First | Sequence::Due => {}
+            Sequence::Gap { missing: count } => missing.inc_by(count),
+            Sequence::Late => late.inc(),
+            Sequence::Repeated => repeated.inc(),
+            Sequence::Restarted => restart.inc(),
+        }
+    }
+
+    /// Says how many devices a partition's tracker remembers.
+    pub(crate) fn tracked(&self, partition: PartitionId, devices: &DeviceTracker) {
+        let label = partition.0.to_string();
+        let known = i64::try_from(devices.len()).unwrap_or(i64::MAX);
+        self.devices.with_label_values(&[&label]).set(known);
+        let forgotten = i64::try_from(devices.forgotten()).unwrap_or(i64::MAX);
+        self.devices_forgotten.with_label_values(&[&label]).set(forgotten);
     }
 }

@@ -2,37 +2,21 @@
 
 use bytes::Bytes;
 use heat_archive::TableRow;
-use heat_codec::dead_letter::DeadLetter;
-use heat_model::{EventTime, IngestTime, incident::Incident};
+use heat_codec::dead_letter::{DeadLetter, LetterId};
+use heat_model::{EventTime, IngestTime, Position, incident::Incident};
 use serde_json::Value;
 
-/// A dead letter. Its payload is kept as text where it is text, else as hexadecimal digits.
-pub(crate) fn rejected(payload: Bytes) -> Option<TableRow> {
+/// A dead letter, under the name by which people refer to it.
+pub(crate) fn rejected(position: &Position, payload: Bytes) -> Option<TableRow> {
     let letter = DeadLetter::decode(payload).ok()?;
-    let (text, hex) = match std::str::from_utf8(&letter.payload) {
-        Ok(text) => (Some(text.to_owned()), None),
-        Err(_) => (None, Some(letter.payload.iter().map(|byte| format!("{byte:02x}")).collect::<String>())),
-    };
-    let json = serde_json::json!({
-        "id": letter.id(),
-        "topic": letter.topic,
-        "client": letter.client,
-        "user": letter.user,
-        "content_type": letter.content_type,
-        "faults": letter.faults,
-        "messages": letter.messages,
-        "readings": letter.readings,
-        "payload": text,
-        "payload_hex": hex,
-        "payload_hash": format!("{:016x}", letter.payload_hash),
-    });
+    let id = LetterId { partition: position.partition, offset: position.offset };
     Some(TableRow {
-        network: String::new(),
+        network: letter.network().unwrap_or("").to_owned(),
         kind: letter.faults.first().map(|fault| fault.reason.clone()).unwrap_or_default(),
-        id: letter.id(),
+        id: id.to_string(),
         event_time: EventTime::from_micros(letter.ingest_time.as_micros()),
         ingest_time: letter.ingest_time,
-        json: json.to_string(),
+        json: letter.to_archived(id),
         gateway: letter.origin.gateway.to_string(),
         epoch: letter.origin.epoch,
         seq: letter.origin.seq,

@@ -9,14 +9,10 @@ use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use heat_codec::{
-    decoded::Limits,
     envelope::Draft,
     own_json::{self, OutItem, OutValue},
 };
-use heat_gateway::{
-    clock_guard::ClockBounds,
-    intake::{Intake, Message},
-};
+use heat_gateway::intake::{Intake, IntakeSettings, Message};
 use heat_log::{Appender, AppenderSettings, topics};
 use heat_model::{Body, EventTime, GatewayId, IngestTime, NetworkId, PartitionId, record::Heartbeat};
 use heat_runtime::Clock;
@@ -140,7 +136,7 @@ pub(crate) async fn run(task: FillTask) -> Result<(), BenchError> {
         scans: 0,
         seconds: 0.0,
     };
-    let mut intake = Intake::new(ClockBounds::default(), Limits::default(), partitions);
+    let mut intake = Intake::new(IntakeSettings::default(), partitions);
     let mut names: HashMap<usize, Arc<str>> = HashMap::new();
     let mut said: Vec<(Arc<str>, Bytes)> = Vec::new();
     while filled.readings < task.readings {
@@ -156,8 +152,14 @@ pub(crate) async fn run(task: FillTask) -> Result<(), BenchError> {
         });
         for (topic, payload) in said.drain(..) {
             let received = Clock.now();
-            let outcome =
-                intake.take(&Message { topic: &topic, payload: &payload, retained: false, received });
+            let outcome = intake.take(&Message {
+                topic: &topic,
+                payload: &payload,
+                retained: false,
+                rights: None,
+                received,
+                again: None,
+            });
             if let Some(fault) = outcome.faults.first() {
                 return Err(BenchError::act("take a simulated message")(format!(
                     "{}: {}",

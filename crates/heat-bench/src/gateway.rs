@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use heat_gateway::{Gateway, GatewaySettings, RawGateway};
+use heat_gateway::{Gateway, GatewaySettings, RawBuffer, RawGateway};
 use heat_ledger::durable::{AckQueue, Marks};
 use heat_log::{AppendRecord, AppenderSettings, Log, partition_of};
 use heat_mqtt::{
@@ -75,8 +75,9 @@ fn raw_subscribe(broker: &(String, u16), client_id: &str) -> RawSubscribe {
     }
 }
 
-fn settings(broker: Option<&(String, u16)>) -> Result<GatewaySettings, BenchError> {
+fn settings(broker: Option<&(String, u16)>, buffer: RawBuffer) -> Result<GatewaySettings, BenchError> {
     let raw = RawGateway {
+        buffer: Some(buffer),
         id: Some("bench".to_owned()),
         listen: broker
             .is_none()
@@ -92,7 +93,8 @@ fn settings(broker: Option<&(String, u16)>) -> Result<GatewaySettings, BenchErro
 
 /// Builds a listening gateway with its default settings.
 pub(crate) async fn listening(log: &Log, metrics: &Metrics, health: Health) -> Result<Gateway, BenchError> {
-    Gateway::build(settings(None)?, log, Clock, metrics, health)
+    let without_buffer = RawBuffer { enabled: Some(false), ..RawBuffer::default() };
+    Gateway::build(settings(None, without_buffer)?, None, log, Clock, metrics, health)
         .await
         .map_err(BenchError::act("build the gateway"))
 }
@@ -101,7 +103,12 @@ pub(crate) async fn listening(log: &Log, metrics: &Metrics, health: Health) -> R
 pub(crate) async fn run(task: GatewayTask, commands: &mut Commands) -> Result<(), BenchError> {
     let log = task.engine.open().await?;
     let metrics = Metrics::default();
-    let gateway = Gateway::build(settings(task.broker.as_ref())?, &log, Clock, &metrics, Health::default())
+    // With a buffer, as in a city, and in a directory of its own.
+    let directory =
+        tempfile::tempdir().map_err(BenchError::act("make a directory for the gateway's buffer"))?;
+    let buffer = RawBuffer { directory: Some(directory.path().join("buffer")), ..RawBuffer::default() };
+    let settings = settings(task.broker.as_ref(), buffer)?;
+    let gateway = Gateway::build(settings, None, &log, Clock, &metrics, Health::default())
         .await
         .map_err(BenchError::act("build the gateway"))?;
     say(&gateway.mqtt_address().map_or(0, |address| address.port()))?;

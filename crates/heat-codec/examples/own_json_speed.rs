@@ -8,6 +8,7 @@ use std::{hint::black_box, time::Instant};
 
 use heat_codec::{
     own_json::{Decoder, OutItem, OutValue, encode},
+    plant::DeviceFacts,
     shape::DeviceShapes,
     topic::DeviceTopic,
 };
@@ -88,7 +89,7 @@ fn main() {
         for n in 0..messages {
             let decoded = decoder.decode(of(n));
             for item in decoded.items() {
-                let shape = shapes.resolve(decoded, item, |_| Ok(None));
+                let shape = shapes.resolve(decoded, item, &DeviceFacts::default());
                 for (value, slot) in decoded.values(item).iter().zip(&shape.slots) {
                     let signal = slot.expect("good names and units") as usize;
                     sum += shape.signals[signal].value_of(value.raw);

@@ -53,10 +53,14 @@ pub struct Item {
     pub lane: Option<Lane>,
     /// The device's own number.
     pub seq: Option<u64>,
+    /// Which device of the decoder's table speaks; `None`: the one that the topic names.
+    pub device: Option<u32>,
     pub(crate) boot: Option<Span>,
     pub(crate) index: Option<u32>,
     pub(crate) values: Range<usize>,
     pub(crate) text: Range<usize>,
+    /// Its place in the payload, where `index` does not say it.
+    pub(crate) base: Option<Span>,
 }
 
 /// What was found in a payload.
@@ -67,6 +71,9 @@ pub struct Decoded {
     pub(crate) items: Vec<Item>,
     pub(crate) rejects: Vec<Reject>,
     pub(crate) unknown_fields: u32,
+    /// Places of the values within their items, one a value; empty: the own JSON's.
+    pub(crate) places: Vec<Span>,
+    pub(crate) place_text: String,
 }
 
 /// A point to go back to.
@@ -78,6 +85,11 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
+    /// Values and rejects before it.
+    pub(crate) const fn counts(self) -> (usize, usize) {
+        (self.values, self.rejects)
+    }
+
     pub(crate) const fn text(self) -> usize {
         self.text
     }
@@ -117,7 +129,7 @@ impl Decoded {
 
     /// Values that were taken, over all items.
     pub fn values_len(&self) -> usize {
-        self.values.len()
+        self.items.iter().map(|item| item.values.len()).sum()
     }
 
     /// Readings that were rejected, over all rejects.
@@ -130,12 +142,22 @@ impl Decoded {
         self.unknown_fields
     }
 
-    /// JSON pointer to a value of the own JSON.
+    /// JSON pointer to a value of this payload.
     pub fn place(&self, item: &Item, value: &DecodedValue) -> String {
-        let mut place = item_place(item.index);
-        place.push_str("/values");
-        push_pointer(&mut place, self.name(value));
+        let mut place = self.place_of_item(item);
+        let own = || self.values(item).iter().position(|known| known.name == value.name);
+        if let Some(within) = own().and_then(|at| self.places.get(item.values.start + at)) {
+            place.push_str(within.of(&self.place_text));
+        } else {
+            place.push_str("/values");
+            push_pointer(&mut place, self.name(value));
+        }
         place
+    }
+
+    /// JSON pointer to an item of this payload; empty where it is all of it.
+    pub fn place_of_item(&self, item: &Item) -> String {
+        item.base.map_or_else(|| item_place(item.index), |base| base.of(&self.place_text).to_owned())
     }
 
     pub(crate) fn clear(&mut self) {
@@ -144,6 +166,8 @@ impl Decoded {
         self.items.clear();
         self.rejects.clear();
         self.unknown_fields = 0;
+        self.places.clear();
+        self.place_text.clear();
     }
 
     /// The whole payload is rejected: nothing else of it counts.
@@ -158,20 +182,20 @@ impl Decoded {
 
     #[inline]
     pub(crate) fn push_text(&mut self, text: &str) -> Span {
-        // Payloads are bounded far below 4 GiB, and so is what is kept of one.
-        let start = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
-        let len = u32::try_from(text.len()).unwrap_or(u32::MAX);
-        self.text.push_str(text);
-        Span { start, len }
+        Span::push(&mut self.text, text)
     }
 
     pub(crate) fn resolve(&self, span: Span) -> &str {
-        let start = span.start as usize;
-        self.text.get(start..start + span.len as usize).unwrap_or("")
+        span.of(&self.text)
     }
 
     pub(crate) fn mark(&self) -> Mark {
         Mark { text: self.text.len(), values: self.values.len(), rejects: self.rejects.len() }
+    }
+
+    /// The beginning of the payload.
+    pub(crate) const fn mark_of_all(&self) -> Mark {
+        Mark { text: 0, values: 0, rejects: 0 }
     }
 
     /// Forgets texts since the mark: those of a value that is rejected.
@@ -194,6 +218,7 @@ impl Decoded {
         let refused: u32 = self.rejects[mark.rejects..].iter().map(|reject| reject.readings).sum();
         self.text.truncate(mark.text);
         self.values.truncate(mark.values);
+        self.places.truncate(mark.values);
         self.rejects.truncate(mark.rejects);
         let readings = u32::try_from(taken).unwrap_or(u32::MAX).saturating_add(refused);
         self.rejects.push(Reject::at(reason, place, readings).found(detail));
@@ -206,6 +231,35 @@ impl Decoded {
 }
 
 impl Span {
+    /// Appends a piece to a text.
+    #[inline]
+    pub(crate) fn push(text: &mut String, piece: &str) -> Self {
+        // Payloads are bounded far below 4 GiB, and so is what is kept of one.
+        let start = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        let len = u32::try_from(piece.len()).unwrap_or(u32::MAX);
+        text.push_str(piece);
+        Self { start, len }
+    }
+
+    /// All of a text from a byte on.
+    pub(crate) fn since(text: &str, start: usize) -> Self {
+        Self {
+            start: u32::try_from(start).unwrap_or(u32::MAX),
+            len: u32::try_from(text.len() - start).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// The first `at` bytes of what was pushed with [`Self::push`], and the rest.
+    #[inline]
+    pub(crate) const fn split(self, at: u32) -> (Self, Self) {
+        (Self { start: self.start, len: at }, Self { start: self.start + at, len: self.len - at })
+    }
+
+    pub(crate) fn of(self, text: &str) -> &str {
+        let start = self.start as usize;
+        text.get(start..start + self.len as usize).unwrap_or("")
+    }
+
     pub(crate) const fn len(self) -> u32 {
         self.len
     }

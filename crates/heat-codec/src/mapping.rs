@@ -15,7 +15,7 @@
 //!
 //! [time]
 //! column = "time"
-//! format = "%Y-%m-%d %H:%M:%S"             # strptime, or rfc3339, unix_s, unix_ms
+//! format = "%Y-%m-%d %H:%M:%S"             # strptime, or rfc3339, unix_s, unix_ms, unix_us
 //! zone = "Asia/Shanghai"                   # where the format carries no offset
 //!
 //! [received]                               # optional: the time of arrival
@@ -46,7 +46,8 @@
 mod raw;
 mod time;
 
-pub use time::{Ambiguity, RowTime, TimeColumn};
+pub(crate) use raw::{Faults, toml_of};
+pub use time::{Ambiguity, RowTime, TimeColumn, TimeFormat};
 
 use heat_model::{DeviceId, Lane, NetworkId, SignalName, SiteId};
 

@@ -10,15 +10,15 @@
 //! is passed over. Text values are rejected. Other fields (`metas`, static tags) are passed over and counted.
 //! Tags carry no unit: it comes from the plant model or is the standard one of the name.
 //!
-//! Which site and device a node and group mean is the gateway's to say, by topic or by [`Decoder::node`].
+//! Which site and device a node and group mean, and which signals the tags, a mapping says: see [`crate::mapped`].
 
 use heat_model::{Quality, QualityCode};
 
 use crate::{
-    decoded::{Decoded, DecodedValue, Item, Limits},
+    decoded::{Decoded, DecodedValue, Item, Limits, Span},
     json::{JsonFault, Kind, Number, Reader, text_of},
     own_json::{Fault, Field, scalar, set_raw, short_text, time},
-    reject::{Reject, RejectReason, push_pointer},
+    reject::{Reject, RejectReason, push_number, push_pointer},
 };
 
 /// Fields that the decoder knows.
@@ -171,7 +171,13 @@ impl Decoder {
                 })
             };
             match found {
-                Ok(true) => self.decoded.values.push(value),
+                Ok(true) => {
+                    let start = self.decoded.place_text.len();
+                    self.decoded.place_text.push('/');
+                    self.decoded.place_text.push_str(field);
+                    push_pointer(&mut self.decoded.place_text, value.name.of(&self.decoded.text));
+                    self.take(value, start);
+                }
                 Ok(false) => self.decoded.forget_text(mark),
                 Err(fault) => {
                     let mut place = format!("/{field}");
@@ -191,14 +197,19 @@ impl Decoder {
             return Ok(Some(Err(Fault::new(RejectReason::WrongType, "tags", ""))));
         }
         reader.enter_array()?;
-        let mut index = 0;
+        let mut index = 0_u32;
         while reader.next_item(index == 0)? {
-            if self.is_full() || index >= self.limits.values_max {
+            if self.is_full() || index as usize >= self.limits.values_max {
                 return Ok(None);
             }
             let mark = self.decoded.mark();
             match self.tag(reader)? {
-                Ok(Some(value)) => self.decoded.values.push(value),
+                Ok(Some(value)) => {
+                    let start = self.decoded.place_text.len();
+                    self.decoded.place_text.push_str("/tags/");
+                    push_number(&mut self.decoded.place_text, index);
+                    self.take(value, start);
+                }
                 Ok(None) => self.decoded.forget_text(mark),
                 Err(fault) => {
                     let place = format!("/tags/{index}");
@@ -264,12 +275,23 @@ impl Decoder {
         Ok(Ok(reader.number()? != Number::Integer(0)))
     }
 
+    /// Keeps a value, whose place begins at `start` of the places' text.
+    fn take(&mut self, value: DecodedValue, start: usize) {
+        self.decoded.places.push(Span::since(&self.decoded.place_text, start));
+        self.decoded.values.push(value);
+    }
+
+    /// What the last call found, to be taken over.
+    pub(crate) const fn found(&mut self) -> &mut Decoded {
+        &mut self.decoded
+    }
+
     fn is_full(&self) -> bool {
         self.decoded.values.len() + self.decoded.rejects.len() >= self.limits.values_max
     }
 }
 
-const fn empty(name: crate::decoded::Span) -> DecodedValue {
+const fn empty(name: Span) -> DecodedValue {
     DecodedValue {
         name,
         unit: None,

@@ -5,11 +5,20 @@
 //! is one network only, its id may be left out everywhere; without a `networks` table the networks are those that the
 //! other tables name.
 //!
-//! Ids of circuits are unique in the model, all others within their network. All faults are reported at once, each
-//! with file, line, column and remedy; a model with a fault is refused whole.
+//! Ids of circuits are unique in the model, all others within their network. Rows are sorted by id, so that equal models
+//! are equal whatever the order in the files.
+//!
+//! All faults are reported at once, each with file, line, column and remedy; a model with a fault is refused whole.
+//! Warnings refuse nothing: they tell what is kept but says less than it could, and [`NetworkLevel`] what that leaves.
 
+mod cells;
 mod check;
+mod classes;
+pub mod index;
+pub mod published;
 mod rows;
+mod suggest;
+mod survey;
 mod table;
 mod write;
 
@@ -18,13 +27,17 @@ use std::fmt;
 use heat_model::plant::{PlantHash, PlantModel};
 use xxhash_rust::xxh3::Xxh3;
 
+use table::RawRow;
+
+pub use index::{DeviceFacts, SiRange, SignalFacts, SignalIndex, UnknownPolicy, UnknownSignals};
+pub use survey::NetworkLevel;
 pub use table::Table;
 pub use write::write_tables;
 
-/// Faults kept; the rest is counted.
+/// Faults kept, and warnings kept; the rest is counted.
 pub const FAULTS_MAX: usize = 1_000;
 
-/// One fault of the plant tables.
+/// One fault of the plant tables, or a warning.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PlantFault {
     /// File as the caller named it.
@@ -75,11 +88,49 @@ impl fmt::Display for PlantFaults {
 
 impl std::error::Error for PlantFaults {}
 
-/// Collects faults while reading.
+/// Everything that reading the tables brought to light.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlantReport {
+    /// The model, or why it is refused.
+    pub outcome: Result<PlantModel, PlantFaults>,
+    /// Warnings by file and line, the first [`FAULTS_MAX`].
+    pub warnings: Vec<PlantFault>,
+    /// How many more there are.
+    pub more_warnings: usize,
+    /// What can be said of each network; empty with faults.
+    pub levels: Vec<NetworkLevel>,
+}
+
+impl fmt::Display for PlantReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Err(found) = &self.outcome {
+            for fault in &found.faults {
+                writeln!(f, "fault: {fault}")?;
+            }
+            if found.more > 0 {
+                writeln!(f, "and {} more faults", found.more)?;
+            }
+        }
+        for warning in &self.warnings {
+            writeln!(f, "warning: {warning}")?;
+        }
+        if self.more_warnings > 0 {
+            writeln!(f, "and {} more warnings", self.more_warnings)?;
+        }
+        for level in &self.levels {
+            writeln!(f, "{level}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Collects faults and warnings while reading.
 #[derive(Debug, Default)]
 struct Faults {
     kept: Vec<PlantFault>,
     more: usize,
+    warnings: Vec<PlantFault>,
+    more_warnings: usize,
 }
 
 /// Where a row stands.
@@ -87,21 +138,45 @@ struct Faults {
 struct At<'a> {
     file: &'a str,
     line: u64,
+    row: Option<&'a RawRow>,
+}
+
+impl<'a> At<'a> {
+    const fn line(file: &'a str, line: u64) -> Self {
+        Self { file, line, row: None }
+    }
+
+    /// Line of a column's cell, or else of the row.
+    fn line_of(self, column: &str) -> u64 {
+        self.row.and_then(|row| row.cell(column)).map_or(self.line, |cell| cell.line)
+    }
+
+    fn fault(self, column: &str, problem: String, remedy: &str) -> PlantFault {
+        PlantFault {
+            file: self.file.to_owned(),
+            line: self.line_of(column),
+            column: column.to_owned(),
+            problem,
+            remedy: remedy.to_owned(),
+        }
+    }
 }
 
 impl Faults {
     fn push(&mut self, at: At<'_>, column: &str, problem: String, remedy: &str) {
-        if self.kept.len() >= FAULTS_MAX {
+        if self.kept.len() < FAULTS_MAX {
+            self.kept.push(at.fault(column, problem, remedy));
+        } else {
             self.more += 1;
-            return;
         }
-        self.kept.push(PlantFault {
-            file: at.file.to_owned(),
-            line: at.line,
-            column: column.to_owned(),
-            problem,
-            remedy: remedy.to_owned(),
-        });
+    }
+
+    fn warn(&mut self, at: At<'_>, column: &str, problem: String, remedy: &str) {
+        if self.warnings.len() < FAULTS_MAX {
+            self.warnings.push(at.fault(column, problem, remedy));
+        } else {
+            self.more_warnings += 1;
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -111,21 +186,43 @@ impl Faults {
 
 /// Reads a plant model from files, given as name and text, and checks it. The order of the files does not matter.
 pub fn read<N: AsRef<str>, T: AsRef<str>>(files: &[(N, T)]) -> Result<PlantModel, PlantFaults> {
+    report(files).outcome
+}
+
+/// The same with warnings and levels.
+pub fn report<N: AsRef<str>, T: AsRef<str>>(files: &[(N, T)]) -> PlantReport {
     let mut faults = Faults::default();
     let tables = table::read_all(files, &mut faults);
     let rows = rows::Rows::read(&tables, &mut faults);
     check::check(&rows, &mut faults);
     if faults.is_empty() {
-        return Ok(rows.into_model());
+        check::mappings(&rows, &mut faults);
     }
-    faults.kept.sort();
-    faults.kept.dedup();
-    Err(PlantFaults { faults: faults.kept, more: faults.more })
+    let levels = if faults.is_empty() { survey::survey(&rows, &mut faults) } else { Vec::new() };
+    let Faults { mut kept, more, mut warnings, more_warnings } = faults;
+    for list in [&mut kept, &mut warnings] {
+        list.sort();
+        list.dedup();
+    }
+    let outcome =
+        if kept.is_empty() { Ok(sorted(rows.into_model())) } else { Err(PlantFaults { faults: kept, more }) };
+    PlantReport { outcome, warnings, more_warnings, levels }
 }
 
 /// Hash of the content: equal for equal models, whatever the order of rows, files and columns.
 pub fn hash(model: &PlantModel) -> PlantHash {
-    let mut sorted = model.clone();
+    let mut hash = Xxh3::new();
+    for (name, text) in write_tables(&sorted(model.clone())) {
+        hash.update(name.as_bytes());
+        hash.update(&[0]);
+        hash.update(text.as_bytes());
+        hash.update(&[0]);
+    }
+    PlantHash(hash.digest())
+}
+
+/// The model with its rows in the order of their ids: what is derived from equal models is equal.
+fn sorted(mut sorted: PlantModel) -> PlantModel {
     sorted.networks.sort_by(|a, b| a.id.cmp(&b.id));
     sorted.circuits.sort_by(|a, b| a.id.cmp(&b.id));
     sorted.nodes.sort_by(|a, b| (&a.network, &a.id).cmp(&(&b.network, &b.id)));
@@ -133,14 +230,7 @@ pub fn hash(model: &PlantModel) -> PlantHash {
     sorted.pipes.sort_by(|a, b| (&a.circuit, &a.id).cmp(&(&b.circuit, &b.id)));
     sorted.valves.sort_by(|a, b| (&a.pipe, &a.id).cmp(&(&b.pipe, &b.id)));
     sorted.signals.sort_by(|a, b| a.id.cmp(&b.id));
-    let mut hash = Xxh3::new();
-    for (name, text) in write_tables(&sorted) {
-        hash.update(name.as_bytes());
-        hash.update(&[0]);
-        hash.update(text.as_bytes());
-        hash.update(&[0]);
-    }
-    PlantHash(hash.digest())
+    sorted
 }
 
 #[cfg(test)]

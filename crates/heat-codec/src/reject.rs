@@ -1,6 +1,6 @@
 //! Why something received was not taken: a closed list, stable on the wire, in metrics and in the archive.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// Longest place of a reject in bytes; a longer one is cut and ends in `…`.
 pub const PLACE_MAX_BYTES: usize = 256;
@@ -86,6 +86,8 @@ reject_reasons! {
     PersonalData = "personal_data";
     /// A mapping's pointer finds nothing in the payload.
     PointerMissing = "pointer_missing";
+    /// More devices speak than the decoder keeps.
+    TooManyDevices = "too_many_devices";
     /// The payload is not a Sparkplug B payload.
     BadSparkplug = "bad_sparkplug";
     /// A Sparkplug data type that carries no number.
@@ -94,6 +96,8 @@ reject_reasons! {
     UnknownAlias = "unknown_alias";
     /// Data of a Sparkplug node whose birth was not seen.
     NotBorn = "not_born";
+    /// A Sparkplug message that is taken again, out of its place in its node's count.
+    OutOfSequence = "out_of_sequence";
 }
 
 impl fmt::Display for RejectReason {
@@ -142,6 +146,11 @@ fn cut(place: &mut String) {
         place.truncate(end);
         place.push_str(ELLIPSIS);
     }
+}
+
+/// Appends a number in decimal.
+pub(crate) fn push_number(text: &mut String, number: u32) {
+    write!(text, "{number}").expect("a String takes all that is written");
 }
 
 /// Appends `/key` to a JSON pointer (RFC 6901).

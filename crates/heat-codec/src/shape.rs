@@ -15,6 +15,7 @@ use heat_model::{
 use crate::{
     decoded::{Decoded, DecodedValue, Item},
     envelope::encode_set,
+    plant::{DeviceFacts, SiRange},
     reject::{Reject, RejectReason},
     topic::DeviceTopic,
 };
@@ -29,6 +30,8 @@ pub struct Shape {
     lens: Box<[(u32, Option<u32>)]>,
     /// The signals that were taken, in the item's order.
     pub signals: Box<[SignalDecl]>,
+    /// What each of `signals` may be, in their order; `None` where nothing is known of any.
+    pub ranges: Option<Box<[SiRange]>>,
     /// The same as a record carries them.
     pub set: Bytes,
     /// For each value of the item: its index in `signals`, or why it is rejected.
@@ -77,19 +80,14 @@ impl DeviceShapes {
         self.replace_next = 0;
     }
 
-    /// The shape of an item. `declare` is asked once per signal of a new shape: the unit that the plant model has
-    /// for a name that came without one, or the reason to refuse the name.
-    pub fn resolve(
-        &mut self,
-        decoded: &Decoded,
-        item: &Item,
-        declare: impl FnMut(&SignalName) -> Result<Option<Box<str>>, RejectReason>,
-    ) -> Arc<Shape> {
+    /// The shape of an item. `facts`, what the plant model says of the device, are asked once per new shape; after they
+    /// change, [`Self::clear`].
+    pub fn resolve(&mut self, decoded: &Decoded, item: &Item, facts: &DeviceFacts) -> Arc<Shape> {
         let (text, values) = (decoded.shape_text(item), decoded.values(item));
         if let Some(at) = self.shapes.iter().position(|shape| shape.fits(text, values)) {
             return Arc::clone(&self.shapes[at]);
         }
-        let shape = Arc::new(work_out(&self.topic, decoded, item, declare));
+        let shape = Arc::new(work_out(&self.topic, decoded, item, facts));
         if self.shapes.len() < SHAPES_MAX {
             self.shapes.push(Arc::clone(&shape));
         } else {
@@ -111,12 +109,7 @@ pub fn reject_of(decoded: &Decoded, item: &Item, value: &DecodedValue, reason: R
     Reject::at(reason, place, 1).found(found)
 }
 
-fn work_out(
-    topic: &DeviceTopic,
-    decoded: &Decoded,
-    item: &Item,
-    mut declare: impl FnMut(&SignalName) -> Result<Option<Box<str>>, RejectReason>,
-) -> Shape {
+fn work_out(topic: &DeviceTopic, decoded: &Decoded, item: &Item, facts: &DeviceFacts) -> Shape {
     let values = decoded.values(item);
     let mut signals = Vec::with_capacity(values.len());
     let mut slots = Vec::with_capacity(values.len());
@@ -124,7 +117,7 @@ fn work_out(
     for value in values {
         let name = decoded.name(value);
         let signal = if names.insert(name) {
-            declaration(name, decoded.unit(value), &mut declare)
+            declaration(name, decoded.unit(value), facts)
         } else {
             Err(RejectReason::DuplicateKey)
         };
@@ -133,22 +126,20 @@ fn work_out(
             u32::try_from(signals.len() - 1).expect("a payload has at most a few thousand values")
         }));
     }
+    let ranges = facts.ranges(&signals);
     Shape {
         text: decoded.shape_text(item).into(),
         lens: values.iter().map(lens_of).collect(),
         set: encode_set(&topic.site, &topic.device, &signals),
         signals: signals.into(),
+        ranges: ranges.iter().any(|range| *range != SiRange::ANY).then_some(ranges),
         slots: slots.into(),
     }
 }
 
-fn declaration(
-    name: &str,
-    unit: Option<&str>,
-    declare: &mut impl FnMut(&SignalName) -> Result<Option<Box<str>>, RejectReason>,
-) -> Result<SignalDecl, RejectReason> {
+fn declaration(name: &str, unit: Option<&str>, facts: &DeviceFacts) -> Result<SignalDecl, RejectReason> {
     let name = SignalName::new(name).map_err(|_| RejectReason::InvalidId)?;
-    let declared = declare(&name)?;
+    let declared = facts.declare(&name)?;
     let unit = unit.or(declared.as_deref());
     let (si, scale, offset) = conversion(name.as_str(), unit).map_err(|fault| match fault {
         UnitFault::Unknown => RejectReason::UnknownUnit,
@@ -160,7 +151,10 @@ fn declaration(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::own_json::Decoder;
+    use crate::{
+        own_json::Decoder,
+        plant::{SignalIndex, UnknownPolicy, UnknownSignals},
+    };
 
     fn shapes() -> DeviceShapes {
         DeviceShapes::new(DeviceTopic {
@@ -174,11 +168,7 @@ mod tests {
         let mut decoder = Decoder::default();
         let decoded = decoder.decode(payload.as_bytes());
         assert_eq!(decoded.rejects(), []);
-        shapes.resolve(decoded, &decoded.items()[0], |name| match name.as_str() {
-            "refused" => Err(RejectReason::UnknownSignal),
-            "supply_pressure" => Ok(Some("MPa".into())),
-            _ => Ok(None),
-        })
+        shapes.resolve(decoded, &decoded.items()[0], &DeviceFacts::default())
     }
 
     #[test]
@@ -203,7 +193,7 @@ mod tests {
     #[test]
     fn each_fault_of_a_name_or_unit_takes_one_value() {
         let payload = r#"{"values":{"a":1,"b/c":2,"a":3,"supply_temperature":{"value":1,"unit":"bar"},
-            "return_temperature":{"value":1,"unit":"furlong"},"refused":1,"supply_pressure":0.8}}"#;
+            "return_temperature":{"value":1,"unit":"furlong"},"supply_pressure":0.8}}"#;
         let shape = shape_of(&mut shapes(), payload);
         assert_eq!(
             *shape.slots,
@@ -213,12 +203,31 @@ mod tests {
                 Err(RejectReason::DuplicateKey),
                 Err(RejectReason::WrongDimension),
                 Err(RejectReason::UnknownUnit),
-                Err(RejectReason::UnknownSignal),
                 Ok(1),
             ]
         );
         assert!(!shape.is_whole());
-        assert_eq!((&*shape.signals[1].raw_unit, &*shape.signals[1].unit), ("MPa", "Pa"));
+        assert_eq!((&*shape.signals[1].unit, shape.ranges.as_deref()), ("Pa", None));
+    }
+
+    #[test]
+    fn the_plant_model_gives_units_and_ranges_and_may_refuse_what_it_does_not_know() {
+        let table = "id,unit,range_min,range_max\nn/s/d/supply_pressure,MPa,0,1.6\n";
+        let model = crate::plant::read(&[("signals.csv", table)]).unwrap();
+        let policy = UnknownPolicy { default: UnknownSignals::Refuse, ..UnknownPolicy::default() };
+        let index = SignalIndex::new(&model, policy);
+        let mut shapes = shapes();
+        let facts = {
+            let topic = shapes.topic();
+            index.device(&topic.network, &topic.site, &topic.device)
+        };
+        let mut decoder = Decoder::default();
+        let decoded = decoder.decode(br#"{"values":{"supply_pressure":0.8,"other":1}}"#);
+        let shape = shapes.resolve(decoded, &decoded.items()[0], &facts);
+        assert_eq!(*shape.slots, [Ok(0), Err(RejectReason::UnknownSignal)]);
+        assert_eq!((&*shape.signals[0].raw_unit, &*shape.signals[0].unit), ("MPa", "Pa"));
+        let range = shape.ranges.as_ref().unwrap()[0];
+        assert!(range.holds(0.8e6) && !range.holds(1.7e6));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! number, in English, pinyin or Chinese, at any depth) refuses the ticket as `personal_data`, and every other unknown
 //! field refuses it as `unknown_field`. Runs of 7 or more digits are masked in all free text, however they are spaced.
 //!
-//! A reject of a ticket never quotes the payload: its detail is empty or a field's name.
+//! A reject of a ticket never quotes the payload: its detail is empty or a field's name, masked like free text.
 
 use heat_model::{
     EventTime, NetworkId, SiteId,
@@ -168,7 +168,7 @@ fn personal_field(node: &Node, place: &str) -> Option<String> {
     match node {
         Node::Object(entries) => entries.iter().find_map(|(key, value)| {
             let mut here = place.to_owned();
-            crate::reject::push_pointer(&mut here, key);
+            crate::reject::push_pointer(&mut here, &masked(key));
             if is_personal(key) { Some(here) } else { personal_field(value, &here) }
         }),
         Node::Array(items) => {
@@ -251,7 +251,7 @@ impl<'a> Fields<'a> {
         };
         if let Some((key, _)) = entries.iter().find(|(key, _)| !known.contains(&key.as_str())) {
             let mut place = place.to_owned();
-            crate::reject::push_pointer(&mut place, key);
+            crate::reject::push_pointer(&mut place, &masked(key));
             return Err(Reject::at(RejectReason::UnknownField, place, 0));
         }
         Ok(Self { entries, place })

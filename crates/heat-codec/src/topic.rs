@@ -13,6 +13,11 @@ pub const FORECAST: &str = "heat/v1/forecast";
 /// What a gateway subscribes to, to get all own topics.
 pub const FILTERS: [&str; 3] = ["heat/v1/+/+/+", TICKETS, FORECAST];
 
+/// Whether a payload under this topic may be a ticket: a misspelt topic must not cost a person's privacy.
+pub fn carries_tickets(topic: &str) -> bool {
+    topic.strip_prefix(PREFIX).is_some_and(|rest| rest.starts_with("ticket"))
+}
+
 /// What a topic says.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Topic {

@@ -15,6 +15,7 @@ use heat_codec::{
     mapping::Mapping,
     neuron,
     own_json::{self, Decoder},
+    plant::DeviceFacts,
     reject::{Reject, RejectReason},
     shape::{DeviceShapes, reject_of},
     ticket::{self, Crs, FreeText},
@@ -123,7 +124,7 @@ fn judged(payload: &[u8]) -> (Vec<Reject>, usize) {
     let mut rejects = decoded.rejects().to_vec();
     let mut kept = 0;
     for item in decoded.items() {
-        let shape = shapes.resolve(decoded, item, |_| Ok(None));
+        let shape = shapes.resolve(decoded, item, &DeviceFacts::default());
         for (value, slot) in decoded.values(item).iter().zip(&shape.slots) {
             match slot {
                 Ok(_) => kept += 1,
@@ -223,7 +224,8 @@ fn asyncapi_names_the_topics_and_refers_to_files_that_are_there() {
 
 #[test]
 fn the_mappings_we_ship_are_read() {
-    for name in names("deploy/mappings") {
+    let recorded = |name: &String| !name.starts_with("mqtt-");
+    for name in names("deploy/mappings").into_iter().filter(recorded) {
         let text = String::from_utf8(bytes(&format!("deploy/mappings/{name}"))).unwrap();
         if let Err(faults) = Mapping::parse(&text) {
             panic!("{name}: {faults:?}");

@@ -23,7 +23,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     DetectSettings,
     balance::{features::Features, sequential::Bank, series::Series, shape::Shape},
-    bins::BINS_PER_DAY,
+    bins::{BIN_US, BINS_PER_DAY},
+    probe::BalanceStep,
 };
 
 /// Slowest leak that must not be learned, share of circulation per day; the level's drift is capped at a fifth of it.
@@ -52,6 +53,8 @@ const REFILL_BINS: i64 = 12;
 const TRANSIT_MAX: usize = 48;
 /// Bins between calibrations: a day.
 const CALIBRATE_BINS: u32 = BINS_PER_DAY as u32;
+/// Quarter hours kept for onlookers; no more than this end between two readings.
+const STEPS_MAX: usize = 4;
 
 /// What the balance says after a quarter hour.
 #[derive(Debug, Clone, PartialEq)]
@@ -121,6 +124,9 @@ pub(crate) struct Balance {
     pub(crate) suspect_since: Option<i64>,
     fault_until: i64,
     has_make_up: bool,
+    /// What the newest quarter hours said, for onlookers only: no verdict depends on it, so a restore may forget it.
+    #[serde(skip)]
+    steps: VecDeque<BalanceStep>,
 }
 
 impl Balance {
@@ -148,6 +154,7 @@ impl Balance {
             suspect_since: None,
             fault_until: i64::MIN,
             has_make_up: false,
+            steps: VecDeque::new(),
         }
     }
 
@@ -210,6 +217,7 @@ impl Balance {
         let corrected = self.loss.residual(bin, loss);
         let residual = corrected.min(self.raw.residual(bin, water));
         let settled = self.learning_left_s(settings) == 0;
+        let expected_kg_s = self.loss.expected(bin);
         let scale = self.circulation.max(1e-6);
         let meters =
             imbalance.zip(features.make_up).map(|(imbalance, make_up)| (imbalance - make_up) / scale);
@@ -251,6 +259,18 @@ impl Balance {
             self.since_calibration += 1;
         }
         self.previous = Some(residual);
+        let step = BalanceStep {
+            bin_start_us: bin * BIN_US,
+            water_kg_s: water,
+            contraction_kg_s: contraction.unwrap_or(0.0),
+            expected_kg_s,
+            residual_kg_s: corrected,
+            circulation_kg_s: self.circulation,
+            statistic: self.quarter.suspicion().max(self.hour.suspicion()),
+            judged: settled && judges && !paused,
+            learns: !settled,
+        };
+        self.show(step);
         if settled
             && (self.since_calibration >= CALIBRATE_BINS || !self.quarter.is_calibrated())
             && !suspicious
@@ -258,6 +278,18 @@ impl Balance {
             self.calibrate(settings);
         }
         verdict
+    }
+
+    fn show(&mut self, step: BalanceStep) {
+        if self.steps.len() == STEPS_MAX {
+            self.steps.pop_front();
+        }
+        self.steps.push_back(step);
+    }
+
+    /// What the newest quarter hours said, oldest first.
+    pub(crate) fn steps(&self) -> impl Iterator<Item = &BalanceStep> {
+        self.steps.iter()
     }
 
     fn unseen(&mut self) -> Verdict {

@@ -283,6 +283,14 @@ impl BurstRule {
         self.set(placed.device, false, vote)
     }
 
+    /// Devices that show a loss and devices that show a drop, by the votes that stand.
+    pub(crate) fn votes_now(&self, now_us: i64) -> (u32, u32) {
+        let standing = |vote: Option<Vote>| u32::from(vote.is_some_and(|vote| vote.until_us >= now_us));
+        self.votes.values().fold((0, 0), |(losses, drops), votes| {
+            (losses + standing(votes.loss), drops + standing(votes.drop))
+        })
+    }
+
     /// Whether the votes make a burst now; `now_us` is the event time of the newest reading.
     pub(crate) fn decide(&mut self, view: View<'_>, now_us: i64) -> Option<OpenBurst> {
         if self.open.is_some() {

@@ -16,6 +16,7 @@ use crate::{
     incidents::commands::incident_of,
     layout::{self, SignalKey},
     network::{Network, NetworkState, Sample},
+    probe::NetworkProbe,
 };
 
 /// Signal sets whose resolution is kept; beyond, all are resolved anew.
@@ -70,6 +71,13 @@ pub struct Snapshot {
     version: u32,
     partition: Partition,
     networks: Vec<NetworkState>,
+}
+
+impl Snapshot {
+    /// The model that must be offered before restoring; `None` if the core's first one held.
+    pub fn model(&self) -> Option<PlantHash> {
+        self.partition.model
+    }
 }
 
 /// Where outputs go: numbers and dates them.
@@ -156,6 +164,22 @@ impl PartitionCore {
         self.offered.insert(hash, plant);
     }
 
+    /// Forgets the offered models but the one in use.
+    pub fn withdraw_models(&mut self) {
+        let used = self.partition.model;
+        self.offered.retain(|model, _| Some(*model) == used);
+    }
+
+    /// Whether an activation of this model can be taken.
+    pub fn has_model(&self, hash: PlantHash) -> bool {
+        self.offered.contains_key(&hash)
+    }
+
+    /// The model activated last; `None` while the first one holds.
+    pub fn model(&self) -> Option<PlantHash> {
+        self.partition.model
+    }
+
     /// Takes one record. Ticks up to its append time's second must have been given before.
     pub fn observe(
         &mut self,
@@ -201,7 +225,7 @@ impl PartitionCore {
                 counters.unused += 1;
                 continue;
             };
-            if is_clock_wrong(reading.code) {
+            if reading.code.is_clock_fault() {
                 counters.clock += 1;
                 continue;
             }
@@ -356,19 +380,13 @@ impl PartitionCore {
         self.networks.iter().map(|network| &network.state.id)
     }
 
+    /// What the detectors of a network hold now, for onlookers; `None` for a network not seen yet.
+    pub fn probe(&self, network: &NetworkId) -> Option<NetworkProbe<'_>> {
+        self.index.get(network).map(|index| NetworkProbe { network: &self.networks[*index] })
+    }
+
     /// What every network's detectors can judge now.
     pub fn status(&self) -> Vec<NetworkStatus> {
         self.networks.iter().map(|network| network.now_status(&self.settings, self.partition.now)).collect()
     }
-}
-
-/// The time of such a reading says nothing, so it can be put nowhere.
-const fn is_clock_wrong(code: QualityCode) -> bool {
-    matches!(
-        code,
-        QualityCode::ClockAhead
-            | QualityCode::ClockReset
-            | QualityCode::SecondsAsMilliseconds
-            | QualityCode::LocalTimeAsUtc
-    )
 }

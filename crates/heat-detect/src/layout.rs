@@ -226,6 +226,33 @@ impl Layout {
         }
     }
 
+    /// Whether a signal is a meter of the water account at a site that the plant model calls a source.
+    pub(crate) fn is_of_known_source(&self, signal: u32) -> bool {
+        let Placed { site, role, .. } = self.placed[signal as usize];
+        let site = &self.sites[site as usize];
+        let counts = role.is_flow() || role == Role::MakeUpVolume;
+        counts && site.kind_is_known && site.kind == SiteKind::Source
+    }
+
+    /// Whether pressures and flows stand where they stood: what was gathered against the pipes still holds.
+    pub(crate) fn has_same_places(&self, before: &Self) -> bool {
+        let places =
+            |layout: &Self| -> Vec<_> { layout.sites.iter().map(|site| (site.kind, site.node)).collect() };
+        self.topology == before.topology && places(self) == places(before)
+    }
+
+    /// Whether the same meters make up the water account: a baseline of its sums still holds.
+    pub(crate) fn has_same_account(&self, before: &Self) -> bool {
+        let account = |layout: &Self| -> Vec<_> {
+            let meters = |site: &Site| {
+                let signals = site.signals.iter().flatten().chain(&site.more_make_up);
+                signals.map(|signal| (*signal, layout.placed[*signal as usize].side)).collect::<Vec<_>>()
+            };
+            layout.of_kind(SiteKind::Source).map(|(index, site)| (index, meters(site))).collect()
+        };
+        account(self) == account(before)
+    }
+
     pub(crate) fn of_kind(&self, kind: SiteKind) -> impl Iterator<Item = (u32, &Site)> {
         (0_u32..).zip(&self.sites).filter(move |(_, site)| site.kind == kind)
     }

@@ -28,6 +28,7 @@ mod incidents;
 mod layout;
 mod network;
 pub mod output;
+pub mod probe;
 pub mod scoring;
 pub mod settings;
 mod topology;

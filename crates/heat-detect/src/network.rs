@@ -43,13 +43,13 @@ pub(crate) struct NetworkState {
     history_until_us: i64,
     /// Newest bin that the balance has seen, of either lane.
     last_bin: i64,
-    balance: Balance,
-    burst: BurstRule,
+    pub(crate) balance: Balance,
+    pub(crate) burst: BurstRule,
     /// kg/s, refreshed each second.
     circulation: f64,
     pictures: Vec<(i64, Vec<f32>)>,
     places: Places,
-    stations: StationWatch,
+    pub(crate) stations: StationWatch,
     pub(crate) book: Book,
     seasons: BTreeMap<CircuitId, SeasonState>,
     said_status: Vec<DetectorStatus>,
@@ -70,7 +70,7 @@ pub(crate) struct Sample {
 pub(crate) struct Network {
     pub(crate) state: NetworkState,
     pub(crate) layout: Layout,
-    by_key: BTreeMap<SignalKey, u32>,
+    pub(crate) by_key: BTreeMap<SignalKey, u32>,
 }
 
 impl Network {
@@ -104,10 +104,24 @@ impl Network {
         Self { state, layout, by_key }
     }
 
-    /// Another plant model: everything learned stays, what is derived is made anew.
+    /// Another plant model: incidents stay, and everything learned that the change does not touch; what is derived is
+    /// made anew. Where other meters than before make up the water account, its baseline begins anew: the sums step
+    /// without any water being lost. A leak said before stays open for the operator to close.
     pub(crate) fn use_plant(&mut self, plant: &PlantModel) {
-        self.layout = Layout::new(&self.state.id, plant, &self.state.keys);
-        self.state.places = Places::default();
+        let layout = Layout::new(&self.state.id, plant, &self.state.keys);
+        let before = std::mem::replace(&mut self.layout, layout);
+        if !self.layout.has_same_places(&before) {
+            self.state.places = Places::default();
+        }
+        if !self.layout.has_same_account(&before) {
+            self.begin_account();
+        }
+    }
+
+    /// Other meters than before make up the water account.
+    fn begin_account(&mut self) {
+        self.state.balance = Balance::new();
+        self.state.said_standing = false;
     }
 
     /// Registers a signal that detectors use; `None` beyond the bound.
@@ -120,6 +134,9 @@ impl Network {
         }
         let index = u32::try_from(self.state.keys.len()).ok()?;
         self.layout.add(&key);
+        if self.layout.is_of_known_source(index) {
+            self.begin_account();
+        }
         self.by_key.insert(key.clone(), index);
         self.state.keys.push(key);
         self.state.trackers.push(Tracker::default());

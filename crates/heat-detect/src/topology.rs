@@ -14,7 +14,7 @@ use heat_model::{
 };
 
 /// A supply and a return pipe between the same nodes.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Trench {
     /// Node nearer to the source.
     pub(crate) upper: u32,
@@ -39,7 +39,7 @@ impl Trench {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Topology {
     nodes: BTreeMap<NodeId, u32>,
     pub(crate) trenches: Vec<Trench>,

@@ -44,6 +44,9 @@ pub(crate) struct Tracker {
     scale: [f32; 3],
     samples: [u16; 3],
     pub(crate) seen: bool,
+    /// What the last value said, in standard deviations; for onlookers only.
+    #[serde(skip)]
+    pub(crate) last_z: Option<f32>,
 }
 
 /// What one value says.
@@ -89,6 +92,7 @@ impl Tracker {
             self.off_since_us = 0;
             self.streak = 0;
             self.seen = true;
+            self.last_z = None;
             return None;
         }
         if elapsed <= 0.0 {
@@ -101,6 +105,7 @@ impl Tracker {
         let scale = self.scale_of(class, prior);
         let change = value - self.reference;
         let z = change / scale;
+        self.last_z = Some(z as f32);
         if z.abs() > HOLD_Z {
             if self.streak == 0 {
                 self.off_since_us = at_us;

@@ -1,4 +1,4 @@
-//! The tasks that read: the input, the incidents' states, and their events.
+//! The tasks that read: the input, the incidents' states, their events, and which plant model is in force.
 
 use std::{
     collections::BTreeMap,
@@ -13,8 +13,8 @@ use heat_log::{
 use heat_model::{IngestTime, PartitionId};
 use heat_runtime::{Shutdown, tasks::Chain};
 use heat_view::{
-    Applied, IncidentBoard,
-    feed::{self, InputFeed},
+    Applied, IncidentBoard, Privacy,
+    feed::{self, InputFeed, PlantFeed},
 };
 
 use crate::{
@@ -116,6 +116,44 @@ fn apply(board: &mut IncidentBoard, topic: &str, payload: &[u8]) -> Result<Appli
     } else {
         feed::output(payload).map(|output| board.apply(&output))
     }
+}
+
+/// Follows which plant model is in force: it tells which sites are homes.
+pub(crate) async fn plant(
+    mut follow: Follow,
+    shards: Arc<[Shard]>,
+    metrics: RoleMetrics,
+    readiness: Readiness,
+    shutdown: Shutdown,
+) -> Result<(), ReadError> {
+    let mut feed = PlantFeed::default();
+    while let Some(event) = next(&mut follow, &shutdown).await? {
+        match event {
+            FollowEvent::Records { records, .. } => {
+                for record in records {
+                    let Some(key) = &record.key else { continue };
+                    match feed.apply(key, &record.payload) {
+                        Ok(Some((model, plant))) => {
+                            tracing::info!(%model, "another plant model is in force");
+                            let privacy = Privacy::new(&plant);
+                            for shard in shards.iter() {
+                                lock(&shard.table).set_privacy(privacy.clone());
+                            }
+                            count(&metrics, topics::PLANT, 1, 0);
+                        }
+                        Ok(None) => count(&metrics, topics::PLANT, 1, 0),
+                        Err(error) => {
+                            count(&metrics, topics::PLANT, 0, 1);
+                            tracing::warn!(error = %Chain(&error), "a plant model cannot be used; the one before stays");
+                        }
+                    }
+                }
+            }
+            FollowEvent::CaughtUp => readiness.caught_up(topics::PLANT),
+            FollowEvent::Trouble(error) => trouble(&metrics, topics::PLANT, &error),
+        }
+    }
+    Ok(())
 }
 
 /// The next event, none once shutdown has begun.

@@ -40,7 +40,7 @@ pub struct Deps {
     pub health: Health,
     /// The clock.
     pub clock: Clock,
-    /// The plant model, to know homes.
+    /// The plant model that tells homes until the log names one.
     pub plant: Arc<PlantModel>,
 }
 
@@ -79,7 +79,8 @@ pub(crate) struct Readiness {
 
 impl Readiness {
     fn new(health: Health) -> Self {
-        let behind = BTreeSet::from([topics::INPUT, topics::INCIDENTS, topics::INCIDENT_EVENTS]);
+        let behind =
+            BTreeSet::from([topics::INPUT, topics::INCIDENTS, topics::INCIDENT_EVENTS, topics::PLANT]);
         let readiness = Self { health, behind: Arc::new(Mutex::new(behind)) };
         readiness.say();
         readiness
@@ -108,6 +109,7 @@ pub struct Exporter {
     input: Follow,
     states: Follow,
     events: Follow,
+    plant: Follow,
 }
 
 impl Exporter {
@@ -130,6 +132,7 @@ impl Exporter {
         let states = open(&deps.log, topics::INCIDENTS, ReadBack::All).await?;
         // States come from the compacted topic; the events' topic brings statuses and what is new.
         let events = open(&deps.log, topics::INCIDENT_EVENTS, ReadBack::Last(1_000)).await?;
+        let plant = open(&deps.log, topics::PLANT, ReadBack::All).await?;
         let exporter = Self {
             shards,
             board: Arc::new(Mutex::new(IncidentBoard::new(settings.board))),
@@ -140,6 +143,7 @@ impl Exporter {
             input,
             states,
             events,
+            plant,
         };
         exporter.add_source(&deps.metrics);
         Ok(exporter)
@@ -189,6 +193,16 @@ impl Exporter {
                 follow::incidents(follow, topic, board, metrics.clone(), readiness.clone(), stop.clone());
             tasks.spawn("exporter: incidents", task);
         }
+        tasks.spawn(
+            "exporter: plant model",
+            follow::plant(
+                self.plant,
+                Arc::clone(&self.shards),
+                metrics.clone(),
+                readiness.clone(),
+                stop.clone(),
+            ),
+        );
         tasks.spawn("exporter: forgetting", forget(self.shards, self.clock, metrics, stop));
         tasks.join(DRAIN).await?;
         Ok(())

@@ -1,4 +1,8 @@
-//! From a received message to records and a dead letter: pure, and the same for every way in.
+//! From a received message to records and a dead letter: pure, and the same for every way in and every format.
+//!
+//! A topic has one *route*, worked out once: own JSON, Sparkplug B, a mapping of the user's, tickets or forecasts. The
+//! format's decoder says what a payload holds; [`records`] makes records of it, with what the plant model knows of the
+//! device ([`devices`]) and what its clock is worth ([`crate::clock_guard`]).
 
 use std::sync::Arc;
 
@@ -7,22 +11,31 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use heat_codec::{
     dead_letter::Fault,
-    decoded::{Decoded, DecodedValue, Item, Limits},
+    decoded::{Decoded, Limits},
     envelope::Draft,
-    own_json::Decoder,
+    mapped::{self, JsonMapping},
+    own_json,
+    plant::SignalIndex,
     reject::{Reject, RejectReason},
-    shape::{DeviceShapes, Shape, reject_of},
+    requeue::Request,
+    sparkplug::{Rebirth, Sparkplug, SparkplugCounts, SparkplugSettings},
     ticket::FreeText,
-    topic::Topic,
+    topic::{DeviceTopic, Topic},
 };
-use heat_model::{
-    EventTime, IngestTime, Lane, PartitionId, Quality, QualityCode, Reading, record::DeviceSeq,
-};
+use heat_model::{Body, EventTime, IngestTime, NetworkId, PartitionId};
+use heat_mqtt::Rights;
 
-use crate::clock_guard::ClockBounds;
+use crate::clock_guard::{ClockBounds, ClockChange, ClockState};
+use devices::Devices;
+use records::Records;
 
-/// Devices whose shapes are kept; beyond, all are worked out anew.
-const DEVICES_MAX: usize = 65_536;
+mod devices;
+mod records;
+
+/// Topics and devices whose route and shapes are kept; beyond, all are worked out anew.
+const TOPICS_MAX: usize = 65_536;
+/// Changes of devices' clocks that are told at a time.
+const CLOCK_CHANGES_MAX: usize = 64;
 
 /// One message as a link received it.
 #[derive(Debug, Clone, Copy)]
@@ -33,8 +46,19 @@ pub struct Message<'a> {
     pub payload: &'a Bytes,
     /// A broker's stored copy: says nothing about now.
     pub retained: bool,
+    /// What its sender may speak for; `None`: everything.
+    pub rights: Option<&'a Rights>,
     /// When it was received.
     pub received: IngestTime,
+    /// Set where it is a dead letter taken again: when it first came, and what of it was not taken then.
+    pub again: Option<&'a Request>,
+}
+
+impl Message<'_> {
+    /// The time of values that have none of their own.
+    fn arrival(&self) -> EventTime {
+        self.again.map_or(self.received, |request| request.first_received).as_event_of_untimed()
+    }
 }
 
 /// What a message came to.
@@ -65,223 +89,234 @@ impl Outcome {
     }
 }
 
+/// What the intake goes by.
+#[derive(Debug, Clone, Default)]
+pub struct IntakeSettings {
+    /// Bounds on devices' clocks.
+    pub clock: ClockBounds,
+    /// Bounds on payloads.
+    pub limits: Limits,
+    /// The user's mappings; the first that fits a topic counts, before those of the plant model.
+    pub mappings: Vec<JsonMapping>,
+    /// Sparkplug B, if it is taken.
+    pub sparkplug: Option<SparkplugSettings>,
+}
+
+/// A device's clock turned out to be something else than before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceClockChange {
+    /// Whose.
+    pub device: DeviceTopic,
+    /// What changed.
+    pub change: ClockChange,
+}
+
+/// What holds for all devices.
 #[derive(Debug)]
-struct Device {
-    partition: PartitionId,
-    shapes: DeviceShapes,
+struct Context {
+    bounds: ClockBounds,
+    partitions: u32,
+    signals: Arc<SignalIndex>,
+    clock_changes: Vec<DeviceClockChange>,
+}
+
+impl Context {
+    fn partition_of(&self, network: &NetworkId) -> PartitionId {
+        heat_log::partition_of(network.as_str().as_bytes(), self.partitions)
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Route {
+    /// Own JSON of the device of this index.
+    Own(usize),
+    Mapped,
+    Sparkplug,
+    Tickets,
+    Forecast,
 }
 
 /// Makes records of messages.
 #[derive(Debug)]
 pub struct Intake {
-    bounds: ClockBounds,
-    partitions: u32,
-    decoder: Decoder,
-    devices: HashMap<Arc<str>, Device, FixedState>,
+    settings: IntakeSettings,
+    context: Context,
+    routes: HashMap<Arc<str>, Route, FixedState>,
+    own: own_json::Decoder,
+    own_topics: Vec<DeviceTopic>,
+    own_devices: Devices,
+    mapped: mapped::Decoder,
+    mapped_devices: Devices,
+    sparkplug: Option<Sparkplug>,
+    sparkplug_devices: Devices,
 }
 
 impl Intake {
-    /// For a log of so many partitions.
-    pub fn new(bounds: ClockBounds, limits: Limits, partitions: u32) -> Self {
-        Self {
-            bounds,
+    /// For a log of so many partitions; no plant model yet.
+    pub fn new(settings: IntakeSettings, partitions: u32) -> Self {
+        let context = Context {
+            bounds: settings.clock,
             partitions,
-            decoder: Decoder::new(limits),
-            devices: HashMap::with_hasher(FixedState::default()),
+            signals: Arc::default(),
+            clock_changes: Vec::new(),
+        };
+        Self {
+            context,
+            routes: HashMap::with_hasher(FixedState::default()),
+            own: own_json::Decoder::new(settings.limits),
+            own_topics: Vec::new(),
+            own_devices: Devices::default(),
+            mapped: mapped::Decoder::new(settings.mappings.clone(), settings.limits),
+            mapped_devices: Devices::default(),
+            sparkplug: settings.sparkplug.clone().map(|sparkplug| Sparkplug::new(sparkplug, settings.limits)),
+            sparkplug_devices: Devices::default(),
+            settings,
         }
+    }
+
+    /// From the next message on, this is what is known of signals and what the plant model maps.
+    pub fn adopt(&mut self, signals: Arc<SignalIndex>, plant_mappings: Vec<JsonMapping>) {
+        self.context.signals = signals;
+        let mappings = self.settings.mappings.iter().cloned().chain(plant_mappings).collect();
+        self.mapped = mapped::Decoder::new(mappings, self.settings.limits);
+        self.mapped_devices.clear();
+        for devices in [&mut self.own_devices, &mut self.sparkplug_devices] {
+            devices.adopt(&self.context.signals);
+        }
+        self.routes.clear();
+        self.own_topics.clear();
+        self.own_devices.clear();
     }
 
     /// Takes one message.
     pub fn take(&mut self, message: &Message<'_>) -> Outcome {
         let mut outcome = Outcome::default();
-        if !self.devices.contains_key(message.topic) {
-            match Topic::parse(message.topic) {
-                Ok(Topic::Device(topic)) => self.learn(message.topic, topic),
-                Ok(Topic::Tickets) => {
-                    self.ticket(message, &mut outcome);
-                    return outcome;
-                }
-                Ok(Topic::Forecast) => {
-                    self.forecast(message, &mut outcome);
-                    return outcome;
-                }
-                Err(reason) => {
-                    outcome.reject_whole(reason, message.topic);
-                    return outcome;
-                }
+        let route = match self.route(message.topic) {
+            Ok(route) => route,
+            Err(reason) => {
+                outcome.reject_whole(reason, message.topic);
+                return outcome;
             }
+        };
+        match route {
+            Route::Own(index) => self.take_own(index, message, &mut outcome),
+            Route::Mapped => {
+                self.mapped.decode(message.topic, message.payload);
+                let (decoder, devices) = (&self.mapped, &mut self.mapped_devices);
+                let records = Records::new(&mut self.context, message, &mut outcome);
+                records.all(decoder.decoded(), devices, |index| decoder.device(index));
+            }
+            // Out of its place in its node's count a message says nothing: aliases may mean other metrics by then.
+            Route::Sparkplug if message.again.is_some() => {
+                outcome.reject_whole(RejectReason::OutOfSequence, "");
+            }
+            Route::Sparkplug => {
+                let sparkplug = self.sparkplug.as_mut().expect("routed because it is configured");
+                sparkplug.take(message.topic, message.payload, message.received);
+                let (sparkplug, devices) = (&*sparkplug, &mut self.sparkplug_devices);
+                let records = Records::new(&mut self.context, message, &mut outcome);
+                records.all(sparkplug.decoded(), devices, |index| sparkplug.device(index));
+            }
+            Route::Tickets => self.ticket(message, &mut outcome),
+            Route::Forecast => self.forecast(message, &mut outcome),
         }
-        let device = self.devices.get_mut(message.topic).expect("known or just learned");
-        let decoded = self.decoder.decode(message.payload);
-        for reject in decoded.rejects() {
-            outcome.reject(reject);
-        }
-        Records { bounds: self.bounds, message, decoded, device, outcome: &mut outcome }.all();
         outcome
     }
 
-    fn learn(&mut self, name: &Arc<str>, topic: heat_codec::topic::DeviceTopic) {
-        if self.devices.len() >= DEVICES_MAX {
-            self.devices.clear();
+    /// Requests for rebirth that the last messages call for; each to be sent once.
+    pub fn take_rebirths(&mut self) -> Vec<Rebirth> {
+        self.sparkplug.as_mut().map(Sparkplug::take_rebirths).unwrap_or_default()
+    }
+
+    /// What Sparkplug nodes did so far; `None` where Sparkplug is not taken.
+    pub fn sparkplug_counts(&self) -> Option<SparkplugCounts> {
+        self.sparkplug.as_ref().map(Sparkplug::counts)
+    }
+
+    /// Devices whose clocks turned out to be something else since the last call.
+    pub fn take_clock_changes(&mut self) -> Vec<DeviceClockChange> {
+        std::mem::take(&mut self.context.clock_changes)
+    }
+
+    /// Known devices by the state of their clocks.
+    pub fn clocks(&self) -> Vec<(ClockState, usize)> {
+        let all = || [&self.own_devices, &self.mapped_devices, &self.sparkplug_devices].into_iter();
+        ClockState::ALL
+            .iter()
+            .map(|state| (*state, all().map(|devices| devices.with_clock(*state)).sum()))
+            .collect()
+    }
+
+    fn route(&mut self, topic: &Arc<str>) -> Result<Route, RejectReason> {
+        if let Some(route) = self.routes.get(topic) {
+            return Ok(*route);
         }
-        let partition = heat_log::partition_of(topic.network.as_str().as_bytes(), self.partitions);
-        self.devices.insert(Arc::clone(name), Device { partition, shapes: DeviceShapes::new(topic) });
+        if self.routes.len() >= TOPICS_MAX {
+            self.routes.clear();
+            self.own_topics.clear();
+            self.own_devices.clear();
+        }
+        let route = match Topic::parse(topic) {
+            Ok(Topic::Device(device)) => {
+                self.own_topics.push(device);
+                Route::Own(self.own_topics.len() - 1)
+            }
+            Ok(Topic::Tickets) => Route::Tickets,
+            Ok(Topic::Forecast) => Route::Forecast,
+            Err(_) if self.mapped.matches(topic) => Route::Mapped,
+            Err(_) if self.sparkplug.is_some() && Sparkplug::is_topic(topic) => Route::Sparkplug,
+            Err(reason) => return Err(reason),
+        };
+        self.routes.insert(Arc::clone(topic), route);
+        Ok(route)
+    }
+
+    fn take_own(&mut self, index: usize, message: &Message<'_>, outcome: &mut Outcome) {
+        let topics = &self.own_topics;
+        let decoded: &Decoded = self.own.decode(message.payload);
+        let records = Records::new(&mut self.context, message, outcome);
+        // The topic names the one device of all items.
+        records.all_of(decoded, &mut self.own_devices, index, |index| &topics[index]);
     }
 
     /// Tickets carry people's words: the dead letter of a refused one keeps no payload (see the outbox).
-    fn ticket(&mut self, message: &Message<'_>, outcome: &mut Outcome) {
+    fn ticket(&self, message: &Message<'_>, outcome: &mut Outcome) {
         match heat_codec::ticket::decode(message.payload, FreeText::Drop) {
             Ok(decoded) => {
-                let body = heat_model::Body::Ticket(decoded.ticket);
-                self.spread(decoded.network.as_ref(), message.received, &body, outcome);
+                self.spread(decoded.network.as_ref(), message, &Body::Ticket(decoded.ticket), outcome);
             }
             Err(reject) => outcome.reject(&reject),
         }
     }
 
-    fn forecast(&mut self, message: &Message<'_>, outcome: &mut Outcome) {
+    fn forecast(&self, message: &Message<'_>, outcome: &mut Outcome) {
         match heat_codec::forecast::decode(message.payload) {
             Ok(decoded) => {
-                let body = heat_model::Body::Forecast(decoded.forecast);
-                self.spread(decoded.network.as_ref(), message.received, &body, outcome);
+                self.spread(decoded.network.as_ref(), message, &Body::Forecast(decoded.forecast), outcome);
             }
             Err(reject) => outcome.reject(&reject),
         }
     }
 
     /// Into the partition of its network, or into all partitions if it names none: it may concern any of them.
-    fn spread(
-        &self,
-        network: Option<&heat_model::NetworkId>,
-        received: IngestTime,
-        body: &heat_model::Body,
-        outcome: &mut Outcome,
-    ) {
+    fn spread(&self, network: Option<&NetworkId>, message: &Message<'_>, body: &Body, outcome: &mut Outcome) {
+        if message.rights.is_some_and(|rights| !rights.may_speak_for_network(network)) {
+            outcome
+                .reject_whole(RejectReason::Unauthorised, network.map_or("all networks", NetworkId::as_str));
+            return;
+        }
         let partitions = match network {
             Some(network) => {
-                let PartitionId(number) =
-                    heat_log::partition_of(network.as_str().as_bytes(), self.partitions);
+                let PartitionId(number) = self.context.partition_of(network);
                 number..number + 1
             }
-            None => 0..self.partitions,
+            None => 0..self.context.partitions,
         };
         for (index, number) in partitions.enumerate() {
             let messages = u32::from(index == 0);
-            outcome.drafts.push((PartitionId(number), Draft::of(network, received, messages, body)));
+            let draft = Draft::of(network, message.received, messages, body);
+            outcome.drafts.push((PartitionId(number), draft));
         }
-    }
-}
-
-/// The records of one payload of readings.
-struct Records<'a> {
-    bounds: ClockBounds,
-    message: &'a Message<'a>,
-    decoded: &'a Decoded,
-    device: &'a mut Device,
-    outcome: &'a mut Outcome,
-}
-
-/// Items of one payload that one record can carry.
-struct Open {
-    shape: Arc<Shape>,
-    lane: Lane,
-    device_seq: Option<DeviceSeq>,
-    readings: Vec<Reading>,
-}
-
-impl Records<'_> {
-    fn all(mut self) {
-        let mut open: Option<Open> = None;
-        let decoded = self.decoded;
-        for item in decoded.items() {
-            let shape = self.device.shapes.resolve(decoded, item, |_| Ok(None));
-            let device_seq =
-                item.seq.map(|seq| DeviceSeq { boot: decoded.boot(item).unwrap_or("").into(), seq });
-            let lane = self.lane(item);
-            let fits = open.as_ref().is_some_and(|open| {
-                Arc::ptr_eq(&open.shape, &shape)
-                    && open.lane == lane
-                    && open.device_seq.is_none()
-                    && device_seq.is_none()
-            });
-            if !fits {
-                self.close(open.take());
-                open = Some(Open {
-                    shape: Arc::clone(&shape),
-                    lane,
-                    device_seq,
-                    readings: Vec::with_capacity(shape.signals.len()),
-                });
-            }
-            let open = open.as_mut().expect("opened above");
-            for (value, slot) in decoded.values(item).iter().zip(&shape.slots) {
-                match slot {
-                    Ok(signal) => open.readings.push(self.reading(item, value, *signal, &shape)),
-                    Err(reason) => self.outcome.reject(&reject_of(decoded, item, value, *reason)),
-                }
-            }
-        }
-        self.close(open);
-    }
-
-    /// As declared; else history if its newest value is older than the bound. A stored copy is never live.
-    fn lane(&self, item: &Item) -> Lane {
-        if self.message.retained {
-            return Lane::Backfill;
-        }
-        item.lane.unwrap_or_else(|| {
-            let newest = self.decoded.values(item).iter().filter_map(|value| value.time).max();
-            let time = newest.max(item.time).unwrap_or(self.message.received.as_event_of_untimed());
-            self.bounds.lane(time, self.message.received)
-        })
-    }
-
-    fn reading(&self, item: &Item, value: &DecodedValue, signal: u32, shape: &Shape) -> Reading {
-        let received = self.message.received;
-        let stated = value.time.or(item.time);
-        let event_time = stated.unwrap_or(received.as_event_of_untimed());
-        let (quality, code) = self.quality(value, stated, received);
-        let decl = &shape.signals[signal as usize];
-        Reading { signal, event_time, raw: value.raw, value: decl.value_of(value.raw), quality, code }
-    }
-
-    /// The device's own word stands where it is worse than what receipt adds.
-    fn quality(
-        &self,
-        value: &DecodedValue,
-        stated: Option<EventTime>,
-        received: IngestTime,
-    ) -> (Quality, QualityCode) {
-        if value.quality != Quality::Good {
-            return (value.quality, value.code);
-        }
-        let mark = match stated {
-            None => Some(QualityCode::Untimed),
-            Some(time) => self.bounds.fault(time, received),
-        };
-        match mark {
-            // Arrival time is good enough for a device that has no clock.
-            Some(QualityCode::Untimed) if !self.message.retained => (Quality::Good, QualityCode::Untimed),
-            Some(code) => (Quality::Uncertain, code),
-            None if self.message.retained => (Quality::Uncertain, QualityCode::Retained),
-            None => (value.quality, value.code),
-        }
-    }
-
-    fn close(&mut self, open: Option<Open>) {
-        let Some(open) = open.filter(|open| !open.readings.is_empty()) else { return };
-        let count = u32::try_from(open.readings.len()).unwrap_or(u32::MAX);
-        self.outcome.readings_logged = self.outcome.readings_logged.saturating_add(count);
-        let first = self.outcome.drafts.is_empty();
-        let draft = Draft::readings(
-            &self.device.shapes.topic().network,
-            self.message.received,
-            open.shape.set.clone(),
-            open.lane,
-            open.device_seq,
-            &open.readings,
-        );
-        self.outcome.drafts.push((self.device.partition, draft.with_messages(u32::from(first))));
     }
 }
 

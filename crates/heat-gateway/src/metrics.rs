@@ -1,9 +1,11 @@
 //! The gateway's metrics.
 
-use heat_codec::reject::RejectReason;
+use heat_codec::{reject::RejectReason, sparkplug::SparkplugCounts};
 use heat_model::record::HourCounts;
 use heat_runtime::metrics::Metrics;
-use prometheus::{IntCounter, IntCounterVec, IntGauge};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+
+use crate::{clock_guard::ClockState, outbox::Status};
 
 /// Messages by what became of them: received, logged, rejected.
 pub const MESSAGES: &str = "heat_gateway_messages_total";
@@ -19,8 +21,30 @@ pub const QUEUED_RECORDS: &str = "heat_gateway_queued_records";
 pub const QUEUED_BYTES: &str = "heat_gateway_queued_bytes";
 /// 1 while the log does not take records.
 pub const STALLED: &str = "heat_gateway_log_stalled";
+/// Where new records go: 0 straight to Kafka, 1 to the buffer.
+pub const BUFFERING: &str = "heat_gateway_buffering";
+/// Buffered records that are not yet durable in Kafka.
+pub const BUFFER_RECORDS: &str = "heat_gateway_buffer_records";
+/// Bytes of the buffer on disk.
+pub const BUFFER_BYTES: &str = "heat_gateway_buffer_bytes";
+/// Age of the oldest buffered record that is not yet durable in Kafka.
+pub const BUFFER_AGE: &str = "heat_gateway_buffer_oldest_age_seconds";
+/// 1 while the buffer is full and senders wait.
+pub const BUFFER_FULL: &str = "heat_gateway_buffer_full";
+/// 1 while the buffer's disk takes nothing.
+pub const BUFFER_FAILING: &str = "heat_gateway_buffer_failing";
+/// Records given to the buffer.
+pub const BUFFER_SPILLED: &str = "heat_gateway_buffer_spilled_records_total";
+/// Records handed from the buffer to Kafka.
+pub const BUFFER_FORWARDED: &str = "heat_gateway_buffer_forwarded_records_total";
+/// Buffered records that were lost by damage of the disk.
+pub const BUFFER_DAMAGED: &str = "heat_gateway_buffer_damaged_records_total";
 /// Links that are up.
 pub const LINKS: &str = "heat_gateway_links";
+/// What Sparkplug nodes did, and what was done about it.
+pub const SPARKPLUG: &str = "heat_gateway_sparkplug_events_total";
+/// Known devices by the state of their clocks.
+pub const CLOCKS: &str = "heat_gateway_devices_by_clock";
 
 /// Handles of the gateway's metrics.
 #[derive(Debug)]
@@ -34,6 +58,9 @@ pub struct GatewayMetrics {
     pub(crate) queued_bytes: IntGauge,
     pub(crate) stalled: IntGauge,
     pub(crate) links: IntGauge,
+    pub(crate) buffer: BufferMetrics,
+    pub(crate) sparkplug: SparkplugMetrics,
+    clocks: IntGaugeVec,
     said: HourCounts,
 }
 
@@ -65,6 +92,15 @@ impl GatewayMetrics {
             queued_bytes: metrics.gauge(QUEUED_BYTES, "Bytes of records that wait to become durable."),
             stalled: metrics.gauge(STALLED, "1 while the log does not make records durable."),
             links: metrics.gauge(LINKS, "MQTT connections that are up."),
+            buffer: BufferMetrics::register(metrics),
+            sparkplug: SparkplugMetrics {
+                events: metrics.counters(
+                    SPARKPLUG,
+                    "What Sparkplug nodes did, and what was done about it.",
+                    &["event"],
+                ),
+            },
+            clocks: metrics.gauges(CLOCKS, "Known devices by the state of their clocks.", &["clock"]),
             said: HourCounts::default(),
         }
     }
@@ -73,6 +109,14 @@ impl GatewayMetrics {
     pub(crate) fn reject(&self, word: &str) {
         if let Some((_, counter)) = self.rejects.iter().find(|(reason, _)| reason.as_str() == word) {
             counter.inc();
+        }
+    }
+
+    /// Shows how many devices have which clock.
+    pub(crate) fn clocks(&self, clocks: Vec<(ClockState, usize)>) {
+        for (state, devices) in clocks {
+            let devices = i64::try_from(devices).unwrap_or(i64::MAX);
+            self.clocks.with_label_values(&[state.as_str()]).set(devices);
         }
     }
 
@@ -94,6 +138,64 @@ impl GatewayMetrics {
             total.messages_rejected - said.messages_rejected,
             total.readings_rejected - said.readings_rejected,
         );
+    }
+}
+
+/// Handle of the metrics of Sparkplug.
+#[derive(Debug)]
+pub(crate) struct SparkplugMetrics {
+    events: IntCounterVec,
+}
+
+impl SparkplugMetrics {
+    pub(crate) fn show(&self, counts: Option<SparkplugCounts>) {
+        for (event, count) in counts.iter().flat_map(SparkplugCounts::by_word) {
+            let counter = self.events.with_label_values(&[event]);
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
+    }
+}
+
+/// Handles of the buffer's metrics.
+#[derive(Debug)]
+pub(crate) struct BufferMetrics {
+    buffering: IntGauge,
+    records: IntGauge,
+    bytes: IntGauge,
+    age: IntGauge,
+    full: IntGauge,
+    failing: IntGauge,
+    spilled: IntCounter,
+    forwarded: IntCounter,
+    damaged: IntCounter,
+}
+
+impl BufferMetrics {
+    fn register(metrics: &Metrics) -> Self {
+        Self {
+            buffering: metrics.gauge(BUFFERING, "1 while new records go to the gateway's buffer on disk."),
+            records: metrics.gauge(BUFFER_RECORDS, "Buffered records that Kafka does not have yet."),
+            bytes: metrics.gauge(BUFFER_BYTES, "Bytes of the gateway's buffer on disk."),
+            age: metrics.gauge(BUFFER_AGE, "Age of the oldest buffered record that Kafka does not have yet."),
+            full: metrics.gauge(BUFFER_FULL, "1 while the buffer is full and senders wait."),
+            failing: metrics.gauge(BUFFER_FAILING, "1 while the buffer's disk takes nothing."),
+            spilled: metrics.counter(BUFFER_SPILLED, "Records given to the buffer."),
+            forwarded: metrics.counter(BUFFER_FORWARDED, "Records handed from the buffer to Kafka."),
+            damaged: metrics.counter(BUFFER_DAMAGED, "Buffered records lost by damage of the disk."),
+        }
+    }
+
+    pub(crate) fn show(&self, status: &Status) {
+        let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        self.buffering.set(i64::from(status.is_buffering));
+        self.records.set(number(status.records));
+        self.bytes.set(number(status.bytes));
+        self.age.set(status.oldest_age_seconds);
+        self.full.set(i64::from(status.is_full));
+        self.failing.set(i64::from(status.buffer_fails));
+        self.spilled.inc_by(status.moved.spilled.saturating_sub(self.spilled.get()));
+        self.forwarded.inc_by(status.moved.forwarded.saturating_sub(self.forwarded.get()));
+        self.damaged.inc_by(status.damaged_records.saturating_sub(self.damaged.get()));
     }
 }
 

@@ -1,6 +1,6 @@
 //! What of a record a reader takes: the two checks in their one order, the same in every role.
 
-use heat_model::{Body, Envelope, FreshMask, Offset, QualityCode, record::NextOffset};
+use heat_model::{Body, Envelope, FreshMask, IngestTime, Offset, QualityCode, Reading, record::NextOffset};
 
 use crate::{
     redelivery::{Arrival, RedeliveryFilter},
@@ -80,8 +80,7 @@ impl Admission {
             self.repeats.observe(&record.set, &record.readings, |index, novelty| match novelty {
                 Novelty::New => {}
                 Novelty::Correction => counts.corrections += 1,
-                // Arrival time stands in for an untimed value's own: equal ones are no proof of a repeat.
-                Novelty::Repeat if record.readings[index].code == QualityCode::Untimed => {}
+                Novelty::Repeat if has_arrival_time(&record.readings[index], envelope.ingest_time) => {}
                 Novelty::Repeat => {
                     fresh.mark_repeat(index);
                     repeated += 1;
@@ -106,5 +105,75 @@ impl Admission {
     /// Readings remembered.
     pub fn window_readings(&self) -> usize {
         self.repeats.len()
+    }
+}
+
+/// Whether arrival stands in for an untimed value's own time: then equal ones are no proof of a repeat. A dead letter
+/// taken again has the time of its first arrival, and equal ones are.
+fn has_arrival_time(reading: &Reading, ingest_time: IngestTime) -> bool {
+    reading.code == QualityCode::Untimed && reading.event_time == ingest_time.as_event_of_untimed()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use heat_model::{
+        EventTime, Lane, Origin, Quality, SignalDecl, SignalSet, SignalSetId, record::Readings,
+    };
+
+    use super::*;
+
+    fn record(seq: u64, ingest_us: i64, event_us: i64, code: QualityCode) -> Envelope {
+        let signal = SignalDecl {
+            name: "flow".parse().unwrap(),
+            unit: "kg/s".into(),
+            raw_unit: "kg/s".into(),
+            scale: 1.0,
+            offset: 0.0,
+        };
+        let set = SignalSet {
+            id: SignalSetId(7),
+            network: "town".parse().unwrap(),
+            site: "st01".parse().unwrap(),
+            device: "m".parse().unwrap(),
+            signals: vec![signal],
+        };
+        let event_time = EventTime::from_micros(event_us);
+        let reading = Reading { signal: 0, event_time, raw: 1.0, value: 1.0, quality: Quality::Good, code };
+        Envelope {
+            network: Some("town".parse().unwrap()),
+            origin: Origin { gateway: "gw".parse().unwrap(), epoch: 1, seq },
+            ingest_time: IngestTime::from_micros(ingest_us),
+            messages: 1,
+            body: Body::Readings(Readings {
+                set: Arc::new(set),
+                lane: Lane::Live,
+                device_seq: None,
+                readings: vec![reading],
+            }),
+        }
+    }
+
+    fn repeats(records: &[Envelope]) -> Vec<u32> {
+        let mut admission = Admission::new(RepeatSettings::default());
+        let mut fresh = FreshMask::all();
+        let observe = |(offset, record): (u64, &Envelope)| {
+            assert_eq!(admission.observe(Offset(offset), record, &mut fresh), Verdict::Take);
+            fresh.repeats()
+        };
+        (0..).zip(records).map(observe).collect()
+    }
+
+    #[test]
+    fn untimed_values_that_arrive_together_are_no_repeats_of_each_other() {
+        let untimed = QualityCode::Untimed;
+        assert_eq!(repeats(&[record(0, 5, 5, untimed), record(1, 5, 5, untimed)]), [0, 0]);
+    }
+
+    #[test]
+    fn a_letter_without_a_time_taken_again_twice_is_a_repeat_of_itself() {
+        let untimed = QualityCode::Untimed;
+        assert_eq!(repeats(&[record(0, 9, 5, untimed), record(1, 11, 5, untimed)]), [0, 1]);
     }
 }

@@ -4,11 +4,13 @@
 //! heartbeat says what was received, the counts here say what arrived, and the archive's digests say what is kept.
 
 use heat_model::{
-    AppendTime, Body, Envelope, GatewayId,
+    AppendTime, Body, Envelope, GatewayId, IngestTime,
     record::{Heartbeat, HourCounts},
     time::MICROS_PER_HOUR,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::devices::{DeviceHour, Sequence};
 
 /// How a record's readings fared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,6 +128,9 @@ pub struct CommitLedger {
     pub epochs: Vec<EpochFound>,
     /// What could not be decoded, in order of the hour.
     pub undecodable: Vec<Undecodable>,
+    /// What devices' own numbers said, in order of the hour; absent where no device numbers its messages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceHour>,
 }
 
 impl CommitLedger {
@@ -168,6 +173,22 @@ impl CommitLedger {
                 hour.redelivered_readings += readings;
             }
         }
+    }
+
+    /// Counts what the number of a device's message said.
+    pub fn count_device(
+        &mut self,
+        ingest_time: IngestTime,
+        sequence: Sequence,
+        device: impl FnOnce() -> String,
+    ) {
+        hour_mut(
+            &mut self.devices,
+            ingest_time.hour_start(),
+            |hour| hour.hour_start_us,
+            |hour_start_us| DeviceHour { hour_start_us, ..DeviceHour::default() },
+        )
+        .count(sequence, device);
     }
 
     /// Counts one record that could not be decoded.
@@ -252,7 +273,7 @@ fn hour_mut<T>(
 
 #[cfg(test)]
 mod tests {
-    use heat_model::{IngestTime, Origin};
+    use heat_model::Origin;
 
     use super::*;
 

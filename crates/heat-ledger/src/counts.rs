@@ -15,9 +15,16 @@ pub struct MessageAccount {
     readings_rejected: u32,
     logged: bool,
     dead_letter: bool,
+    is_message: bool,
 }
 
 impl MessageAccount {
+    /// Records that no message brought: they count nowhere.
+    pub const fn none(now: IngestTime) -> Self {
+        let none = Self::new(now, false, 0, 0, false);
+        Self { is_message: false, ..none }
+    }
+
     /// A message of which `readings_logged` became records (`logged`: at least one record), and `readings_rejected` a
     /// dead letter.
     pub const fn new(
@@ -27,11 +34,41 @@ impl MessageAccount {
         readings_rejected: u32,
         dead_letter: bool,
     ) -> Self {
-        Self { hour_start_us: received.hour_start(), readings_logged, readings_rejected, logged, dead_letter }
+        let hour_start_us = received.hour_start();
+        Self { hour_start_us, readings_logged, readings_rejected, logged, dead_letter, is_message: true }
     }
 
     const fn readings(&self) -> u64 {
         self.readings_logged as u64 + self.readings_rejected as u64
+    }
+
+    /// Counts the message as received and on its way.
+    pub fn receive_in(&self, counts: &mut HourCounts) {
+        if !self.is_message {
+            return;
+        }
+        let readings = self.readings();
+        counts.messages_received += 1;
+        counts.messages_queued += 1;
+        counts.readings_received += readings;
+        counts.readings_queued += readings;
+    }
+
+    /// Counts the message, received before, as durable.
+    pub fn settle_in(&self, counts: &mut HourCounts) {
+        if !self.is_message {
+            return;
+        }
+        counts.messages_queued = counts.messages_queued.saturating_sub(1);
+        counts.readings_queued = counts.readings_queued.saturating_sub(self.readings());
+        if self.logged {
+            counts.messages_logged += 1;
+        } else {
+            counts.messages_rejected += 1;
+        }
+        counts.readings_logged += u64::from(self.readings_logged);
+        counts.readings_rejected += u64::from(self.readings_rejected);
+        counts.dead_letters += u64::from(self.dead_letter);
     }
 }
 
@@ -45,30 +82,12 @@ pub struct HourLedger {
 impl HourLedger {
     /// A message was received and handed on.
     pub fn receive(&mut self, account: &MessageAccount) {
-        let readings = account.readings();
-        self.change(account.hour_start_us, |counts| {
-            counts.messages_received += 1;
-            counts.messages_queued += 1;
-            counts.readings_received += readings;
-            counts.readings_queued += readings;
-        });
+        self.change(account.hour_start_us, |counts| account.receive_in(counts));
     }
 
     /// All that the message became is durable.
     pub fn settle(&mut self, account: &MessageAccount) {
-        let readings = account.readings();
-        self.change(account.hour_start_us, |counts| {
-            counts.messages_queued = counts.messages_queued.saturating_sub(1);
-            counts.readings_queued = counts.readings_queued.saturating_sub(readings);
-            if account.logged {
-                counts.messages_logged += 1;
-            } else {
-                counts.messages_rejected += 1;
-            }
-            counts.readings_logged += u64::from(account.readings_logged);
-            counts.readings_rejected += u64::from(account.readings_rejected);
-            counts.dead_letters += u64::from(account.dead_letter);
-        });
+        self.change(account.hour_start_us, |counts| account.settle_in(counts));
     }
 
     /// Counts of the hours that changed since the last call.

@@ -63,6 +63,13 @@ impl<T> Durable<T> {
     }
 }
 
+impl<T, E> Durable<Result<T, E>> {
+    /// The proof of whichever it is.
+    pub fn transpose(self) -> Result<Durable<T>, Durable<E>> {
+        self.0.map(Durable).map_err(Durable)
+    }
+}
+
 /// The tickets of one message; nearly always one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Tickets {
@@ -109,6 +116,11 @@ impl<T> AckQueue<T> {
         self.pending.pop_front().map(|(item, _)| Durable(item))
     }
 
+    /// What waits, in order of receipt.
+    pub fn items(&self) -> impl Iterator<Item = &T> {
+        self.pending.iter().map(|(item, _)| item)
+    }
+
     /// How many items wait.
     pub fn len(&self) -> usize {
         self.pending.len()
@@ -135,6 +147,7 @@ mod tests {
         queue.push("spans two", &[ticket(0, 0), ticket(1, 0)]);
         queue.push("later", &[ticket(1, 1)]);
         queue.push("nothing to log", &[]);
+        assert!(queue.items().eq(&["spans two", "later", "nothing to log"]));
 
         marks.raise(StreamId(1), 2);
         assert_eq!(queue.pop_durable(&marks), None);

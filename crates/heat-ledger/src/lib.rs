@@ -13,6 +13,7 @@ pub mod admission;
 pub mod audit;
 pub mod commit;
 pub mod counts;
+pub mod devices;
 pub mod durable;
 pub mod redelivery;
 pub mod repeats;

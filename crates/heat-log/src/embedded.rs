@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use heat_model::{PartitionId, record::NextOffset};
+use heat_model::{AppendTime, PartitionId, record::NextOffset};
 use tokio::sync::{Notify, watch};
 
 use crate::{
@@ -414,6 +414,18 @@ impl EmbeddedLog {
 
     pub(crate) fn bounds(&self, topic: &str, partition: PartitionId) -> Result<Bounds, ReadError> {
         Ok(self.topic(topic)?.partition(partition)?.bounds())
+    }
+
+    pub(crate) async fn offset_at(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        time: AppendTime,
+    ) -> Result<NextOffset, ReadError> {
+        let partition = Arc::clone(self.topic(topic)?.partition(partition)?);
+        tokio::task::spawn_blocking(move || partition.offset_at(time.as_micros()))
+            .await
+            .map_err(|error| ReadError::Closed { cause: error.to_string() })?
     }
 
     pub(crate) async fn trim(

@@ -9,8 +9,13 @@ use std::{
     time::Duration,
 };
 
-use heat_model::{PartitionId, record::NextOffset};
-use rdkafka::{ClientConfig, TopicPartitionList, admin::AdminClient, error::KafkaError};
+use heat_model::{AppendTime, PartitionId, record::NextOffset};
+use rdkafka::{
+    ClientConfig, TopicPartitionList,
+    admin::AdminClient,
+    consumer::{BaseConsumer, Consumer as _},
+    error::KafkaError,
+};
 
 use crate::{
     OpenError,
@@ -203,6 +208,31 @@ impl KafkaLog {
             reason,
         })?;
         Ok(Bounds { first: next_offset(first), end: next_offset(end) })
+    }
+
+    pub(crate) async fn offset_at(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        time: AppendTime,
+    ) -> Result<NextOffset, ReadError> {
+        let failed =
+            |reason: String| ReadError::Kafka { act: "look up a time in", topic: topic.to_owned(), reason };
+        // Kafka's times are in milliseconds, cut off: a record of the same millisecond may be a little older.
+        let asked_ms = time.as_micros().div_euclid(1_000);
+        let (name, timeout) = (topic.to_owned(), self.shared.settings.connect_timeout);
+        let asked = self.blocking(move |shared| {
+            let consumer: BaseConsumer = client_config(&shared.settings).create()?;
+            let mut list = TopicPartitionList::new();
+            list.add_partition_offset(&name, partition_number(partition), rdkafka::Offset::Offset(asked_ms))?;
+            let answer = consumer.offsets_for_times(list, timeout)?;
+            let element = answer.elements().into_iter().next();
+            element.map(|element| element.error().map(|()| element.offset())).transpose()
+        });
+        match asked.await.map_err(failed)? {
+            Some(rdkafka::Offset::Offset(number)) => Ok(next_offset(number)),
+            Some(_) | None => Ok(self.bounds(topic, partition).await?.end),
+        }
     }
 
     pub(crate) async fn trim(

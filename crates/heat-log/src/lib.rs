@@ -28,7 +28,7 @@ pub mod settings;
 pub mod stats;
 pub mod topics;
 
-use heat_model::{PartitionId, record::NextOffset};
+use heat_model::{AppendTime, PartitionId, record::NextOffset};
 
 pub use appender::{AppendError, AppendRecord, Appender, Health, TryAppendError};
 pub use consumer::{Bounds, Consumer, LogEvent, Membership, ReadError, Record, Scan, StartFrom};
@@ -211,6 +211,44 @@ impl Log {
         let mut consumer = self.consumer(topic, Membership::Only(vec![partition]), settings).await?;
         let position = consumer.start_assigned(partition, from).await?;
         Ok(Scan::new(consumer, position, to))
+    }
+
+    /// The first offset whose record was not appended before `time`; the end if there is none. Kafka compares whole
+    /// milliseconds; at a damaged place the embedded engine may name an earlier offset. Neither names a later one.
+    pub async fn offset_at(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        time: AppendTime,
+    ) -> Result<NextOffset, ReadError> {
+        match self {
+            Self::Embedded(log) => log.offset_at(topic, partition, time).await,
+            Self::Kafka(log) => log.offset_at(topic, partition, time).await,
+        }
+    }
+
+    /// All records of a partition, from its retained start to its end of this moment, however long Kafka does not
+    /// answer. For small compacted topics: all of it is held in memory.
+    pub async fn whole_in_time(&self, topic: &str, partition: PartitionId) -> Result<Vec<Record>, ReadError> {
+        loop {
+            match self.whole(topic, partition).await {
+                Err(error) if error.is_passing() => {
+                    consumer::ask_again("for a whole partition", &error).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn whole(&self, topic: &str, partition: PartitionId) -> Result<Vec<Record>, ReadError> {
+        let bounds = self.bounds(topic, partition).await?;
+        let from = StartFrom::Offset(bounds.first);
+        let mut scan = self.scan(topic, partition, from, bounds.end, ConsumerSettings::default()).await?;
+        let mut whole = Vec::new();
+        while let Some(records) = scan.next().await? {
+            whole.extend(records);
+        }
+        Ok(whole)
     }
 
     /// Gives up what lies before `before`. The embedded engine unlinks whole segments, so more may stay readable;

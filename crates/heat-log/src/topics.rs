@@ -8,12 +8,16 @@ use heat_model::PartitionId;
 pub const INPUT: &str = "heat.input.v1";
 /// Dead letters: original bytes and reason.
 pub const REJECTED: &str = "heat.rejected.v1";
+/// Dead letters that are to be taken again, and the marks that they were; partitions and keys as of [`REJECTED`].
+pub const REQUEUE: &str = "heat.requeue.v1";
 /// Current state of each incident.
 pub const INCIDENTS: &str = "heat.incidents.v1";
 /// History of incidents.
 pub const INCIDENT_EVENTS: &str = "heat.incident-events.v1";
 /// Snapshots of the cores.
 pub const STATE: &str = "heat.state.v1";
+/// Plant models: parts, heads, and which one was activated last. One partition, for all who read need all of it.
+pub const PLANT: &str = "heat.plant.v1";
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -66,9 +70,11 @@ pub fn product_topics(partitions: u32, input: Retention) -> Vec<TopicSpec> {
     vec![
         TopicSpec { retention: input, ..TopicSpec::new(INPUT, partitions) },
         TopicSpec::new(REJECTED, partitions).retained(Some(30 * DAY), None),
+        TopicSpec::new(REQUEUE, partitions).retained(Some(30 * DAY), None),
         TopicSpec::new(INCIDENTS, partitions).compacted(),
         TopicSpec::new(INCIDENT_EVENTS, partitions),
         TopicSpec::new(STATE, partitions).compacted(),
+        TopicSpec::new(PLANT, 1).compacted(),
     ]
 }
 

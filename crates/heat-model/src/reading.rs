@@ -97,6 +97,29 @@ quality_codes! {
     Sentinel = 10, "sentinel";
     /// An MQTT retained message: it says nothing about now.
     Retained = 11, "retained";
+    /// The device's clock is behind by a steady lead, further than the bound of the live lane.
+    ClockBehind = 12, "clock_behind";
+}
+
+impl QualityCode {
+    /// Whether the reading's time is wrong: it can be put nowhere in time, and advances time for nobody.
+    pub const fn is_clock_fault(self) -> bool {
+        match self {
+            Self::ClockAhead
+            | Self::ClockReset
+            | Self::SecondsAsMilliseconds
+            | Self::LocalTimeAsUtc
+            | Self::ClockBehind => true,
+            Self::None
+            | Self::Untimed
+            | Self::DeviceBad
+            | Self::DeviceUncertain
+            | Self::Null
+            | Self::OutOfRange
+            | Self::Sentinel
+            | Self::Retained => false,
+        }
+    }
 }
 
 /// The lane is fixed at receipt and never rewritten. Back-filled data never page.

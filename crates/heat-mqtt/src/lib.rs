@@ -16,9 +16,13 @@
 //!   connection. A full queue stops reading from sockets.
 //! - An acknowledgement never crosses connections: link ids are not reused.
 //! - Within a session a QoS 2 packet id is delivered once, also across connections.
+//! - A device is who it proves to be, by a password or a certificate; what it may speak for comes with every message
+//!   ([`Source::rights`]), and the receiver, who knows what a message says, decides by it.
+//! - Nothing is sent but commands for Sparkplug nodes and devices and a Sparkplug host's STATE; a [`Publisher`] is a tool,
+//!   not a part of the gateway.
 //!
-//! Start reading at [`link`], then `listen/machine.rs` (what the server answers), `listen/connection.rs` (one device's
-//! socket) and `subscribe.rs`.
+//! Start reading at [`link`], then `listen/admit.rs` (from a socket to a connection), `listen/machine.rs` (what the server
+//! answers), `listen/connection.rs` (one device's socket), `subscribe.rs` and `tls.rs`.
 
 #![warn(missing_docs)]
 
@@ -28,16 +32,32 @@ pub use link::{
 };
 pub use listen::{BindError, CommandError, Commands, Listener, ListenerHandle};
 pub use publisher::{PublishError, Publisher, PublisherCounts, PublisherDriver, PublisherSettings};
+pub use rights::Rights;
 pub use settings::{
-    Fault, ListenSettings, ProtocolVersion, RawListen, RawSubscribe, RawUser, Secret, SecretSource,
-    SubscribeSettings, User,
+    AnyCertificate, ClientIdRule, Fault, ListenSettings, ProtocolVersion, RawClientTls, RawListen,
+    RawListenTls, RawSubscribe, RawUser, Secret, SecretSource, SubscribeSettings, TlsListenSettings, User,
 };
-pub use stats::{ListenStats, RefusedStats, SubscribeStats};
+pub use state::{HostIdError, StateMessage, StatePayloads};
+pub use stats::{ListenStats, RefusedStats, SubscribeStats, TlsStats};
 pub use subscribe::{Subscriber, SubscriberHandle};
+pub use tls::{CertificateIdentity, ClientCertificate, ClientTls, IdentityError, ServerFiles, TlsError};
 
+#[doc(hidden)]
+pub mod fuzz {
+    //! The listener's packet path, for `tests/fuzz`.
+    pub use crate::listen::fuzz_packets;
+}
 pub mod link;
 mod listen;
 mod publisher;
+mod reconnect;
+mod rights;
 pub mod settings;
+mod state;
 mod stats;
 mod subscribe;
+mod tls;
+
+#[cfg(test)]
+#[path = "../tests/common/certificates.rs"]
+mod certificates;

@@ -30,6 +30,7 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use crate::rights::Rights;
 pub use acknowledge::{AckCounts, Acknowledger};
 pub(crate) use acknowledge::{Settle, SinkTable, Ticked};
 
@@ -72,8 +73,12 @@ pub struct Source {
     pub way: Way,
     /// The device's client id, or ours at the broker.
     pub client_id: String,
-    /// The user name that was checked; none where anonymous connections are allowed. On `Subscribe`, ours.
+    /// The user name that was checked, or the name in the certificate; none where anonymous connections are allowed. On
+    /// `Subscribe`, ours.
     pub user: Option<String>,
+    /// What it may speak for; none: everything. Whoever knows what a message says decides by it: topics alone don't
+    /// always tell.
+    pub rights: Option<Arc<Rights>>,
     /// The other end of the connection; none where it is known by name only.
     pub peer: Option<SocketAddr>,
     /// The broker's `host:port` on `Subscribe`, the peer's address otherwise.

@@ -1,12 +1,12 @@
-//! The MQTT server that devices connect to: MQTT 3.1.1 and 5 over TCP, for ingest only. Its PUBACK means that the
-//! receiver has proved the message durable.
+//! The MQTT server that devices connect to: MQTT 3.1.1 and 5 over TCP and TLS, side by side, for ingest only. Its PUBACK
+//! means that the receiver has proved the message durable.
 //!
 //! | packet | what we do |
 //! |---|---|
-//! | CONNECT | user and password where users are listed; an older connection of the same user and client id is taken over |
+//! | CONNECT | user and password, or a certificate; an older connection of the same user and client id is taken over |
 //! | PUBLISH | handed to the receiver; PUBACK or PUBREC when durable, in one write for all that are ready |
 //! | PUBREL | PUBCOMP; from then on the packet id may come anew |
-//! | SUBSCRIBE | commands for one Sparkplug node only, QoS 0; anything else is refused filter by filter |
+//! | SUBSCRIBE | commands for one Sparkplug node, and the host's STATE, QoS 0; anything else is refused filter by filter |
 //! | DISCONNECT | discards the last will, unless it says otherwise (0x04) |
 //!
 //! Sessions live in memory. Wills with a delay wait for the client's return; they then come by a link of their own.
@@ -15,7 +15,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::watch,
     task::{JoinError, JoinSet},
     time::{Instant, MissedTickBehavior, interval, sleep, timeout},
@@ -24,33 +24,55 @@ use tokio::{
 use crate::{
     link::{DownReason, Inlet, LinkEvent},
     settings::ListenSettings,
+    state::{HostState, StateMessage},
     stats::{ListenCounters, ListenStats},
+    tls::{ServerTls, TlsError},
 };
+use admit::Entrance;
 use connection::{Shared, will_delivery};
+pub use fuzz::fuzz_packets;
 use session::Command;
 use sessions::{DueWill, Sessions};
 
+mod admit;
 mod connect;
 mod connection;
 mod filters;
+mod fuzz;
 mod machine;
+mod output;
+mod reader;
 mod session;
 mod sessions;
 mod wire;
 
 /// How often kept sessions and delayed wills are looked at.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
+/// How often the files of certificates are looked at.
+const CERTIFICATES_LOOKED_AT: Duration = Duration::from_secs(10);
+/// Connections that wait to be accepted: a city's devices come back all at once. The system may allow fewer
+/// (`net.core.somaxconn`).
+const BACKLOG: u32 = 4096;
 /// Pause after a failed accept, which is nearly always a want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The listener's socket could not be bound.
+/// The listener could not be set up.
 #[derive(Debug, thiserror::Error)]
-#[error("bind the MQTT listener to {address}; is the port taken by another broker?")]
-pub struct BindError {
-    /// Where it was to listen.
-    pub address: SocketAddr,
-    /// Why it could not.
-    pub source: io::Error,
+pub enum BindError {
+    /// A socket could not be bound.
+    #[error("bind the MQTT listener to {address}; is the port taken by another broker?")]
+    Address {
+        /// Where it was to listen.
+        address: SocketAddr,
+        /// Why it could not.
+        source: io::Error,
+    },
+    /// The certificates can't be used.
+    #[error("set up TLS of the MQTT listener")]
+    Tls(#[from] TlsError),
+    /// Neither an address without TLS nor one with it is set.
+    #[error("bind the MQTT listener: it has neither `address` nor the table `tls`")]
+    Nowhere,
 }
 
 /// A command could not be handed over.
@@ -70,8 +92,8 @@ pub enum CommandError {
         /// How many listen.
         devices: usize,
     },
-    /// Nothing can be published to such a topic.
-    #[error("send a command to {topic:?}: not a topic of 1 to 65,535 bytes without wildcards")]
+    /// Nothing but commands for Sparkplug nodes and devices is ever sent: this is monitoring.
+    #[error("send a command to {topic:?}: not the topic of an NCMD or DCMD of Sparkplug B")]
     Topic {
         /// The command's topic.
         topic: String,
@@ -86,39 +108,65 @@ pub enum CommandError {
 
 impl CommandError {
     pub(crate) fn check_topic(topic: &str) -> Result<(), Self> {
-        let is_topic =
-            !topic.is_empty() && topic.len() <= usize::from(u16::MAX) && !topic.contains(['+', '#', '\0']);
-        if is_topic { Ok(()) } else { Err(Self::Topic { topic: topic.to_owned() }) }
+        if filters::is_command_topic(topic) { Ok(()) } else { Err(Self::Topic { topic: topic.to_owned() }) }
     }
 }
 
 /// The MQTT server that devices connect to, bound but not yet running.
 #[derive(Debug)]
 pub struct Listener {
-    listener: TcpListener,
+    plain: Option<TcpListener>,
+    tls: Option<(TcpListener, Arc<ServerTls>)>,
     address: SocketAddr,
+    tls_address: Option<SocketAddr>,
+    state: Option<StateMessage>,
     shared: Arc<Shared>,
 }
 
 impl Listener {
-    /// Binds the address; connections are accepted from [`Listener::run`] on.
+    /// Binds the addresses and reads the certificates; connections are accepted from [`Listener::run`] on.
     ///
     /// # Errors
-    /// When the address can't be bound.
+    /// When an address can't be bound, or the certificates can't be used.
+    #[expect(clippy::unused_async, reason = "binding needs the runtime that the caller awaits this on")]
     pub async fn bind(settings: ListenSettings, inlet: Inlet) -> Result<Self, BindError> {
-        let address = settings.address;
-        let failed = |source| BindError { address, source };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        let plain = settings.address.map(bind).transpose()?;
+        let tls = match &settings.tls {
+            None => None,
+            Some(tls) => {
+                let server = ServerTls::open(tls)?;
+                let (listener, address) = bind(tls.address)?;
+                Some((listener, Arc::new(server), address))
+            }
+        };
+        let tls_address = tls.as_ref().map(|(_, _, address)| *address);
+        let address =
+            plain.as_ref().map(|(_, address)| *address).or(tls_address).ok_or(BindError::Nowhere)?;
         let counters = Arc::new(ListenCounters::default());
         let sessions = Sessions::new(&settings, Arc::clone(inlet.table()), Arc::clone(&counters));
-        let shared = Arc::new(Shared { settings: Arc::new(settings), inlet, sessions, counters });
-        Ok(Self { listener, address, shared })
+        let tls = tls.map(|(listener, server, _)| (listener, server));
+        let server = tls.as_ref().map(|(_, server)| Arc::clone(server));
+        let shared = Arc::new(Shared::new(settings, inlet, sessions, counters, server));
+        let plain = plain.map(|(listener, _)| listener);
+        Ok(Self { plain, tls, address, tls_address, state: None, shared })
     }
 
-    /// Where it listens; tells the port where port 0 was asked for.
+    /// Tells nodes that a Sparkplug host lives here: whoever subscribes to the STATE topic gets it at once. Its payloads
+    /// are made when the listener runs.
+    #[must_use]
+    pub fn announcing(mut self, state: StateMessage) -> Self {
+        self.state = Some(state);
+        self
+    }
+
+    /// Where it listens, without TLS if it does so at all; tells the port where port 0 was asked for.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it listens with TLS, if it does.
+    pub fn tls_addr(&self) -> Option<SocketAddr> {
+        self.tls_address
     }
 
     /// Counters and commands, also while it runs.
@@ -129,32 +177,25 @@ impl Listener {
     /// Serves devices until `shutdown` completes. Then reads nothing more, waits up to `drain_timeout` for the
     /// acknowledgements of what was handed in, and disconnects everybody.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
+        self.warn_of_bare_passwords();
+        let state = self.state.as_ref().map(|state| Arc::new(state.make()));
+        if let Some(state) = &state
+            && self.shared.state.set(Arc::clone(state)).is_err()
+        {
+            unreachable!("a listener runs once");
+        }
         let (stop, stopped) = watch::channel(false);
         let mut connections = JoinSet::new();
-        let mut housekeeping = interval(HOUSEKEEPING);
-        housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut shutdown = std::pin::pin!(shutdown);
-        loop {
-            tokio::select! {
-                accepted = self.listener.accept() => match accepted {
-                    Ok((stream, peer)) => self.accepted(stream, peer, &mut connections, &stopped),
-                    Err(error) => {
-                        self.shared.counters.accept_errors.increment();
-                        tracing::warn!(%error, "accepting an MQTT connection failed; more file descriptors may help");
-                        sleep(ACCEPT_PAUSE).await;
-                    }
-                },
-                Some(ended) = connections.join_next() => self.ended(ended),
-                _ = housekeeping.tick() => self.keep_house().await,
-                () = shutdown.as_mut() => break,
-            }
+        self.serve(&mut connections, &stopped, shutdown).await;
+        let Self { plain, tls, shared, .. } = self;
+        drop((plain, tls));
+        if let Some(state) = state {
+            tell_offline(&shared, &state);
         }
-        drop(self.listener);
         stop.send_replace(true);
-        let counters = Arc::clone(&self.shared.counters);
-        let drained = timeout(self.shared.settings.drain_timeout, async {
+        let drained = timeout(shared.settings.drain_timeout, async {
             while let Some(ended) = connections.join_next().await {
-                count_end(&counters, ended);
+                count_end(&shared.counters, ended);
             }
         });
         if drained.await.is_err() {
@@ -166,13 +207,47 @@ impl Listener {
         }
     }
 
-    fn accepted(
+    async fn serve(
         &self,
-        stream: tokio::net::TcpStream,
-        peer: SocketAddr,
+        connections: &mut JoinSet<()>,
+        stopped: &watch::Receiver<bool>,
+        shutdown: impl Future<Output = ()> + Send,
+    ) {
+        let mut housekeeping = interval(HOUSEKEEPING);
+        housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut certificates = interval(CERTIFICATES_LOOKED_AT);
+        certificates.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            tokio::select! {
+                accepted = accept(self.plain.as_ref()) => self.accepted(accepted, None, connections, stopped).await,
+                accepted = accept(self.tls.as_ref().map(|(listener, _)| listener)) => {
+                    let tls = self.tls.as_ref().map(|(_, tls)| Arc::clone(tls));
+                    self.accepted(accepted, tls, connections, stopped).await;
+                }
+                Some(ended) = connections.join_next() => self.ended(ended),
+                _ = housekeeping.tick() => self.keep_house().await,
+                _ = certificates.tick(), if self.tls.is_some() => self.look_at_certificates().await,
+                () = shutdown.as_mut() => return,
+            }
+        }
+    }
+
+    async fn accepted(
+        &self,
+        accepted: io::Result<(TcpStream, SocketAddr)>,
+        tls: Option<Arc<ServerTls>>,
         connections: &mut JoinSet<()>,
         stopped: &watch::Receiver<bool>,
     ) {
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                self.shared.counters.accept_errors.increment();
+                tracing::warn!(%error, "accepting an MQTT connection failed; more file descriptors may help");
+                return sleep(ACCEPT_PAUSE).await;
+            }
+        };
         if connections.len() >= self.shared.settings.connections_max {
             self.shared.counters.refused.full.increment();
             return;
@@ -182,8 +257,39 @@ impl Listener {
             return;
         }
         self.shared.counters.connections.increment();
-        // TLS goes here, around the stream.
-        connections.spawn(connection::serve(stream, peer, Arc::clone(&self.shared), stopped.clone()));
+        let (shared, stopped) = (Arc::clone(&self.shared), stopped.clone());
+        match tls {
+            Some(tls) => connections.spawn(admit::serve_tls(stream, peer, tls, shared, stopped)),
+            None => {
+                let deadline = Instant::now() + shared.settings.connect_timeout;
+                let entrance = Entrance { peer, certificate: None, deadline };
+                connections.spawn(admit::serve(stream, entrance, shared, stopped))
+            }
+        };
+    }
+
+    fn warn_of_bare_passwords(&self) {
+        let settings = &self.shared.settings;
+        if let Some(address) = settings.address
+            && !address.ip().is_loopback()
+            && !settings.users.is_empty()
+        {
+            tracing::warn!(
+                %address,
+                "devices send their passwords unencrypted to this address; set up the table tls for those that can"
+            );
+        }
+    }
+
+    /// Files are looked at on a thread that may wait for a disk.
+    async fn look_at_certificates(&self) {
+        let Some((_, tls)) = &self.tls else { return };
+        let tls = Arc::clone(tls);
+        match tokio::task::spawn_blocking(move || tls.reload_if_changed()).await {
+            Ok(Some(reloaded)) => self.shared.reloaded(&reloaded),
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "looking at the MQTT listener's certificates died"),
+        }
     }
 
     fn ended(&self, ended: Result<(), JoinError>) {
@@ -204,6 +310,37 @@ impl Listener {
             if told.await.is_ok() {
                 self.shared.counters.wills_delivered.increment();
             }
+        }
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
+    let listen = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // As servers do, so that a restart finds its port free.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let listener = socket.listen(BACKLOG)?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    listen().map_err(|source| BindError::Address { address, source })
+}
+
+/// The next connection; never, where there is no socket.
+async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Tells whoever listens to the STATE that the host goes.
+fn tell_offline(shared: &Shared, state: &HostState) {
+    for session in shared.sessions.connected() {
+        match session.command(&state.topic, &state.payloads.offline) {
+            // Who does not read learns it from the end of the connection.
+            Command::Taken | Command::Dropped | Command::NotListening => {}
         }
     }
 }
@@ -230,6 +367,18 @@ impl ListenerHandle {
         self.shared.counters.snapshot()
     }
 
+    /// Reads certificates and keys anew, where there are any. New connections see them, and those that are open stay. It
+    /// happens by itself within seconds after a file has changed. Reads files: not for a task that must not wait.
+    ///
+    /// # Errors
+    /// When they can't be used; then everything stays as it is.
+    pub fn reload_certificates(&self) -> Result<(), TlsError> {
+        let Some(tls) = &self.shared.tls else { return Ok(()) };
+        let reloaded = tls.reload();
+        self.shared.reloaded(&reloaded);
+        reloaded
+    }
+
     /// Sends commands to devices.
     pub fn commands(&self) -> Commands {
         Commands { shared: Arc::clone(&self.shared) }
@@ -246,7 +395,7 @@ impl Commands {
     /// Sends a command (QoS 0) to every connected device that subscribed to its topic; returns how many. Never waits.
     ///
     /// # Errors
-    /// When no device took it.
+    /// When the topic is no command's, or no device took it.
     pub fn send(&self, topic: &str, payload: &Bytes) -> Result<usize, CommandError> {
         CommandError::check_topic(topic)?;
         let mut sent = 0;

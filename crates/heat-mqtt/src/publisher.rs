@@ -22,8 +22,10 @@ use tokio::{
 };
 
 use crate::{
+    reconnect::{Backoff, chain, is_loopback, jitter},
     settings::Secret,
-    subscribe::{Backoff, chain, jitter},
+    subscribe::transport,
+    tls::ClientTls,
 };
 
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -46,6 +48,8 @@ pub struct PublisherSettings {
     pub client_id: String,
     /// User name and password.
     pub credentials: Option<(String, Secret)>,
+    /// TLS; none: a bare connection.
+    pub tls: Option<ClientTls>,
     /// Messages without acknowledgement at most; the server's receive maximum bounds those on the wire besides. At
     /// least 1.
     pub in_flight_max: u16,
@@ -59,6 +63,7 @@ impl PublisherSettings {
             port,
             client_id: client_id.into(),
             credentials: None,
+            tls: None,
             in_flight_max: IN_FLIGHT_MAX,
         }
     }
@@ -297,13 +302,24 @@ impl PublisherDriver {
     /// Sends until `shutdown` completes; wait for [`Publisher::acknowledged`] before that, if nothing may be left.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
         let mut shutdown = std::pin::pin!(shutdown);
+        let settings = &self.settings;
+        if settings.credentials.is_some() && settings.tls.is_none() && !is_loopback(&settings.host) {
+            tracing::warn!(host = %settings.host, "the password goes to the server unencrypted");
+        }
         let mut pause = Backoff::new(BACKOFF);
         loop {
-            let (client, connection) = v5::AsyncClient::new(self.options(), 16);
             let connections_before = self.shared.state().counts.connections;
-            let error = tokio::select! {
-                error = self.poll(connection, &client, shutdown.as_mut()) => error,
-                error = self.pass(&client) => error,
+            let error = match transport(self.settings.tls.as_ref()).await {
+                Err(error) => Some(chain(&error)),
+                Ok(transport) => {
+                    let mut options = self.options();
+                    options.set_transport(transport);
+                    let (client, connection) = v5::AsyncClient::new(options, 16);
+                    tokio::select! {
+                        error = self.poll(connection, &client, shutdown.as_mut()) => error,
+                        error = self.pass(&client) => error,
+                    }
+                }
             };
             if !self.end_connection(error, connections_before, &mut pause) {
                 break;

@@ -1,14 +1,18 @@
 //! Settings as written, checked as a whole: every fault is reported with its key path, none stops the search.
 
-use std::{fmt, io, path::Path, time::Duration};
+use std::{fmt, io, net::SocketAddr, path::Path, time::Duration};
 
 use heat_model::time::parse_duration;
 
-pub use listen::{ListenSettings, RawListen, RawUser, User};
+pub use listen::{ListenSettings, RawListen};
 pub use subscribe::{ProtocolVersion, RawSubscribe, SubscribeSettings};
+pub use tls::{RawClientTls, RawListenTls, TlsListenSettings};
+pub use users::{AnyCertificate, ClientIdRule, RawUser, User};
 
 mod listen;
 mod subscribe;
+mod tls;
+mod users;
 
 /// One fault of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +92,26 @@ impl<'a> Check<'a> {
     pub(crate) fn fault(&mut self, key: &str, problem: impl Into<String>) {
         let key = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
         self.faults.push(Fault { key, problem: problem.into() });
+    }
+
+    /// The check of a table within this one, whose key path is `path`.
+    pub(crate) fn table(&mut self, path: &str, name: &str) -> Check<'_> {
+        let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+        Check { path, faults: self.faults }
+    }
+
+    /// How many faults were found.
+    pub(crate) fn count(&self) -> usize {
+        self.faults.len()
+    }
+
+    /// An address with port; none and a fault where it is none.
+    pub(crate) fn address(&mut self, key: &str, written: &str) -> Option<SocketAddr> {
+        let address = written.parse().ok();
+        if address.is_none() {
+            self.fault(key, "not an address with port, such as \"127.0.0.1:1883\" or \"[::1]:1883\"");
+        }
+        address
     }
 
     /// A duration with unit within bounds, or the default.

@@ -2,6 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio_rustls::rustls::Error as RustlsError;
+
+use crate::tls::Handshake;
+
 /// A counter, or a level that rises and falls.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
@@ -33,16 +37,49 @@ pub struct RefusedStats {
     pub user_full: u64,
     /// Unknown user, wrong or missing password.
     pub credentials: u64,
+    /// A valid certificate that names none of the users.
+    pub not_authorized: u64,
     /// A protocol version other than 3.1.1 and 5.
     pub version: u64,
     /// A client id that can't be used.
     pub client_id: u64,
+    /// A client id that the user may not use.
+    pub client_id_rule: u64,
     /// An authentication method that is not offered.
     pub authentication_method: u64,
     /// No CONNECT in time.
     pub timeout: u64,
     /// Something else than a well-formed CONNECT.
     pub malformed: u64,
+}
+
+/// TLS of the listener: handshakes by how they ended, and certificates.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TlsStats {
+    /// Handshakes completed.
+    pub handshakes: u64,
+    /// Not completed in time.
+    pub timeout: u64,
+    /// The peer closed the connection.
+    pub closed: u64,
+    /// The peer does not speak TLS: it may be a device set up without it.
+    pub not_tls: u64,
+    /// The peer offers no version or cipher that is accepted.
+    pub incompatible: u64,
+    /// The peer showed no certificate where one is required.
+    pub no_certificate: u64,
+    /// The peer's certificate is expired, or of another authority, or otherwise not valid.
+    pub certificate: u64,
+    /// The peer refused us, mostly because it does not trust our certificate.
+    pub alert: u64,
+    /// The peer's certificate has no single name of the kind that identifies devices.
+    pub identity: u64,
+    /// Anything else.
+    pub other: u64,
+    /// Times that new certificates were taken into use.
+    pub reloads: u64,
+    /// Times that new certificates could not be used; the former stay in use.
+    pub reload_failures: u64,
 }
 
 /// What the listener did so far.
@@ -56,6 +93,8 @@ pub struct ListenStats {
     pub accepted: u64,
     /// Connections that were refused.
     pub refused: RefusedStats,
+    /// Handshakes and certificates.
+    pub tls: TlsStats,
     /// Accepting failed, e.g. for want of file descriptors.
     pub accept_errors: u64,
     /// Messages handed to the receiver.
@@ -103,11 +142,70 @@ pub(crate) struct RefusedCounters {
     pub(crate) full: Counter,
     pub(crate) user_full: Counter,
     pub(crate) credentials: Counter,
+    pub(crate) not_authorized: Counter,
     pub(crate) version: Counter,
     pub(crate) client_id: Counter,
+    pub(crate) client_id_rule: Counter,
     pub(crate) authentication_method: Counter,
     pub(crate) timeout: Counter,
     pub(crate) malformed: Counter,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct TlsCounters {
+    pub(crate) handshakes: Counter,
+    pub(crate) timeout: Counter,
+    pub(crate) closed: Counter,
+    pub(crate) not_tls: Counter,
+    pub(crate) incompatible: Counter,
+    pub(crate) no_certificate: Counter,
+    pub(crate) certificate: Counter,
+    pub(crate) alert: Counter,
+    pub(crate) identity: Counter,
+    pub(crate) other: Counter,
+    pub(crate) reloads: Counter,
+    pub(crate) reload_failures: Counter,
+}
+
+impl TlsCounters {
+    /// The counter of a failed handshake.
+    pub(crate) fn failed(&self, error: &Handshake) -> &Counter {
+        let error = match error {
+            Handshake::Closed(_) => return &self.closed,
+            Handshake::Identity(_) => return &self.identity,
+            Handshake::Failed(error) => error,
+        };
+        if matches!(error, RustlsError::InvalidMessage(_)) {
+            &self.not_tls
+        } else if matches!(error, RustlsError::PeerIncompatible(_)) {
+            &self.incompatible
+        } else if matches!(error, RustlsError::NoCertificatesPresented) {
+            &self.no_certificate
+        } else if matches!(error, RustlsError::InvalidCertificate(_)) {
+            &self.certificate
+        } else if matches!(error, RustlsError::AlertReceived(_)) {
+            &self.alert
+        } else {
+            &self.other
+        }
+    }
+
+    fn snapshot(&self) -> TlsStats {
+        TlsStats {
+            handshakes: self.handshakes.get(),
+            timeout: self.timeout.get(),
+            closed: self.closed.get(),
+            not_tls: self.not_tls.get(),
+            incompatible: self.incompatible.get(),
+            no_certificate: self.no_certificate.get(),
+            certificate: self.certificate.get(),
+            alert: self.alert.get(),
+            identity: self.identity.get(),
+            other: self.other.get(),
+            reloads: self.reloads.get(),
+            reload_failures: self.reload_failures.get(),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -116,6 +214,7 @@ pub(crate) struct ListenCounters {
     pub(crate) sessions: Counter,
     pub(crate) accepted: Counter,
     pub(crate) refused: RefusedCounters,
+    pub(crate) tls: TlsCounters,
     pub(crate) accept_errors: Counter,
     pub(crate) messages: Counter,
     pub(crate) bytes: Counter,
@@ -148,12 +247,15 @@ impl ListenCounters {
                 full: self.refused.full.get(),
                 user_full: self.refused.user_full.get(),
                 credentials: self.refused.credentials.get(),
+                not_authorized: self.refused.not_authorized.get(),
                 version: self.refused.version.get(),
                 client_id: self.refused.client_id.get(),
+                client_id_rule: self.refused.client_id_rule.get(),
                 authentication_method: self.refused.authentication_method.get(),
                 timeout: self.refused.timeout.get(),
                 malformed: self.refused.malformed.get(),
             },
+            tls: self.tls.snapshot(),
             accept_errors: self.accept_errors.get(),
             messages: self.messages.get(),
             bytes: self.bytes.get(),

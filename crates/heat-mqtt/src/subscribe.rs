@@ -11,8 +11,6 @@
 //! `poll` must not be dropped half-way (what was dropped is not polled again).
 
 use std::{
-    collections::hash_map::RandomState,
-    hash::{BuildHasher as _, Hasher as _},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -23,10 +21,13 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::{
     link::{AckToken, Delivery, DownReason, Inlet, LinkEvent, ReceiverGone, Source, Way},
     listen::CommandError,
+    reconnect::{Backoff, chain, is_loopback, jitter},
     settings::SubscribeSettings,
+    state::{HostState, StateMessage},
     stats::{SubscribeCounters, SubscribeStats},
 };
 use broker_link::BrokerLink;
+pub(crate) use client::transport;
 use client::{Client, Connection, Event, Failure, Gone, Message};
 
 mod broker_link;
@@ -45,6 +46,7 @@ pub struct Subscriber {
     settings: SubscribeSettings,
     inlet: Inlet,
     source: Arc<Source>,
+    state: Option<StateMessage>,
     shared: Arc<Shared>,
 }
 
@@ -88,10 +90,22 @@ impl Subscriber {
             way: Way::Subscribe,
             client_id: settings.client_id.clone(),
             user: settings.credentials.as_ref().map(|(user, _)| user.clone()),
+            // Who publishes is the broker's to know and to check.
+            rights: None,
             peer: None,
             name: format!("{}:{}", settings.host, settings.port),
         });
-        Self { settings, inlet, source, shared: Arc::default() }
+        Self { settings, inlet, source, state: None, shared: Arc::default() }
+    }
+
+    /// Tells nodes that a Sparkplug host lives here: `online`, retained, at every connection, and `offline` as the last
+    /// will and before a farewell. A connection has one will, so the liveness topic keeps `online` when we vanish; it says
+    /// `offline` at an orderly end as ever. One gateway of a group may announce a host, not each: the first that left
+    /// would take it offline for all.
+    #[must_use]
+    pub fn announcing(mut self, state: StateMessage) -> Self {
+        self.state = Some(state);
+        self
     }
 
     /// Counters and commands, also while it runs.
@@ -103,6 +117,7 @@ impl Subscriber {
     /// messages, waits a few seconds for the acknowledgements of those it handed in, and says farewell; the broker
     /// keeps the session.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
+        self.warn_of_bare_passwords();
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let connections = self.keep_connected(stopped);
         let mut connections = std::pin::pin!(connections);
@@ -113,6 +128,16 @@ impl Subscriber {
         stop.send_replace(true);
         if timeout(2 * DRAIN, connections).await.is_err() {
             tracing::warn!(broker = %self.source.name, "the broker did not take our farewell in time");
+        }
+    }
+
+    fn warn_of_bare_passwords(&self) {
+        let settings = &self.settings;
+        if settings.credentials.is_some() && settings.tls.is_none() && !is_loopback(&settings.host) {
+            tracing::warn!(
+                broker = %self.source.name,
+                "the password goes to the broker unencrypted; set up the table tls if the broker can"
+            );
         }
     }
 
@@ -146,18 +171,22 @@ impl Subscriber {
 
     /// One connection from beginning to end; tells whether the broker accepted it.
     async fn connection(&self, is_first: bool, stop: tokio::sync::watch::Receiver<bool>) -> (Over, bool) {
+        let state = self.state.as_ref().map(StateMessage::make);
+        let (client, connection) = match client::connect(&self.settings, state.as_ref()).await {
+            Ok(connecting) => connecting,
+            Err(failure) => return (failure.into(), false),
+        };
         let table = self.inlet.table();
         let broker = Arc::new(BrokerLink::new(table.next_id()));
         let sink = Arc::clone(&broker);
         table.insert(broker.link, sink);
-        let (client, connection) = client::connect(&self.settings);
         *self.client_slot() = Some(client.clone());
 
         let over = {
             let mut handing_in = std::pin::pin!(self.hand_in(&broker));
             let over = tokio::select! {
                 over = self.poll(connection, &broker, stop.clone()) => over,
-                over = self.request(&client, &broker, is_first, stop) => over,
+                over = self.request(&client, &broker, Manner { is_first, state: state.as_ref() }, stop) => over,
                 over = handing_in.as_mut() => over,
             };
             broker.close();
@@ -257,7 +286,7 @@ impl Subscriber {
         &self,
         client: &Client,
         broker: &BrokerLink,
-        is_first: bool,
+        Manner { is_first, state }: Manner<'_>,
         mut stop: tokio::sync::watch::Receiver<bool>,
     ) -> Over {
         let requests = async {
@@ -273,9 +302,7 @@ impl Subscriber {
             if is_first || !session_present {
                 client.subscribe(&self.settings).await?;
             }
-            if let Some(topic) = &self.settings.liveness_topic {
-                client.tell_liveness(topic, true).await?;
-            }
+            self.tell_presence(client, state, true).await?;
             loop {
                 self.write_ready(client, broker).await?;
                 if *stop.borrow() {
@@ -286,12 +313,30 @@ impl Subscriber {
                     _ = stop.wait_for(|stop| *stop) => {}
                 }
             }
-            self.leave(client, broker).await
+            self.leave(client, broker, state).await
         };
         match requests.await {
             Ok(never) => match never {},
             Err(over) => over,
         }
+    }
+
+    /// Says, by every topic there is for it, that we are there or that we go.
+    async fn tell_presence(
+        &self,
+        client: &Client,
+        state: Option<&HostState>,
+        is_online: bool,
+    ) -> Result<(), Gone> {
+        if let Some(HostState { topic, payloads }) = state {
+            let payload = if is_online { &payloads.online } else { &payloads.offline };
+            client.tell(topic, payload.clone()).await?;
+        }
+        if let Some(topic) = &self.settings.liveness_topic {
+            let word = if is_online { client::ONLINE } else { client::OFFLINE };
+            client.tell(topic, Bytes::from_static(word.as_bytes())).await?;
+        }
+        Ok(())
     }
 
     async fn write_ready(&self, client: &Client, broker: &BrokerLink) -> Result<(), Over> {
@@ -303,7 +348,12 @@ impl Subscriber {
     }
 
     /// Lets the acknowledgements of what was handed in leave, then says farewell; the part that polls ends then.
-    async fn leave(&self, client: &Client, broker: &BrokerLink) -> Result<std::convert::Infallible, Over> {
+    async fn leave(
+        &self,
+        client: &Client,
+        broker: &BrokerLink,
+        state: Option<&HostState>,
+    ) -> Result<std::convert::Infallible, Over> {
         let settle = async {
             while !broker.is_settled() {
                 self.write_ready(client, broker).await?;
@@ -319,9 +369,7 @@ impl Subscriber {
             Err(_elapsed) => {}
         }
         // A farewell suppresses the last will, so we say ourselves that we are gone.
-        if let Some(topic) = &self.settings.liveness_topic {
-            client.tell_liveness(topic, false).await?;
-        }
+        self.tell_presence(client, state, false).await?;
         client.disconnect().await?;
         std::future::pending().await
     }
@@ -363,10 +411,10 @@ impl SubscriberHandle {
         self.shared.counters.snapshot()
     }
 
-    /// Publishes a command by the broker, with QoS 0. Never waits.
+    /// Publishes a command for a Sparkplug node or device by the broker, with QoS 0. Never waits.
     ///
     /// # Errors
-    /// When there is no connection, or its queue is full.
+    /// When the topic is no command's, when there is no connection, or when its queue is full.
     pub fn command(&self, topic: &str, payload: Bytes) -> Result<(), CommandError> {
         CommandError::check_topic(topic)?;
         let client = self.shared.client.lock().unwrap_or_else(PoisonError::into_inner);
@@ -381,63 +429,10 @@ impl SubscriberHandle {
     }
 }
 
-/// Pauses between attempts: doubled each time up to the longest, then shortened by up to a half.
-#[derive(Debug)]
-pub(crate) struct Backoff {
-    next: Duration,
-    max: Duration,
-}
-
-impl Backoff {
-    pub(crate) fn new((min, max): (Duration, Duration)) -> Self {
-        Self { next: min, max }
-    }
-
-    /// The next pause. `jitter` is any number; it spreads clients that lost their broker at the same time.
-    pub(crate) fn next(&mut self, jitter: u64) -> Duration {
-        let pause = self.next.min(self.max);
-        self.next = (pause * 2).min(self.max);
-        let half = pause / 2;
-        let steps = u32::try_from(jitter % 1024).unwrap_or(0);
-        half + half * steps / 1024
-    }
-}
-
-/// A number that differs between processes and calls.
-pub(crate) fn jitter() -> u64 {
-    RandomState::new().build_hasher().finish()
-}
-
-/// An error with its causes.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.ends_with(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        cause = error.source();
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_to_the_bound_and_are_never_shorter_than_half() {
-        let mut backoff = Backoff::new((Duration::from_millis(200), Duration::from_secs(5)));
-        let mut longest = Duration::ZERO;
-        for attempt in 0..50 {
-            let whole =
-                Duration::from_millis(200).saturating_mul(1 << attempt.min(10)).min(Duration::from_secs(5));
-            let pause = backoff.next(attempt * 977);
-            assert!(pause >= whole / 2 && pause <= whole, "{attempt}: {pause:?} of {whole:?}");
-            longest = longest.max(pause);
-        }
-        assert!(longest > Duration::from_secs(4));
-    }
+/// How a connection begins.
+#[derive(Debug, Clone, Copy)]
+struct Manner<'a> {
+    /// No connection before it was accepted.
+    is_first: bool,
+    state: Option<&'a HostState>,
 }

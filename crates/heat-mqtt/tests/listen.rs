@@ -7,7 +7,7 @@ use bytes::Bytes;
 use common::{PATIENCE, acknowledge, eventually, messages, next};
 use heat_mqtt::{
     Acknowledger, CommandError, DownReason, LinkEvent, ListenSettings, Listener, ListenerHandle, Publisher,
-    PublisherSettings, Qos, QueueBounds, Secret, User, links,
+    PublisherSettings, Qos, QueueBounds, Secret, StateMessage, StatePayloads, User, links,
 };
 use heat_tests::mosquitto::client;
 use tokio::{
@@ -29,7 +29,8 @@ struct Server {
 }
 
 async fn server(change: impl FnOnce(&mut ListenSettings), bounds: QueueBounds) -> Server {
-    let mut settings = ListenSettings { address: ([127, 0, 0, 1], 0).into(), ..ListenSettings::default() };
+    let mut settings =
+        ListenSettings { address: Some(([127, 0, 0, 1], 0).into()), ..ListenSettings::default() };
     change(&mut settings);
     let (inlet, events, acknowledger) = links(bounds);
     let listener = Listener::bind(settings, inlet).await.unwrap();
@@ -192,6 +193,7 @@ async fn our_publisher_gets_everything_through_in_order() {
         port: server.port,
         client_id: "city".to_owned(),
         credentials: None,
+        tls: None,
         in_flight_max: 100,
     });
     let mut tasks = JoinSet::new();
@@ -318,7 +320,7 @@ async fn a_large_payload_is_handed_up_and_a_larger_one_ends_the_connection() {
 
 #[tokio::test]
 async fn users_are_checked_and_counted() {
-    let users = vec![User { name: "meter".to_owned(), password: Secret::new("s3cret") }];
+    let users = vec![User::with_password("meter", Secret::new("s3cret"))];
     let server = server(
         |settings| {
             settings.users = users;
@@ -403,7 +405,7 @@ async fn commands_reach_the_devices_that_subscribed_to_them() {
 
 #[tokio::test]
 async fn shutting_down_waits_for_acknowledgements_and_says_so() {
-    let settings = ListenSettings { address: ([127, 0, 0, 1], 0).into(), ..ListenSettings::default() };
+    let settings = ListenSettings { address: Some(([127, 0, 0, 1], 0).into()), ..ListenSettings::default() };
     let (inlet, mut events, acknowledger) = links(QueueBounds::default());
     let listener = Listener::bind(settings, inlet).await.unwrap();
     let (port, handle) = (listener.local_addr().port(), listener.handle());
@@ -427,4 +429,121 @@ async fn shutting_down_waits_for_acknowledgements_and_says_so() {
     assert!(rest.ends_with(&[0x40, 2, 0, 1, 0xe0, 1, 0x8b]), "{rest:?}");
     assert!(timeout(PATIENCE, tasks.join_next()).await.unwrap().unwrap().is_ok());
     assert_eq!(handle.stats().connections, 0);
+}
+
+#[tokio::test]
+async fn content_type_and_user_properties_come_with_the_message() {
+    let mut server = default_server().await;
+    let Some(mut command) = client("mosquitto_pub", server.port) else { return };
+    command.args(["-V", "5", "-q", "0", "-t", "heat/v1/n/s/d", "-m", "{}"]);
+    command.args(["-D", "publish", "content-type", "application/json"]);
+    command.args(["-D", "publish", "user-property", "schema", "1"]);
+    command.args(["-D", "publish", "user-property", "schema", "2"]);
+    let mut child = command.spawn().unwrap();
+
+    let received = messages(&mut server.events, 1).await;
+
+    let properties = received[0].properties.as_ref().unwrap();
+    let pair = |value: &str| ("schema".to_owned(), value.to_owned());
+    assert_eq!(properties.content_type.as_deref(), Some("application/json"));
+    assert_eq!(properties.user_properties, [pair("1"), pair("2")]);
+    child.wait().unwrap();
+}
+
+#[tokio::test]
+async fn a_wills_properties_come_with_it() {
+    let mut server = default_server().await;
+    let mut raw = Raw::open(&server).await;
+    let properties = [&[3][..], &string("text/plain")].concat();
+    let length = u8::try_from(properties.len()).unwrap();
+    let will = [&[length][..], &properties, &string("spBv1.0/g/NDEATH/n"), &string("dead")].concat();
+    raw.send(&connect(5, 0b110, 60, "device", &will)).await;
+    drop(raw);
+
+    let received = messages(&mut server.events, 1).await;
+
+    assert!(received[0].will);
+    assert_eq!(received[0].properties.as_ref().unwrap().content_type.as_deref(), Some("text/plain"));
+}
+
+#[tokio::test]
+async fn nothing_but_commands_of_sparkplug_is_sent_to_devices() {
+    let server = default_server().await;
+    let (mut raw, _) = Raw::connect311(&server, "node", true).await;
+    raw.send(&packet(0x82, &[&[0, 1], string("spBv1.0/g/DCMD/n/#").as_slice(), &[0]].concat())).await;
+    raw.expect(&[0x90, 3, 0, 1, 0]).await;
+    let commands = server.handle.commands();
+
+    for topic in ["heat/v1/n/s/d", "spBv1.0/g/DCMD/n", "spBv1.0/g/NDATA/n", "spBv1.0/STATE/host", "#", ""] {
+        let refused = Err(CommandError::Topic { topic: topic.to_owned() });
+        assert_eq!(commands.send(topic, &Bytes::from_static(b"x")), refused);
+    }
+    assert_eq!(commands.send("spBv1.0/g/DCMD/n/d", &Bytes::from_static(b"x")), Ok(1));
+    raw.expect(&packet(0x30, &[string("spBv1.0/g/DCMD/n/d").as_slice(), b"x"].concat())).await;
+}
+
+#[tokio::test]
+async fn a_node_that_subscribes_to_the_hosts_state_gets_it_at_once_and_hears_of_its_end() {
+    let (inlet, mut events, _acknowledger) = links(QueueBounds::default());
+    let settings = ListenSettings { address: Some(([127, 0, 0, 1], 0).into()), ..ListenSettings::default() };
+    let payloads =
+        || StatePayloads { online: Bytes::from_static(b"on"), offline: Bytes::from_static(b"off") };
+    let listener = Listener::bind(settings, inlet).await.unwrap();
+    let listener = listener.announcing(StateMessage::new("city", payloads).unwrap());
+    let port = listener.local_addr().port();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(listener.run(async move {
+        stopped.await.ok();
+    }));
+    let mut raw = Raw(TcpStream::connect(("127.0.0.1", port)).await.unwrap());
+    raw.send(&connect(4, 2, 60, "node", &[])).await;
+    raw.expect(&[0x20, 2, 0, 0]).await;
+    assert!(matches!(next(&mut events).await, LinkEvent::Up(..)));
+    let topic = string("spBv1.0/STATE/city");
+
+    for id in [1, 2] {
+        raw.send(&packet(0x82, &[&[0, id], topic.as_slice(), &[1]].concat())).await;
+        raw.expect(&[0x90, 3, 0, id, 0]).await;
+        raw.expect(&packet(0x31, &[topic.as_slice(), b"on"].concat())).await;
+    }
+    stop.send(()).unwrap();
+
+    assert_eq!(raw.rest().await, packet(0x30, &[topic.as_slice(), b"off"].concat()));
+    assert!(timeout(PATIENCE, tasks.join_next()).await.unwrap().unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn a_thousand_devices_that_come_back_all_at_once_are_all_served() {
+    const DEVICES: usize = 1000;
+    let mut server = default_server().await;
+    let port = server.port;
+    let mut held = Vec::new();
+    // The second time the first connections are still there, as after a fault of the network.
+    for round in 0..2 {
+        let mut tasks = JoinSet::new();
+        for number in 0..DEVICES {
+            tasks.spawn(async move {
+                let mut raw = Raw(TcpStream::connect(("127.0.0.1", port)).await.unwrap());
+                let hello = connect(4, 2, 60, &format!("device-{number}"), &[]);
+                raw.send(&[hello, publish(1, 1, "heat/v1/n/s/d", b"{}")].concat()).await;
+                raw.expect(&[0x20, 2, 0, 0]).await;
+                raw
+            });
+        }
+        let mut received = Vec::new();
+        while received.len() < DEVICES {
+            received.extend(messages(&mut server.events, 1).await);
+        }
+        acknowledge(&server.acknowledger, received);
+        while let Some(raw) = tasks.join_next().await {
+            let mut raw = raw.unwrap();
+            raw.expect(&[0x40, 2, 0, 1]).await;
+            held.push(raw);
+        }
+        let stats = server.handle.stats();
+        assert_eq!(stats.accepted, (DEVICES * (round + 1)) as u64);
+        assert_eq!(stats.refused, heat_mqtt::RefusedStats::default());
+    }
+    assert_eq!(server.handle.stats().take_overs, DEVICES as u64);
 }

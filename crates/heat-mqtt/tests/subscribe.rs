@@ -6,11 +6,14 @@ use std::{future::pending, process::Stdio, time::Duration};
 use bytes::Bytes;
 use common::{PATIENCE, acknowledge, eventually, messages, next};
 use heat_mqtt::{
-    Acknowledger, Delivery, DownReason, LinkEvent, ProtocolVersion, Publisher, PublisherSettings,
-    QueueBounds, SubscribeSettings, Subscriber, SubscriberHandle, Way, links,
+    Acknowledger, CommandError, Delivery, DownReason, LinkEvent, ProtocolVersion, Publisher,
+    PublisherSettings, QueueBounds, StateMessage, StatePayloads, SubscribeSettings, Subscriber,
+    SubscriberHandle, Way, links,
 };
 use heat_tests::mosquitto::{Mosquitto, client};
 use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
     sync::{mpsc, oneshot},
     task::JoinSet,
     time::timeout,
@@ -27,6 +30,10 @@ struct Subscribed {
 }
 
 impl Subscribed {
+    fn acknowledger(&self) -> &Acknowledger {
+        &self.acknowledger
+    }
+
     async fn stop(mut self) {
         self.stop.send(()).unwrap();
         assert!(timeout(PATIENCE, self.tasks.join_next()).await.unwrap().unwrap().is_ok());
@@ -42,6 +49,7 @@ fn settings(port: u16, version: ProtocolVersion) -> SubscribeSettings {
         filters: vec!["heat/v1/#".to_owned()],
         acknowledged: true,
         credentials: None,
+        tls: None,
         keep_alive: Duration::from_secs(30),
         session_expiry: Duration::from_secs(3600),
         in_flight_max: 500,
@@ -52,8 +60,16 @@ fn settings(port: u16, version: ProtocolVersion) -> SubscribeSettings {
 }
 
 async fn subscribed(settings: SubscribeSettings) -> Subscribed {
+    subscribed_announcing(settings, None).await
+}
+
+async fn subscribed_announcing(settings: SubscribeSettings, state: Option<StateMessage>) -> Subscribed {
     let (inlet, mut events, acknowledger) = links(QueueBounds::default());
-    let subscriber = Subscriber::new(settings, inlet);
+    let client_id = settings.client_id.clone();
+    let mut subscriber = Subscriber::new(settings, inlet);
+    if let Some(state) = state {
+        subscriber = subscriber.announcing(state);
+    }
     let handle = subscriber.handle();
     let (stop, stopped) = oneshot::channel::<()>();
     let mut tasks = JoinSet::new();
@@ -62,7 +78,7 @@ async fn subscribed(settings: SubscribeSettings) -> Subscribed {
     }));
     match next(&mut events).await {
         LinkEvent::Up(_, source) => {
-            assert_eq!((source.way, source.client_id.as_str()), (Way::Subscribe, "gateway-1"))
+            assert_eq!((source.way, source.client_id.as_str()), (Way::Subscribe, client_id.as_str()))
         }
         other @ (LinkEvent::Messages(_) | LinkEvent::Down(..)) => panic!("{other:?} before the link is up"),
     }
@@ -75,6 +91,7 @@ fn publisher(port: u16, tasks: &mut JoinSet<()>) -> Publisher {
         port,
         client_id: "city".to_owned(),
         credentials: None,
+        tls: None,
         in_flight_max: 200,
     });
     tasks.spawn(driver.run(pending()));
@@ -253,4 +270,191 @@ async fn the_liveness_topic_says_online_then_offline() {
         assert_eq!(listener.wait_with_output().unwrap().stdout, b"online\noffline\n")
     });
     assert!(timeout(PATIENCE, tasks.join_next()).await.unwrap().unwrap().is_ok());
+}
+
+/// Runs a command of mosquitto's to its end; returns what it said.
+async fn run(mut command: std::process::Command) -> String {
+    let mut tasks = JoinSet::new();
+    tasks.spawn_blocking(move || command.stdin(Stdio::null()).output().unwrap());
+    let output =
+        timeout(PATIENCE, tasks.join_next()).await.expect("mosquitto's client ends").unwrap().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What is stored under a topic.
+async fn stored(port: u16, topic: &str) -> String {
+    let mut probe = client("mosquitto_sub", port).unwrap();
+    probe.args(["-t", topic, "-C", "1", "-W", "30"]);
+    run(probe).await.trim_end().to_owned()
+}
+
+#[tokio::test]
+async fn content_type_and_user_properties_come_through_a_broker() {
+    let Some(broker) = Mosquitto::start("") else { return };
+    let mut subscribed = subscribed(settings(broker.port(), ProtocolVersion::V5)).await;
+    let mut tasks = JoinSet::new();
+    let publisher = publisher(broker.port(), &mut tasks);
+    until_heard(&publisher, &mut subscribed).await;
+    let mut command = client("mosquitto_pub", broker.port()).unwrap();
+    command.args(["-V", "5", "-q", "1", "-t", "heat/v1/n/s/d", "-m", "1"]);
+    command.args(["-D", "publish", "content-type", "application/json"]);
+    command.args(["-D", "publish", "user-property", "schema", "2"]);
+    run(command).await;
+
+    let received = numbered(&mut subscribed, 1).await;
+
+    let properties = received[0].properties.as_ref().unwrap();
+    assert_eq!(properties.content_type.as_deref(), Some("application/json"));
+    assert_eq!(properties.user_properties, [("schema".to_owned(), "2".to_owned())]);
+}
+
+#[tokio::test]
+async fn the_broker_sends_no_more_than_the_receive_maximum_before_acknowledgements() {
+    let Some(broker) = Mosquitto::start("") else { return };
+    let settings = SubscribeSettings { in_flight_max: 3, ..settings(broker.port(), ProtocolVersion::V5) };
+    let mut subscribed = subscribed(settings).await;
+    let mut tasks = JoinSet::new();
+    let publisher = publisher(broker.port(), &mut tasks);
+    until_heard(&publisher, &mut subscribed).await;
+    // What until_heard published more than once is acknowledged, and so out of the way, when this comes.
+    publish(&publisher, 1..11).await;
+    let mut received = numbered(&mut subscribed, 3).await;
+    let mut marker = client("mosquitto_pub", broker.port()).unwrap();
+    marker.args(["-q", "0", "-t", "heat/v1/n/s/d", "-m", "99"]);
+    run(marker).await;
+
+    // QoS 0 is outside the bound, so the marker overtakes what the broker holds back.
+    received.extend(numbered(&mut subscribed, 1).await);
+    assert_eq!(numbers(&received), [1, 2, 3, 99]);
+
+    acknowledge(&subscribed.acknowledger, received);
+    let mut seen = Vec::new();
+    while seen.len() < 7 {
+        let more = numbered(&mut subscribed, 1).await;
+        seen.extend(numbers(&more));
+        acknowledge(&subscribed.acknowledger, more);
+    }
+    assert_eq!(seen, [4, 5, 6, 7, 8, 9, 10]);
+}
+
+#[tokio::test]
+async fn gateways_that_share_a_subscription_get_every_message_once_between_them() {
+    let Some(broker) = Mosquitto::start("max_queued_messages 0") else { return };
+    let share = |client_id: &str| SubscribeSettings {
+        client_id: client_id.to_owned(),
+        filters: vec!["$share/gateways/heat/v1/#".to_owned()],
+        liveness_topic: None,
+        ..settings(broker.port(), ProtocolVersion::V5)
+    };
+    let mut first = subscribed(share("gateway-1")).await;
+    let mut second = subscribed(share("gateway-2")).await;
+    let mut tasks = JoinSet::new();
+    let publisher = publisher(broker.port(), &mut tasks);
+    until_heard(&publisher, &mut first).await;
+    until_heard(&publisher, &mut second).await;
+
+    publish(&publisher, 1..201).await;
+    let (mut seen, mut shares) = (Vec::new(), [0, 0]);
+    while seen.len() < 200 {
+        let (index, event) = tokio::select! {
+            event = next(&mut first.events) => (0, event),
+            event = next(&mut second.events) => (1, event),
+        };
+        let LinkEvent::Messages(batch) = event else { panic!("{event:?} of gateway {index}") };
+        let deliveries = batch.into_deliveries();
+        let fresh: Vec<u32> = numbers(&deliveries).into_iter().filter(|&number| number > 0).collect();
+        shares[index] += fresh.len();
+        seen.extend(fresh);
+        acknowledge([&first, &second][index].acknowledger(), deliveries);
+    }
+
+    seen.sort_unstable();
+    assert_eq!(seen, (1..201).collect::<Vec<_>>());
+    assert!(shares[0] > 0 && shares[1] > 0, "{shares:?}");
+}
+
+#[tokio::test]
+async fn commands_for_nodes_go_by_the_broker_and_nothing_else_does() {
+    for version in [ProtocolVersion::V5, ProtocolVersion::V311] {
+        let Some(broker) = Mosquitto::start("") else { return };
+        let subscribed = subscribed(settings(broker.port(), version)).await;
+        let mut node = client("mosquitto_sub", broker.port()).unwrap();
+        node.args(["-t", "#", "-R", "-v", "-C", "1", "-W", "30"]);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(run(node));
+
+        for topic in ["heat/v1/n/s/d", "spBv1.0/g/NDATA/n", "spBv1.0/g/NCMD/+", "spBv1.0/STATE/h", ""] {
+            let refused = Err(CommandError::Topic { topic: topic.to_owned() });
+            assert_eq!(subscribed.handle.command(topic, Bytes::from_static(b"x")), refused);
+        }
+        // Until the node's subscription takes effect, commands reach nobody.
+        let heard = loop {
+            subscribed.handle.command("spBv1.0/g/NCMD/n", Bytes::from_static(b"rebirth")).unwrap();
+            if let Ok(heard) = timeout(Duration::from_millis(100), tasks.join_next()).await {
+                break heard.unwrap().unwrap();
+            }
+        };
+        assert_eq!(heard, "spBv1.0/g/NCMD/n rebirth\n", "{version:?}");
+        subscribed.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_sparkplug_hosts_state_is_stored_online_and_its_will_says_offline() {
+    for version in [ProtocolVersion::V5, ProtocolVersion::V311] {
+        let Some(broker) = Mosquitto::start("") else { return };
+        let state = || {
+            let count = std::sync::atomic::AtomicU64::new(0);
+            let payloads = move || {
+                let time = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                StatePayloads { online: format!("on {time}").into(), offline: format!("off {time}").into() }
+            };
+            StateMessage::new("city", payloads).unwrap()
+        };
+        let topic = "spBv1.0/STATE/city";
+
+        let vanishing = subscribed_announcing(settings(broker.port(), version), Some(state())).await;
+        assert_eq!(stored(broker.port(), topic).await, "on 0", "{version:?}");
+        assert_eq!(stored(broker.port(), "gateways/gateway-1").await, "online");
+        drop(vanishing);
+        while stored(broker.port(), topic).await != "off 0" {}
+        assert_eq!(stored(broker.port(), "gateways/gateway-1").await, "online", "a connection has one will");
+
+        let orderly = subscribed_announcing(settings(broker.port(), version), Some(state())).await;
+        assert_eq!(stored(broker.port(), topic).await, "on 0");
+        orderly.stop().await;
+        assert_eq!(stored(broker.port(), topic).await, "off 0");
+        assert_eq!(stored(broker.port(), "gateways/gateway-1").await, "offline");
+    }
+}
+
+#[tokio::test]
+async fn a_broker_that_says_nothing_any_more_is_given_up_by_the_keep_alive() {
+    // The shortest that rumqttc takes.
+    let keep_alive = Duration::from_secs(5);
+    let mute = async |version, connack: &'static [u8]| {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut held = Vec::new();
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                stream.read_u8().await.unwrap();
+                stream.write_all(connack).await.unwrap();
+                held.push(stream);
+            }
+        });
+        let mut subscribed = subscribed(SubscribeSettings { keep_alive, ..settings(port, version) }).await;
+
+        while !matches!(next(&mut subscribed.events).await, LinkEvent::Down(_, DownReason::Closed)) {}
+        assert!(
+            matches!(next(&mut subscribed.events).await, LinkEvent::Up(..)),
+            "{version:?}: it tries again"
+        );
+    };
+    tokio::join!(
+        mute(ProtocolVersion::V311, &[0x20, 2, 0, 0]),
+        mute(ProtocolVersion::V5, &[0x20, 3, 0, 0, 0])
+    );
 }

@@ -12,6 +12,7 @@
 #![warn(missing_docs)]
 
 pub mod metrics;
+mod models;
 pub mod part;
 pub mod role;
 pub mod settings;

@@ -2,6 +2,8 @@
 //!
 //! Pure: records in, outputs out. The role reads and publishes.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use heat_codec::envelope::{DecodeError, EnvelopeDecoder};
 use heat_detect::{Output, PartitionCore};
@@ -9,7 +11,11 @@ use heat_ledger::{
     admission::{Admission, AdmissionCounts, Verdict},
     repeats::RepeatSettings,
 };
-use heat_model::{FreshMask, Offset, Position, record::NextOffset};
+use heat_model::{
+    Body, Envelope, FreshMask, Offset, Position,
+    plant::{PlantHash, PlantModel},
+    record::NextOffset,
+};
 
 /// An output's place: the record that caused it, and its number among that record's outputs.
 pub type OutputPlace = (Offset, u32);
@@ -21,6 +27,15 @@ pub fn place(output: &Output) -> Option<OutputPlace> {
         Output::Refused(refusal) => Some((refusal.input_offset, refusal.ordinal)),
         Output::Status(_) => None,
     }
+}
+
+/// What became of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It was taken.
+    Done,
+    /// It activates a plant model that the core does not have, and was not taken.
+    LacksModel(PlantHash),
 }
 
 /// One partition.
@@ -57,29 +72,55 @@ impl Part {
     }
 
     /// Takes the next record and adds what is to be published. Records before the resume offset only feed the
-    /// admission.
+    /// admission. A record that activates a plant model which the core was not offered is not taken: offer it with
+    /// [`Self::offer_model`], and give the record again.
     pub fn take(
         &mut self,
         position: &Position,
         payload: Bytes,
         out: &mut Vec<Output>,
-    ) -> Result<(), DecodeError> {
+    ) -> Result<Taken, DecodeError> {
+        let resumed = position.offset.0 >= self.resume.0;
+        let decoded = self.decoder.decode(payload);
+        if let (true, Ok(Envelope { body: Body::ModelActivated(model), .. })) = (resumed, &decoded)
+            && !self.core.has_model(*model)
+        {
+            return Ok(Taken::LacksModel(*model));
+        }
+        if resumed {
+            self.next = position.offset.next();
+        }
+        let envelope = decoded?;
+        self.take_envelope(position, &envelope, out);
+        if let Body::ModelActivated(model) = envelope.body
+            && self.core.model() == Some(model)
+        {
+            self.core.withdraw_models();
+        }
+        Ok(Taken::Done)
+    }
+
+    /// Makes a plant model known that a record activates.
+    pub fn offer_model(&mut self, hash: PlantHash, plant: Arc<PlantModel>) {
+        self.core.offer_model(hash, plant);
+    }
+
+    /// Takes the next record as [`Self::take`] does, where it needs no decoding: from the archive or from recorded data.
+    pub fn take_envelope(&mut self, position: &Position, envelope: &Envelope, out: &mut Vec<Output>) {
         let resumed = position.offset.0 >= self.resume.0;
         if resumed {
             self.next = position.offset.next();
         }
-        let envelope = self.decoder.decode(payload)?;
-        let verdict = self.admission.observe(position.offset, &envelope, &mut self.fresh);
+        let verdict = self.admission.observe(position.offset, envelope, &mut self.fresh);
         if !resumed {
-            return Ok(());
+            return;
         }
         let first = out.len();
         self.tick_to(position.append_time.second(), out);
         if verdict == Verdict::Take {
-            self.core.observe(position, &envelope, &self.fresh, out);
+            self.core.observe(position, envelope, &self.fresh, out);
         }
         self.suppress(first, out);
-        Ok(())
     }
 
     /// One tick for every second crossed since the record before.

@@ -15,7 +15,8 @@ use tokio::time::MissedTickBehavior;
 
 use crate::{
     metrics::ProcessorMetrics,
-    part::{OutputPlace, Part, place},
+    models::Models,
+    part::{OutputPlace, Part, Taken, place},
     settings::ProcessorSettings,
     snapshot::{self, POINTER_KEY, Pointer, SnapshotError, chunk_key},
 };
@@ -64,6 +65,18 @@ struct Running {
     snapshot_at: AppendTime,
     counted: (u64, u64),
     suppressed: u64,
+    /// Shutdown began while a plant model was waited for: nothing behind that record may be taken.
+    halted: bool,
+}
+
+/// How taking up a partition's state ended.
+enum Restored {
+    /// There is no state yet.
+    Nothing,
+    /// The core is as it was at this pointer.
+    At(Pointer),
+    /// Shutdown began while the state's plant model was waited for.
+    GivenUp,
 }
 
 /// Opened, not yet running.
@@ -72,6 +85,7 @@ pub struct Processor {
     settings: ProcessorSettings,
     plant: Arc<PlantModel>,
     log: Log,
+    models: Models,
     appender: Appender,
     clock: Clock,
     metrics: ProcessorMetrics,
@@ -92,7 +106,8 @@ impl Processor {
         let appender = log.appender(&topics, AppenderSettings::default()).await?;
         health.set(PART, false, "");
         let metrics = ProcessorMetrics::register(metrics);
-        Ok(Self { settings, plant, log, appender, clock, metrics, health })
+        let models = Models::new(log.clone());
+        Ok(Self { settings, plant, log, models, appender, clock, metrics, health })
     }
 
     /// Runs until shutdown, then stores the state of every partition.
@@ -110,7 +125,9 @@ impl Processor {
                 _ = tick.tick() => self.count(&mut parts).await?,
                 event = consumer.next_in_time() => match event? {
                     LogEvent::Assigned(partition) => {
-                        let running = self.assigned_in_time(&mut consumer, partition).await?;
+                        let Some(running) = self.assigned_in_time(&mut consumer, partition, &shutdown).await? else {
+                            break;
+                        };
                         parts.insert(partition, running);
                     }
                     LogEvent::Revoked(partition) => {
@@ -120,19 +137,20 @@ impl Processor {
                     }
                     LogEvent::Records { partition, records, .. } => {
                         if let Some(running) = parts.get_mut(&partition) {
-                            self.records(&mut consumer, partition, running, records).await?;
+                            self.records(&mut consumer, partition, running, records, &shutdown).await?;
                         }
                     }
                 },
             }
         }
-        self.drain(&mut consumer, &mut parts).await
+        self.drain(&mut consumer, &mut parts, &shutdown).await
     }
 
     async fn drain(
         &self,
         consumer: &mut Consumer,
         parts: &mut BTreeMap<PartitionId, Running>,
+        shutdown: &Shutdown,
     ) -> Result<(), RunError> {
         self.health.set(PART, false, "{\"draining\":true}");
         let mut ends = BTreeMap::new();
@@ -140,16 +158,15 @@ impl Processor {
             ends.insert(*partition, self.log.bounds(topics::INPUT, *partition).await?.end);
         }
         let deadline = self.clock.instant() + self.settings.drain;
-        while parts
-            .iter()
-            .any(|(id, running)| ends.get(id).is_some_and(|end| running.part.next_offset() < *end))
-        {
+        while parts.iter().any(|(id, running)| {
+            !running.halted && ends.get(id).is_some_and(|end| running.part.next_offset() < *end)
+        }) {
             let left = deadline.saturating_duration_since(self.clock.instant());
             let Ok(event) = tokio::time::timeout(left, consumer.next()).await else { break };
             if let LogEvent::Records { partition, records, .. } = event?
                 && let Some(running) = parts.get_mut(&partition)
             {
-                self.records(consumer, partition, running, records).await?;
+                self.records(consumer, partition, running, records, shutdown).await?;
             }
         }
         for (partition, running) in parts {
@@ -158,14 +175,15 @@ impl Processor {
         Ok(())
     }
 
-    /// Takes a partition up, however long Kafka does not answer.
+    /// Takes a partition up, however long Kafka does not answer; `None` if shutdown begins before it can.
     async fn assigned_in_time(
         &self,
         consumer: &mut Consumer,
         partition: PartitionId,
-    ) -> Result<Running, RunError> {
+        shutdown: &Shutdown,
+    ) -> Result<Option<Running>, RunError> {
         loop {
-            match self.assigned(consumer, partition).await {
+            match self.assigned(consumer, partition, shutdown).await {
                 Err(RunError::Read(error)) if error.is_passing() => {
                     tracing::warn!(%error, partition = partition.0, "Kafka does not answer; asking again");
                     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -175,9 +193,18 @@ impl Processor {
         }
     }
 
-    async fn assigned(&self, consumer: &mut Consumer, partition: PartitionId) -> Result<Running, RunError> {
+    async fn assigned(
+        &self,
+        consumer: &mut Consumer,
+        partition: PartitionId,
+        shutdown: &Shutdown,
+    ) -> Result<Option<Running>, RunError> {
         let mut core = PartitionCore::new(self.settings.detect.clone(), Arc::clone(&self.plant));
-        let pointer = self.restore(&mut core, partition).await?;
+        let pointer = match self.restore(&mut core, partition, shutdown).await? {
+            Restored::Nothing => None,
+            Restored::At(pointer) => Some(pointer),
+            Restored::GivenUp => return Ok(None),
+        };
         let bounds = self.log.bounds(topics::INPUT, partition).await?;
         let resume = pointer.map_or(bounds.first, |pointer| pointer.input_next);
         let said = self.said_since(partition, pointer.map(|pointer| pointer.outputs_next)).await?;
@@ -189,20 +216,22 @@ impl Processor {
         consumer.start(partition, StartFrom::Offset(from)).await?;
         tracing::info!(partition = partition.0, resume = resume.0, from = from.0, "processing");
         let snapshot_at = core.now();
-        Ok(Running {
+        Ok(Some(Running {
             part: Part::new(core, self.settings.repeats, resume, said),
             generation: pointer.map_or(0, |pointer| pointer.generation),
             snapshot_at,
             counted: (0, 0),
             suppressed: 0,
-        })
+            halted: false,
+        }))
     }
 
     async fn restore(
         &self,
         core: &mut PartitionCore,
         partition: PartitionId,
-    ) -> Result<Option<Pointer>, RunError> {
+        shutdown: &Shutdown,
+    ) -> Result<Restored, RunError> {
         let bounds = self.log.bounds(topics::STATE, partition).await?;
         let mut scan = scan(&self.log, topics::STATE, partition, bounds.first, bounds.end).await?;
         let mut chunks: BTreeMap<Bytes, Bytes> = BTreeMap::new();
@@ -219,13 +248,19 @@ impl Processor {
                 }
             }
         }
-        let Some(pointer) = pointer else { return Ok(None) };
+        let Some(pointer) = pointer else { return Ok(Restored::Nothing) };
         let failed = |source| RunError::Snapshot { partition, source };
         let pointer = snapshot::read_pointer(&pointer).map_err(failed)?;
         let chunk = |number| chunks.get(chunk_key(pointer.generation, number).as_bytes()).cloned();
         let state = snapshot::decode(&pointer, chunk).map_err(failed)?;
+        if let Some(hash) = state.model() {
+            let Some(model) = self.models.get(hash, (&self.health, PART), shutdown).await? else {
+                return Ok(Restored::GivenUp);
+            };
+            core.offer_model(hash, model);
+        }
         core.restore(state).map_err(|source| RunError::Restore { partition, source })?;
-        Ok(Some(pointer))
+        Ok(Restored::At(pointer))
     }
 
     /// The last output that was published, at or after `from`.
@@ -254,11 +289,25 @@ impl Processor {
         partition: PartitionId,
         running: &mut Running,
         records: Vec<Record>,
+        shutdown: &Shutdown,
     ) -> Result<(), RunError> {
         let mut out = Vec::new();
         for Record { offset, append_time, payload, .. } in records {
+            if running.halted {
+                return Ok(());
+            }
             let position = Position { partition, offset, append_time };
-            if let Err(error) = running.part.take(&position, payload, &mut out) {
+            let mut taken = running.part.take(&position, payload.clone(), &mut out);
+            if let Ok(Taken::LacksModel(hash)) = taken {
+                let Some(model) = self.models.get(hash, (&self.health, PART), shutdown).await? else {
+                    running.halted = true;
+                    return Ok(());
+                };
+                running.part.offer_model(hash, model);
+                tracing::info!(partition = partition.0, offset = offset.0, model = %hash, "plant model activated");
+                taken = running.part.take(&position, payload, &mut out);
+            }
+            if let Err(error) = taken {
                 tracing::error!(partition = partition.0, offset = offset.0, %error, "undecodable record");
                 self.metrics.undecodable.inc();
             }

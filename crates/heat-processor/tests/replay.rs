@@ -1,7 +1,7 @@
 //! Law 3: the same log gives the same outputs, byte for byte, run straight or restarted at any record.
 #![expect(clippy::unwrap_used, reason = "what helps a test fails by panicking, too")]
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use heat_codec::envelope::{Draft, encode_set};
@@ -11,18 +11,20 @@ use heat_model::{
     AppendTime, Body, EventTime, Lane, NetworkId, Offset, PartitionId, Position, QualityCode, Reading,
     SignalDecl,
     incident::{ChangeKind, Class},
-    plant::PlantModel,
+    plant::{PlantHash, PlantModel},
     record::{Heartbeat, NextOffset},
     time::MICROS_PER_SECOND,
     unit::conversion,
 };
 use heat_processor::{
-    part::{OutputPlace, Part, place},
+    part::{OutputPlace, Part, Taken, place},
     snapshot,
 };
 use heat_sim::{City, CityPlan, DeviceMessage, Scan, script};
 
 const START: EventTime = EventTime::from_micros(1_763_942_400 * MICROS_PER_SECOND);
+type Models = BTreeMap<PlantHash, Arc<PlantModel>>;
+
 const REPEATS: RepeatSettings = RepeatSettings { block_records: 256, block_readings_max: 100_000 };
 
 /// A partition with a minute and a half of the demo city's first network, its burst included.
@@ -77,6 +79,41 @@ fn readings(network: &NetworkId, message: &DeviceMessage<'_>) -> Draft {
     Draft::readings(network, received, set, Lane::Live, None, &readings)
 }
 
+/// The same log with another plant model taking effect in the middle of the burst, and the first one again later.
+fn log_with_changes() -> (Arc<PlantModel>, Models, Vec<(Position, Bytes)>) {
+    let (plant, records) = log();
+    let mut other = (*plant).clone();
+    let gone = other.sites.pop().unwrap();
+    other.pipes.retain(|pipe| gone.node.as_ref() != Some(&pipe.to) && gone.node.as_ref() != Some(&pipe.from));
+    for pipe in &mut other.pipes {
+        pipe.length_m = pipe.length_m.map(|length| length * 1.5);
+    }
+    let (first, second) = (PlantHash(1), PlantHash(2));
+    let models = Models::from([(first, Arc::clone(&plant)), (second, Arc::new(other))]);
+    let (third, half) = (records.len() / 3, records.len() / 2);
+    let mut changed = Vec::new();
+    for (index, (position, payload)) in records.into_iter().enumerate() {
+        let hash = match index {
+            5 => Some(first),
+            // Again, as a second gateway would.
+            6 => Some(first),
+            _ if index == half => Some(second),
+            _ if index == half + third => Some(first),
+            _ => None,
+        };
+        if let Some(hash) = hash {
+            let received = heat_model::IngestTime::from_micros(position.append_time.as_micros());
+            let draft = Draft::of(None, received, 0, &Body::ModelActivated(hash));
+            // From another gateway, so that the numbers of the first stay without a hole.
+            let payload = draft.encode(&"other".parse().unwrap(), 1, changed.len() as u64);
+            let offset = Offset(changed.len() as u64);
+            changed.push((Position { offset, ..position.clone() }, payload));
+        }
+        changed.push((Position { offset: Offset(changed.len() as u64), ..position }, payload));
+    }
+    (plant, models, changed)
+}
+
 fn core(plant: &Arc<PlantModel>) -> PartitionCore {
     PartitionCore::new(DetectSettings::default(), Arc::clone(plant))
 }
@@ -84,7 +121,21 @@ fn core(plant: &Arc<PlantModel>) -> PartitionCore {
 fn run(part: &mut Part, records: &[(Position, Bytes)]) -> Vec<Output> {
     let mut out = Vec::new();
     for (position, payload) in records {
-        part.take(position, payload.clone(), &mut out).unwrap();
+        assert_eq!(part.take(position, payload.clone(), &mut out).unwrap(), Taken::Done);
+    }
+    out
+}
+
+/// As the role does: a model is offered when a record lacks it.
+fn run_with(part: &mut Part, models: &Models, records: &[(Position, Bytes)]) -> Vec<Output> {
+    let mut out = Vec::new();
+    for (position, payload) in records {
+        if let Taken::LacksModel(hash) = part.take(position, payload.clone(), &mut out).unwrap() {
+            let before = part.next_offset();
+            assert!(before.0 <= position.offset.0, "a record that lacks its model is not taken");
+            part.offer_model(hash, Arc::clone(&models[&hash]));
+            assert_eq!(part.take(position, payload.clone(), &mut out).unwrap(), Taken::Done);
+        }
     }
     out
 }
@@ -133,6 +184,51 @@ fn a_restart_at_any_record_changes_no_byte_of_what_is_said() {
 }
 
 #[test]
+fn a_restart_at_any_record_of_a_log_with_model_changes_changes_no_byte() {
+    let (plant, models, records) = log_with_changes();
+    let mut whole = Part::new(core(&plant), REPEATS, NextOffset(0), None);
+    let straight = json(&run_with(&mut whole, &models, &records));
+    assert_eq!(whole.core().model(), Some(PlantHash(1)));
+    let (_, unchanged) = log();
+    let without = run(&mut Part::new(core(&plant), REPEATS, NextOffset(0), None), &unchanged);
+    assert_ne!(json(&without).len(), 0);
+    assert!(straight.iter().any(|output| output.contains("\"kind\":\"opened\"")), "{straight:?}");
+
+    for cut in (0..records.len()).step_by(records.len() / 40) {
+        let mut before = Part::new(core(&plant), REPEATS, NextOffset(0), None);
+        let mut joined = json(&run_with(&mut before, &models, &records[..cut]));
+        let encoded = snapshot::encode(before.core(), 1, NextOffset(cut as u64), NextOffset(0)).unwrap();
+        let chunks = encoded.chunks;
+        let state =
+            snapshot::decode(&encoded.pointer, |number| chunks.get(number as usize).cloned()).unwrap();
+        // Whatever the configuration says now: the snapshot names the model that it needs, and the log has it.
+        let mut restored = PartitionCore::new(DetectSettings::default(), Arc::clone(&plant));
+        if let Some(hash) = state.model() {
+            restored.offer_model(hash, Arc::clone(&models[&hash]));
+        }
+        restored.restore(state).unwrap();
+        let mut after = Part::new(restored, REPEATS, NextOffset(cut as u64), None);
+        let from = usize::try_from(Admission::read_back(&REPEATS, NextOffset(cut as u64)).0).unwrap();
+        joined.extend(json(&run_with(&mut after, &models, &records[from..])));
+        assert_eq!(joined, straight, "restarted at record {cut} of {}", records.len());
+    }
+}
+
+#[test]
+fn the_model_on_the_log_decides_alike_whatever_the_configuration_says() {
+    let (plant, models, records) = log_with_changes();
+    // The first activation is among the first records, before anything can be judged.
+    let configured = run_with(&mut Part::new(core(&plant), REPEATS, NextOffset(0), None), &models, &records);
+    let nothing = Arc::new(PlantModel::default());
+    let bare = run_with(&mut Part::new(core(&nothing), REPEATS, NextOffset(0), None), &models, &records);
+    let opened = |outputs: &[Output]| -> Vec<String> {
+        let events = outputs.iter().filter(|output| matches!(output, Output::Event(_)));
+        events.map(|output| serde_json::to_string(output).unwrap()).collect()
+    };
+    assert_eq!(opened(&bare), opened(&configured));
+}
+
+#[test]
 fn what_was_published_before_a_crash_is_not_published_again() {
     let (plant, records) = log();
     let straight = run(&mut Part::new(core(&plant), REPEATS, NextOffset(0), None), &records);
@@ -143,4 +239,36 @@ fn what_was_published_before_a_crash_is_not_published_again() {
 
     assert!(second.iter().filter_map(place).next().is_none());
     assert!(!said.is_empty());
+}
+
+#[test]
+fn the_level_that_check_says_of_a_network_is_the_one_its_detectors_work_with() {
+    let (plant, records) = log();
+    let network = plant.networks[0].id.clone();
+    let without = |strip: fn(&mut PlantModel)| {
+        let mut plant = (*plant).clone();
+        strip(&mut plant);
+        plant
+    };
+    let mut levels = Vec::new();
+    for plant in [
+        without(|_| {}),
+        without(|plant| plant.valves.clear()),
+        without(|plant| plant.nodes.iter_mut().for_each(|node| node.elevation_m = None)),
+        without(|plant| plant.sites.iter_mut().for_each(|site| site.node = None)),
+        without(|plant| {
+            plant.pipes.clear();
+            plant.valves.clear();
+        }),
+    ] {
+        let report = heat_codec::plant::report(&heat_codec::plant::write_tables(&plant));
+        let said = report.levels.iter().find(|level| level.network == network).unwrap().level;
+        let mut part = Part::new(core(&Arc::new(plant)), REPEATS, NextOffset(0), None);
+        run(&mut part, &records[..20]);
+        let status = part.core().status();
+        assert_eq!(said, status[0].level, "{report}");
+        levels.push(said);
+    }
+    levels.dedup();
+    assert_eq!(levels.len(), 3, "three levels were compared: {levels:?}");
 }

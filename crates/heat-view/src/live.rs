@@ -127,7 +127,8 @@ impl NetworkTable {
         &self.id
     }
 
-    /// Its signals by slot; a slot keeps its signal until [`LiveTable::forget_silent`] forgets one.
+    /// Its signals by slot; a slot keeps its signal until [`LiveTable::forget_silent`] or [`LiveTable::set_privacy`]
+    /// forgets one.
     pub fn entries(&self) -> &[Arc<SignalEntry>] {
         &self.entries
     }
@@ -177,13 +178,13 @@ impl NetworkTable {
         Some((slot, true))
     }
 
-    fn forget(&mut self, keep: impl Fn(&Current) -> bool) -> u64 {
+    fn forget(&mut self, keep: impl Fn(&SignalEntry, Option<&Current>) -> bool) -> u64 {
         let before = self.entries.len();
         let entries = std::mem::take(&mut self.entries);
         let values = std::mem::take(&mut self.values);
         self.order.clear();
         for (entry, value) in entries.into_iter().zip(values) {
-            if value.as_ref().is_some_and(&keep) {
+            if keep(&entry, value.as_ref()) {
                 let id = &entry.id;
                 let key = (id.site.clone(), id.device.clone(), id.name.clone());
                 let slot = u32::try_from(self.entries.len()).expect("no more slots than before");
@@ -280,6 +281,23 @@ impl LiveTable {
         }
     }
 
+    /// Other homes are kept out from here on: what is known of them is forgotten at once. Slots change.
+    pub fn set_privacy(&mut self, privacy: Privacy) {
+        if privacy == self.privacy {
+            return;
+        }
+        self.privacy = privacy;
+        let hidden = |entry: &SignalEntry| self.privacy.covers(&entry.id.site, &entry.id.name);
+        for network in &mut self.networks {
+            if network.entries.iter().any(|entry| hidden(entry)) {
+                network.forget(|entry, _| !hidden(entry));
+            }
+        }
+        // Sets are resolved anew, so that signals that are private no longer come in.
+        self.sets.clear();
+        self.signals = self.networks.iter().map(|network| network.entries.len()).sum();
+    }
+
     /// Forgets signals that have been silent for longer than `forget_after`; frees their place. Slots change.
     pub fn forget_silent(&mut self, now: IngestTime) {
         let after = self.settings.forget_after;
@@ -289,7 +307,7 @@ impl LiveTable {
         let mut forgotten = 0;
         for network in &mut self.networks {
             if network.values.iter().any(stale) {
-                forgotten += network.forget(keep);
+                forgotten += network.forget(|_, value| value.is_some_and(keep));
             }
         }
         if forgotten > 0 {
@@ -352,7 +370,7 @@ impl LiveTable {
 fn replace(held: &mut Option<Current>, reading: &Reading, append: AppendTime, ingest: IngestTime) -> bool {
     let mut interval = Interval::default();
     if let Some(old) = held {
-        let by_log = is_clock_fault(old.code) || is_clock_fault(reading.code);
+        let by_log = old.code.is_clock_fault() || reading.code.is_clock_fault();
         let newer = if by_log {
             append > old.append_time
         } else {
@@ -385,23 +403,6 @@ fn replace(held: &mut Option<Current>, reading: &Reading, append: AppendTime, in
 
 fn differs(old: &Current, new: &Reading) -> bool {
     old.value.to_bits() != new.value.to_bits() || old.quality != new.quality
-}
-
-const fn is_clock_fault(code: QualityCode) -> bool {
-    match code {
-        QualityCode::ClockAhead
-        | QualityCode::ClockReset
-        | QualityCode::SecondsAsMilliseconds
-        | QualityCode::LocalTimeAsUtc => true,
-        QualityCode::None
-        | QualityCode::Untimed
-        | QualityCode::DeviceBad
-        | QualityCode::DeviceUncertain
-        | QualityCode::Null
-        | QualityCode::OutOfRange
-        | QualityCode::Sentinel
-        | QualityCode::Retained => false,
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use heat_model::{
-    SignalSet, SiteId,
+    SignalName, SignalSet, SiteId,
     plant::{PlantModel, SiteKind},
 };
 
@@ -38,7 +38,12 @@ impl Privacy {
     /// # Panics
     /// If `index` is not below the number of signals.
     pub fn is_private(&self, set: &SignalSet, index: usize) -> bool {
-        let indoor = || set.signals[index].name.as_str().ends_with("indoor_temperature");
-        self.households.contains(&set.site) || (indoor() && !self.described.contains(&set.site))
+        self.covers(&set.site, &set.signals[index].name)
+    }
+
+    /// Whether a signal of this name at this site is private.
+    pub fn covers(&self, site: &SiteId, name: &SignalName) -> bool {
+        let indoor = || name.as_str().ends_with("indoor_temperature");
+        self.households.contains(site) || (indoor() && !self.described.contains(site))
     }
 }

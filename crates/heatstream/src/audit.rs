@@ -6,18 +6,25 @@ use heat_archive::{Archive, ArchiveError, Dataset, TableRow, verify::Fault as Ar
 use heat_codec::{dead_letter::DeadLetter, envelope::EnvelopeDecoder};
 use heat_ledger::{
     admission::{Admission, Verdict},
-    audit::{AuditReport, Difference, Evidence, HourBalance, Letters, Stage, Stretch, audit},
+    audit::{
+        AuditReport, Difference, Evidence, GatewayBalance, HourBalance, Letters, Stage, Stretch, Upstream,
+        audit,
+    },
     commit::{CommitLedger, Fate},
+    devices::DeviceTracker,
+    redelivery::{Arrival, RedeliveryFilter},
     repeats::RepeatSettings,
 };
 use heat_log::{ConsumerSettings, EmbeddedSettings, Log, StartFrom, topics};
-use heat_model::{Body, EventTime, FreshMask, GatewayId, PartitionId, record::NextOffset};
+use heat_model::{
+    Body, EventTime, FreshMask, GatewayId, IngestTime, Origin, PartitionId, record::NextOffset,
+};
 use heat_runtime::{ExitStatus, tasks::Chain};
 use serde::Deserialize;
 
 use crate::{
     Failure,
-    cli::AuditArguments,
+    cli::{AuditArguments, AuditBy},
     config::{Defaults, RawConfig},
     data_dir::DataDir,
     out::say,
@@ -28,23 +35,17 @@ pub(crate) async fn run(arguments: AuditArguments) -> Result<ExitStatus, Failure
     let (location, repeats, log) = match (&arguments.config, &arguments.data_dir) {
         (Some(path), _) => {
             let config = RawConfig::read(path)?.check(None, &Defaults::default())?;
-            (config.archiver.location.clone(), config.shared.repeats, Some(config.shared.open_log().await?))
+            let log = if arguments.without_log {
+                None
+            } else {
+                Some(config.shared.open_log().await.map_err(suggest_without_log)?)
+            };
+            (config.archiver.location.clone(), config.shared.repeats, log)
         }
         (None, base) => {
             let dir = DataDir::find(base.as_deref().unwrap_or(Path::new("heatstream-data")))?;
-            let log = match Log::open_embedded(EmbeddedSettings::new(dir.log())) {
-                Ok(log) => log,
-                Err(error @ heat_log::OpenError::InUse { .. }) => {
-                    return Err(Failure::new(
-                        ExitStatus::Failed,
-                        format!(
-                            "{error}; while `up` runs, ask its API: curl http://127.0.0.1:8080/api/v1/audit"
-                        ),
-                    ));
-                }
-                Err(error) => return Err(error.into()),
-            };
-            (dir.archive().display().to_string(), crate::up::REPEATS, Some(log))
+            let log = if arguments.without_log { None } else { Some(open_embedded(&dir)?) };
+            (dir.archive().display().to_string(), crate::up::REPEATS, log)
         }
     };
     let mut report = of_log(&location, repeats, log.as_ref()).await?;
@@ -53,7 +54,37 @@ pub(crate) async fn run(arguments: AuditArguments) -> Result<ExitStatus, Failure
     }
     window.cut(&mut report);
     show(&report, arguments.json);
+    if !arguments.json && arguments.by == Some(AuditBy::Gateway) {
+        show_gateways(&report);
+    }
+    if arguments.without_log && !arguments.json {
+        say("without the log: what was not archived yet is not judged");
+    }
     Ok(if report.balances() { ExitStatus::Done } else { ExitStatus::Data })
+}
+
+fn open_embedded(dir: &DataDir) -> Result<Log, Failure> {
+    // Opening would make an empty log, and everything in it a loss.
+    if !dir.log().is_dir() {
+        let text = format!("{} has no log any more", dir.root().display());
+        return Err(suggest_without_log(Failure::new(ExitStatus::Failed, text)));
+    }
+    match Log::open_embedded(EmbeddedSettings::new(dir.log())) {
+        Ok(log) => Ok(log),
+        Err(error @ heat_log::OpenError::InUse { .. }) => Err(Failure::new(
+            ExitStatus::Failed,
+            format!(
+                "{error}; while `up` runs, ask its API: curl http://127.0.0.1:8080/api/v1/audit, or judge what is \
+                 archived with --without-log"
+            ),
+        )),
+        Err(error) => Err(suggest_without_log(error.into())),
+    }
+}
+
+fn suggest_without_log(mut failure: Failure) -> Failure {
+    failure.message.push_str("; --without-log judges by archive and ledger alone");
+    failure
 }
 
 /// Hours of receipt to look at.
@@ -74,9 +105,9 @@ impl Window {
     }
 
     fn cut(&self, report: &mut AuditReport) {
-        let inside = |hour: i64| (self.from_us..self.to_us).contains(&hour);
-        report.hours.retain(|hour| inside(hour.hour_start_us));
-        report.differences.retain(|difference| difference.hour_start_us.is_none_or(inside));
+        if (self.from_us, self.to_us) != (i64::MIN, i64::MAX) {
+            report.keep_hours(|hour| (self.from_us..self.to_us).contains(&hour));
+        }
     }
 }
 
@@ -91,22 +122,28 @@ pub(crate) fn source(location: String, repeats: RepeatSettings, log: Log) -> hea
     })
 }
 
-/// Audits an archive, and what the log holds behind it.
+/// Audits an archive, and what the log holds behind it; without the log, what is archived.
 pub(crate) async fn of_log(
     location: &str,
     repeats: RepeatSettings,
     log: Option<&Log>,
 ) -> Result<AuditReport, Failure> {
     let archive = Archive::open(location).await?;
-    let mut evidence = Evidence::default();
-    gather_archive(&archive, &mut evidence).await?;
+    let mut evidence = Evidence { without_log: log.is_none(), ..Evidence::default() };
+    let mut letters = LetterCounter::default();
+    gather_archive(&archive, &mut evidence, &mut letters).await?;
     if let Some(log) = log {
-        gather_log(&archive, log, repeats, &mut evidence).await?;
+        gather_log(&archive, log, repeats, &mut evidence, &mut letters).await?;
     }
+    evidence.letters = letters.letters;
     Ok(audit(&evidence))
 }
 
-async fn gather_archive(archive: &Archive, evidence: &mut Evidence) -> Result<(), Failure> {
+async fn gather_archive(
+    archive: &Archive,
+    evidence: &mut Evidence,
+    letters: &mut LetterCounter,
+) -> Result<(), Failure> {
     for (topic, partition) in archive.partitions().await? {
         for manifest in archive.manifests(&topic, partition).await? {
             if topic == topics::INPUT {
@@ -129,7 +166,7 @@ async fn gather_archive(archive: &Archive, evidence: &mut Evidence) -> Result<()
                     }
                     Dataset::Rejected => {
                         for (_, row) in archive.table_rows(&file.path).await? {
-                            count_row(evidence, &row)?;
+                            letters.count_row(partition, &row)?;
                         }
                     }
                     Dataset::Incidents | Dataset::IncidentEvents | Dataset::Inputs => {}
@@ -187,23 +224,31 @@ struct LetterCounts {
     readings: u64,
 }
 
-fn count_row(evidence: &mut Evidence, row: &TableRow) -> Result<(), Failure> {
-    let counts: LetterCounts = serde_json::from_str(&row.json)?;
-    let gateway = GatewayId::new(&row.gateway)?;
-    count_letter(
-        evidence,
-        (gateway, row.epoch, row.ingest_time.hour_start()),
-        counts.messages,
-        counts.readings,
-    );
-    Ok(())
+/// Counts dead letters, each once: a gateway that appends one again gives it the same number.
+#[derive(Default)]
+struct LetterCounter {
+    seen: BTreeMap<PartitionId, RedeliveryFilter>,
+    letters: BTreeMap<(GatewayId, u64, i64), Letters>,
 }
 
-fn count_letter(evidence: &mut Evidence, key: (GatewayId, u64, i64), messages: u64, readings: u64) {
-    let letters: &mut Letters = evidence.letters.entry(key).or_default();
-    letters.letters += 1;
-    letters.messages += messages;
-    letters.readings += readings;
+impl LetterCounter {
+    fn count_row(&mut self, partition: PartitionId, row: &TableRow) -> Result<(), Failure> {
+        let counts: LetterCounts = serde_json::from_str(&row.json)?;
+        let origin = Origin { gateway: GatewayId::new(&row.gateway)?, epoch: row.epoch, seq: row.seq };
+        self.count(partition, &origin, row.ingest_time, counts);
+        Ok(())
+    }
+
+    fn count(&mut self, partition: PartitionId, origin: &Origin, received: IngestTime, counts: LetterCounts) {
+        if self.seen.entry(partition).or_default().observe(origin) == Arrival::Redelivered {
+            return;
+        }
+        let key = (origin.gateway.clone(), origin.epoch, received.hour_start());
+        let letters = self.letters.entry(key).or_default();
+        letters.letters += 1;
+        letters.messages += counts.messages;
+        letters.readings += counts.readings;
+    }
 }
 
 /// What lies in the log behind the archive's last commits.
@@ -212,6 +257,7 @@ async fn gather_log(
     log: &Log,
     repeats: RepeatSettings,
     evidence: &mut Evidence,
+    letters: &mut LetterCounter,
 ) -> Result<(), Failure> {
     for number in 0..log.partitions(topics::INPUT).await? {
         let partition = PartitionId(number);
@@ -235,9 +281,11 @@ async fn gather_log(
         while let Some(records) = scan.next().await? {
             for record in records {
                 let Ok(letter) = DeadLetter::decode(record.payload) else { continue };
-                let key =
-                    (letter.origin.gateway.clone(), letter.origin.epoch, letter.ingest_time.hour_start());
-                count_letter(evidence, key, u64::from(letter.messages), u64::from(letter.readings));
+                let counts = LetterCounts {
+                    messages: u64::from(letter.messages),
+                    readings: u64::from(letter.readings),
+                };
+                letters.count(partition, &letter.origin, letter.ingest_time, counts);
             }
         }
     }
@@ -259,6 +307,7 @@ async fn waiting(
         .await?;
     let (mut admission, mut decoder) = (Admission::new(repeats), EnvelopeDecoder::default());
     let (mut fresh, mut ledger) = (FreshMask::all(), CommitLedger::default());
+    let mut devices = DeviceTracker::default();
     while let Some(records) = scan.next().await? {
         for record in records {
             let Ok(envelope) = decoder.decode(record.payload) else {
@@ -268,6 +317,13 @@ async fn waiting(
                 continue;
             };
             let verdict = admission.observe(record.offset, &envelope, &mut fresh);
+            let numbered = match (&envelope.body, &envelope.network, verdict) {
+                (Body::Readings(readings), Some(network), Verdict::Take) => {
+                    let sequence = devices.observe(network, readings, envelope.messages);
+                    sequence.map(|sequence| (network, readings, sequence))
+                }
+                _ => None,
+            };
             if record.offset.0 < next.0 {
                 continue;
             }
@@ -284,6 +340,11 @@ async fn waiting(
                 Verdict::Take => Fate::New { kept: readings - u64::from(fresh.repeats()) },
             };
             ledger.count(&envelope, fate);
+            if let Some((network, readings, sequence)) = numbered {
+                ledger.count_device(envelope.ingest_time, sequence, || {
+                    format!("{network}/{}/{}", readings.set.site, readings.set.device)
+                });
+            }
         }
     }
     Ok(ledger)
@@ -310,10 +371,45 @@ pub(crate) fn show(report: &AuditReport, json: bool) {
     } else {
         say(format!("DOES NOT BALANCE: {} differences in {} hours", report.differences.len(), by_hour.len()));
     }
+    show_upstream(&report.upstream);
     for difference in &report.differences {
         let hour = difference.hour_start_us.map_or_else(|| "no single hour".to_owned(), time_of);
         say(format!("  {hour}  {:?}: {}", difference.stage, difference.what));
     }
+}
+
+/// Each gateway's hours.
+fn show_gateways(report: &AuditReport) {
+    for GatewayBalance { gateway, hours, total } in &report.gateways {
+        say(format!("gateway {gateway}"));
+        for hour in hours {
+            say(line(&time_of(hour.hour_start_us), hour));
+        }
+        say(line("all hours", total));
+    }
+}
+
+fn show_upstream(upstream: &Upstream) {
+    if upstream.messages == 0 {
+        return;
+    }
+    if upstream.lost == 0 {
+        say(format!("lost before the gateway: none, by {} numbered messages of devices", upstream.messages));
+        return;
+    }
+    let worst: Vec<String> =
+        upstream.worst.iter().map(|gaps| format!("{} {}", gaps.device, gaps.missing - gaps.late)).collect();
+    let more = if upstream.more_devices { "at least " } else { "" };
+    let rejected = match upstream.rejected_messages {
+        0 => String::new(),
+        count => format!("; {count} messages were rejected whole, their numbers may be among these"),
+    };
+    say(format!(
+        "lost before the gateway: {} messages of {more}{} devices (worst: {}){rejected}",
+        upstream.lost,
+        upstream.devices,
+        worst.join(", ")
+    ));
 }
 
 fn time_of(hour_start_us: i64) -> String {

@@ -35,6 +35,11 @@ pub(crate) enum Command {
     Sim(SimArguments),
     /// Recorded history over MQTT.
     Replay(ReplayArguments),
+    /// What would have been found in a recorded past, where, when, and at what rate of false alarms; judged by labels.
+    #[command(
+        after_help = "Examples:\n  heatstream backtest --mapping winter.toml winter/*.csv --plant plant --labels repairs.csv\n  heatstream backtest --archive heatstream-data/archive --format html --output winter.html"
+    )]
+    Backtest(crate::backtest::BacktestArguments),
     /// Conservation: proves that no reading was lost, invented or doubled; exit code 0 only when it balances.
     Audit(AuditArguments),
     /// Lists and verifies the archive.
@@ -46,6 +51,12 @@ pub(crate) enum Command {
     /// Lists incidents and changes their state, through the API.
     #[command(subcommand)]
     Incidents(IncidentsCommand),
+    /// Dead letters: what could not be taken, why and where, and taking it again once the mapping is mended.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  heatstream rejected list --reason unknown_unit\n  heatstream rejected show 0-17\n  heatstream rejected requeue 0-17 0-18     once mapping or plant model has what was missing"
+    )]
+    Rejected(RejectedCommand),
     /// Measures throughput, cost and latency on this machine.
     Bench(heat_bench::BenchArguments),
 }
@@ -168,9 +179,20 @@ pub(crate) struct AuditArguments {
     /// Hour of receipt to stop before (RFC 3339).
     #[arg(long, value_name = "TIME")]
     pub(crate) to: Option<String>,
+    /// Judge by archive and ledger alone: the log is out of reach, or in use by a running `up`.
+    #[arg(long)]
+    pub(crate) without_log: bool,
+    /// Show each gateway's hours too.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub(crate) by: Option<AuditBy>,
     /// As JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AuditBy {
+    Gateway,
 }
 
 #[derive(Debug, Subcommand)]
@@ -292,6 +314,57 @@ pub(crate) enum IncidentsCommand {
         #[command(flatten)]
         api: ApiArguments,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RejectedCommand {
+    /// The newest dead letters: time, topic, client, reason and place, and whether they were taken again since.
+    List(RejectedListArguments),
+    /// One of them with its payload, each fault's place marked.
+    Show {
+        /// Its id, PARTITION-OFFSET.
+        id: String,
+        /// All of the payload.
+        #[arg(long)]
+        full: bool,
+        #[command(flatten)]
+        api: ApiArguments,
+    },
+    /// Take them again, with today's mapping and plant model; exit code 65 if one is refused.
+    Requeue {
+        /// Their ids, PARTITION-OFFSET.
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<String>,
+        /// Those too that were asked for before.
+        #[arg(long)]
+        again: bool,
+        #[command(flatten)]
+        api: ApiArguments,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RejectedListArguments {
+    /// With this reason.
+    #[arg(long, value_name = "WORD")]
+    pub(crate) reason: Option<String>,
+    /// Of this network, as far as the topic names it.
+    #[arg(long, value_name = "ID")]
+    pub(crate) network: Option<String>,
+    /// Under this MQTT topic; `+` and `#` as in a filter.
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) topic: Option<String>,
+    /// Received at or after (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<String>,
+    /// Received before (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<String>,
+    /// Most to list.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) limit: usize,
+    #[command(flatten)]
+    pub(crate) api: ApiArguments,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

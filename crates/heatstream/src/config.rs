@@ -9,8 +9,9 @@ use std::{
 
 use heat_api::{RawApi, Settings as ApiSettings};
 use heat_archiver::{ArchiverSettings, RawArchive};
+use heat_codec::plant::{NetworkLevel, PlantFault};
 use heat_exporter::{RawExporter, Settings as ExporterSettings};
-use heat_gateway::{GatewaySettings, RawGateway};
+use heat_gateway::{GatewaySettings, RawGateway, plant::PlantFiles};
 use heat_ledger::repeats::RepeatSettings;
 use heat_log::{
     EmbeddedSettings, KafkaSettings, Log, Retention, TopicSpec,
@@ -99,6 +100,15 @@ pub(crate) enum LogSettings {
     Kafka(KafkaSettings),
 }
 
+/// What the plant tables leave unsaid, and what that leaves to be said of each network.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PlantNotes {
+    pub(crate) warnings: Vec<PlantFault>,
+    /// Warnings beyond those.
+    pub(crate) more: usize,
+    pub(crate) levels: Vec<NetworkLevel>,
+}
+
 /// What several roles share.
 #[derive(Debug, Clone)]
 pub(crate) struct Shared {
@@ -106,6 +116,10 @@ pub(crate) struct Shared {
     pub(crate) topics: Vec<TopicSpec>,
     pub(crate) repeats: RepeatSettings,
     pub(crate) plant: Arc<PlantModel>,
+    /// Where the plant tables are, if there are any.
+    pub(crate) plant_path: Option<PathBuf>,
+    /// What they leave unsaid.
+    pub(crate) plant_notes: PlantNotes,
     pub(crate) admin: SocketAddr,
     pub(crate) logging: RawLogging,
 }
@@ -186,7 +200,8 @@ impl RawConfig {
         let repeats = repeats(&self.log, default_repeats, &mut faults);
         let topics = topics(&self.log, &mut faults);
         let log = log(&self.log, defaults, role.is_some(), &mut faults);
-        let plant = plant(self.plant.directory.as_deref().or(defaults.plant.as_deref()), &mut faults);
+        let plant_path = self.plant.directory.or_else(|| defaults.plant.clone());
+        let (plant, plant_notes) = plant(plant_path.as_deref(), &mut faults);
         let admin = admin_address(&self.admin, &mut faults);
         // A file of another role has no gateway table, and `check` takes it as it is.
         let gateway = if role == Some(Role::Gateway) || !self.gateway.is_empty() {
@@ -203,8 +218,16 @@ impl RawConfig {
             && let (Some(log), Some(processor), Some(archiver), Some(exporter), Some(api)) =
                 (log, processor, archiver, exporter, api)
         {
-            let shared =
-                Shared { log, topics, repeats, plant: Arc::new(plant), admin, logging: self.logging };
+            let shared = Shared {
+                log,
+                topics,
+                repeats,
+                plant: Arc::new(plant),
+                plant_path,
+                plant_notes,
+                admin,
+                logging: self.logging,
+            };
             return Ok(Config { shared, gateway, processor, archiver, exporter, api });
         }
         document.locate(&mut faults);
@@ -294,46 +317,29 @@ fn log(log: &RawLog, defaults: &Defaults, single: bool, faults: &mut Vec<Fault>)
     }
 }
 
-/// Reads the plant tables of a folder, or one TOML file.
-fn plant(path: Option<&Path>, faults: &mut Vec<Fault>) -> PlantModel {
-    let Some(path) = path else { return PlantModel::default() };
-    let files = match plant_files(path) {
-        Ok(files) => files,
-        Err(error) => {
-            faults.push(Fault::new("plant.directory", format!("cannot read {}: {error}", path.display())));
-            return PlantModel::default();
-        }
-    };
-    match heat_codec::plant::read(&files) {
-        Ok(model) => model,
+/// Reads the plant tables of a folder, or one file; no path is no plant model.
+fn plant(path: Option<&Path>, faults: &mut Vec<Fault>) -> (PlantModel, PlantNotes) {
+    let Some(path) = path else { return Default::default() };
+    let report = PlantFiles::new(path.to_path_buf()).read();
+    let notes = PlantNotes { warnings: report.warnings, more: report.more_warnings, levels: report.levels };
+    match report.outcome {
+        Ok(model) => (model, notes),
         Err(found) => {
-            faults.extend(found.faults.iter().map(|fault| Fault::new("plant", fault.to_string())));
-            PlantModel::default()
+            for PlantFault { file, line, column, problem, remedy } in found.faults {
+                let place = match (line, column.as_str()) {
+                    (0, "") => format!("plant {file}"),
+                    (line, "") => format!("plant {file}:{line}"),
+                    (0, column) => format!("plant {file}: {column}"),
+                    (line, column) => format!("plant {file}:{line}: {column}"),
+                };
+                faults.push(Fault::new(place, format!("{problem}; {remedy}")));
+            }
+            if found.more > 0 {
+                faults.push(Fault::new("plant", format!("{} more faults; mend these first", found.more)));
+            }
+            (PlantModel::default(), notes)
         }
     }
-}
-
-fn plant_files(path: &Path) -> std::io::Result<Vec<(String, String)>> {
-    let paths = if path.is_dir() {
-        let mut paths = Vec::new();
-        for entry in std::fs::read_dir(path)? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "csv" || extension == "toml") {
-                paths.push(path);
-            }
-        }
-        paths.sort();
-        paths
-    } else {
-        vec![path.to_path_buf()]
-    };
-    paths
-        .into_iter()
-        .map(|path| {
-            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            Ok((name, std::fs::read_to_string(&path)?))
-        })
-        .collect()
 }
 
 fn admin_address(raw: &RawAdmin, faults: &mut Vec<Fault>) -> SocketAddr {
@@ -366,6 +372,11 @@ fn is_private(ip: IpAddr) -> bool {
 }
 
 impl Shared {
+    /// The plant tables and what they were read as.
+    pub(crate) fn plant_source(&self) -> Option<(PathBuf, Arc<PlantModel>)> {
+        self.plant_path.clone().map(|path| (path, Arc::clone(&self.plant)))
+    }
+
     /// Opens the log; the embedded one creates its topics, Kafka's must be there.
     pub(crate) async fn open_log(&self) -> Result<Log, Failure> {
         let log = match &self.log {

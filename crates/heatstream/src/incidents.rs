@@ -94,15 +94,16 @@ fn segment(id: &str) -> Result<&str, Failure> {
         .map_err(|error| Failure::new(ExitStatus::Usage, format!("{id:?}: {error}")))
 }
 
-struct Client {
+/// A client of the API.
+pub(crate) struct Client {
     agent: ureq::Agent,
     base: String,
     token: Option<String>,
-    json: bool,
+    pub(crate) json: bool,
 }
 
 impl Client {
-    fn new(arguments: ApiArguments) -> Result<Self, Failure> {
+    pub(crate) fn new(arguments: ApiArguments) -> Result<Self, Failure> {
         let token = match &arguments.token_file {
             Some(path) => Some(std::fs::read_to_string(path).map_err(|error| {
                 Failure::new(ExitStatus::Usage, format!("cannot read {}: {error}", path.display()))
@@ -121,7 +122,7 @@ impl Client {
         })
     }
 
-    fn get(&self, path: &str) -> Result<Value, Failure> {
+    pub(crate) fn get(&self, path: &str) -> Result<Value, Failure> {
         let mut request = self.agent.get(format!("{}/{path}", self.base));
         if let Some(token) = &self.token {
             request = request.header("Authorization", format!("Bearer {token}"));
@@ -129,7 +130,7 @@ impl Client {
         self.answer(request.call())
     }
 
-    fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         let mut request = self.agent.post(format!("{}/{path}", self.base));
         if let Some(token) = &self.token {
             request = request.header("Authorization", format!("Bearer {token}"));

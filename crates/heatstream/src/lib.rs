@@ -6,6 +6,7 @@
 
 mod archive;
 mod audit;
+mod backtest;
 mod check;
 mod cli;
 mod config;
@@ -13,6 +14,7 @@ mod data_dir;
 mod incidents;
 mod memory;
 mod out;
+mod rejected;
 mod replay;
 mod sim;
 mod single;
@@ -84,10 +86,12 @@ fn dispatch(cli: Cli) -> Result<ExitStatus, Failure> {
         Command::Check(arguments) => check::run(&arguments),
         Command::Sim(arguments) => block_on(sim::run(arguments)),
         Command::Replay(arguments) => block_on(replay::run(arguments)),
+        Command::Backtest(arguments) => backtest::run(&arguments),
         Command::Audit(arguments) => block_on(audit::run(arguments)),
         Command::Archive(arguments) => block_on(archive::run(arguments)),
         Command::Topics(arguments) => block_on(topics::run(arguments)),
         Command::Incidents(arguments) => incidents::run(arguments),
+        Command::Rejected(arguments) => rejected::run(arguments),
         Command::Bench(arguments) => heat_bench::run(arguments).map_err(|error| Failure::of(&error)),
     }
 }

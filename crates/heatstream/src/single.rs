@@ -47,7 +47,8 @@ pub(crate) async fn run(role: Role, arguments: RoleArguments) -> Result<ExitStat
             let settings = config.gateway.ok_or_else(|| {
                 Failure::new(ExitStatus::Configuration, "the gateway needs a [gateway] table")
             })?;
-            let gateway = Gateway::build(settings, &log, clock, &metrics, health).await?;
+            let plant = config.shared.plant_source();
+            let gateway = Gateway::build(settings, plant, &log, clock, &metrics, health).await?;
             tasks.spawn("gateway", gateway.run(shutdown.clone()));
         }
         Role::Processor => {

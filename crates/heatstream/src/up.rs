@@ -146,7 +146,8 @@ async fn build(
     let admin = Admin::bind(config.shared.admin, metrics.clone(), health.clone()).await?;
     let deps = api_deps(&config.shared, &config.archiver, log.clone(), &metrics, health.clone()).await?;
     let api = Api::build(config.api, deps).await?;
-    let gateway = Gateway::build(settings, log, clock, &metrics, health.clone()).await?;
+    let plant = config.shared.plant_source();
+    let gateway = Gateway::build(settings, plant, log, clock, &metrics, health.clone()).await?;
     let plant = Arc::clone(&config.shared.plant);
     let processor =
         Processor::build(config.processor, plant, log.clone(), clock, &metrics, health.clone()).await?;

@@ -201,8 +201,8 @@ pub(crate) async fn ticket(
 /// The network that a ticket names, else its site's, else the only one there is.
 fn network_of(state: &ApiState, ticket: &DecodedTicket) -> Option<NetworkId> {
     let of_site = || {
-        let row = state.plant.sites.get(ticket.ticket.site.as_ref()?)?;
-        row.network.clone()
+        let plant = state.plant();
+        plant.sites.get(ticket.ticket.site.as_ref()?)?.network.clone()
     };
     let only = || {
         let mut networks = super::networks::summaries(state).into_iter();

@@ -37,10 +37,11 @@ pub(crate) fn summaries(state: &ApiState) -> Vec<NetworkSummary> {
             count.1 += current as u64;
         }
     }
+    let plant = state.plant();
     let board = lock(&state.board);
     let mut ids: BTreeSet<NetworkId> = board.networks();
     ids.extend(counts.keys().cloned());
-    ids.extend(state.plant.networks.keys().cloned());
+    ids.extend(plant.networks.keys().cloned());
     let mut open: BTreeMap<&NetworkId, (u64, heat_model::incident::Priority)> = BTreeMap::new();
     for incident in board.open() {
         let entry = open.entry(&incident.network).or_insert((0, incident.priority));
@@ -49,7 +50,7 @@ pub(crate) fn summaries(state: &ApiState) -> Vec<NetworkSummary> {
     }
     ids.into_iter()
         .map(|id| {
-            let row = state.plant.networks.get(&id);
+            let row = plant.networks.get(&id);
             let (signals, signals_current) = counts.get(&id).copied().unwrap_or_default();
             NetworkSummary {
                 name: row.and_then(|row| row.name.clone()),
@@ -122,14 +123,15 @@ fn sites(
     limit: usize,
     now: IngestTime,
 ) -> Page<SiteDetail> {
+    let plant = state.plant();
     let mut sites: BTreeMap<SiteId, SiteDetail> = BTreeMap::new();
     let site = |id: &SiteId| {
-        let row = state.plant.sites.get(id);
+        let row = plant.sites.get(id);
         let (kind, name) = (row.and_then(|row| row.kind), row.and_then(|row| row.name.clone()));
         SiteDetail { id: id.clone(), kind, name, signals: Vec::new() }
     };
     let wanted = |candidate: &SiteId| after.is_none_or(|after| candidate > after);
-    for (site_id, row) in &state.plant.sites {
+    for (site_id, row) in &plant.sites {
         let described = row.network.as_ref() == Some(id) && row.kind != Some(SiteKind::Household);
         if described && wanted(site_id) && sites.len() <= limit {
             sites.insert(site_id.clone(), site(site_id));

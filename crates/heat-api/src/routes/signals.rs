@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How long a history request waits for its turn.
-const TURN_MAX_WAIT: Duration = Duration::from_secs(2);
+pub(crate) const TURN_MAX_WAIT: Duration = Duration::from_secs(2);
 
 /// What clients see of a signal.
 pub(crate) fn view(
@@ -118,7 +118,8 @@ pub(crate) async fn history(
 ) -> Result<Json<History>, Problem> {
     let signal: SignalId = id.parse().map_err(|error| Problem::bad_request(format!("signal id {error}")))?;
     let question = question(&state, signal, &query)?;
-    let site = state.plant.sites.get(&question.signal.site);
+    let plant = state.plant();
+    let site = plant.sites.get(&question.signal.site);
     if site.is_some_and(|site| site.kind == Some(heat_model::plant::SiteKind::Household)) {
         return Err(Problem::not_found("no signal has this id"));
     }

@@ -94,7 +94,8 @@ pub(super) fn parse(text: &str) -> Result<Mapping, Vec<MappingFault>> {
     }
 }
 
-fn toml_of<T: DeserializeOwned>(text: &str) -> Result<T, Vec<MappingFault>> {
+/// Reads TOML; the fault names the line.
+pub(crate) fn toml_of<T: DeserializeOwned>(text: &str) -> Result<T, Vec<MappingFault>> {
     toml::from_str(text).map_err(|fault| {
         let start = fault.span().map_or(0, |span| span.start);
         let line = text.as_bytes().iter().take(start).filter(|&&byte| byte == b'\n').count() + 1;
@@ -102,14 +103,16 @@ fn toml_of<T: DeserializeOwned>(text: &str) -> Result<T, Vec<MappingFault>> {
     })
 }
 
-struct Faults(Vec<MappingFault>);
+/// The faults of a mapping, in the order of their finding.
+#[derive(Debug, Default)]
+pub(crate) struct Faults(pub(crate) Vec<MappingFault>);
 
 impl Faults {
-    fn push(&mut self, key: impl Into<String>, problem: impl Into<String>) {
+    pub(crate) fn push(&mut self, key: impl Into<String>, problem: impl Into<String>) {
         self.0.push(MappingFault { key: key.into(), problem: problem.into() });
     }
 
-    fn id<T: std::str::FromStr<Err = heat_model::InvalidId>>(
+    pub(crate) fn id<T: std::str::FromStr<Err = heat_model::InvalidId>>(
         &mut self,
         key: &str,
         text: Option<&str>,

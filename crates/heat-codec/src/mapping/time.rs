@@ -7,25 +7,30 @@ use jiff::{
     tz::{AmbiguousOffset, TimeZone},
 };
 
-use crate::time_text::{from_unix_millis, parse_rfc3339};
+use crate::time_text::{TimeFault, from_unix_millis, parse_rfc3339};
 
 #[derive(Debug, Clone)]
 enum Format {
     Rfc3339,
     UnixSeconds,
     UnixMillis,
+    UnixMicros,
     /// strptime with an offset in the text.
     Offset(String),
     /// strptime of a local time.
     Local(String, TimeZone),
 }
 
+/// How a text says a time.
+#[derive(Debug, Clone)]
+pub struct TimeFormat(Format);
+
 /// A column of times.
 #[derive(Debug, Clone)]
 pub struct TimeColumn {
     /// Its name in the header, or its number from 1.
     pub column: String,
-    format: Format,
+    format: TimeFormat,
 }
 
 /// How a local time became an instant.
@@ -51,69 +56,95 @@ pub struct RowTime {
 impl TimeColumn {
     /// `zone` is needed where the format carries no offset. The error names the key that is wrong.
     pub fn new(column: &str, format: &str, zone: Option<&str>) -> Result<Self, (&'static str, String)> {
+        Ok(Self { column: column.to_owned(), format: TimeFormat::new(format, zone)? })
+    }
+
+    /// Reads a time. `after`, the time of the row before, tells which of the two a repeated hour means: the first one
+    /// unless that would not be later. `None` if the text does not fit the format.
+    pub fn read(&self, text: &str, after: Option<EventTime>) -> Option<RowTime> {
+        self.format.read(text, after).ok()
+    }
+}
+
+impl TimeFormat {
+    /// `rfc3339`, `unix_s`, `unix_ms`, `unix_us` or strptime; `zone` is needed where the format carries no offset. The
+    /// error names the key that is wrong.
+    pub fn new(format: &str, zone: Option<&str>) -> Result<Self, (&'static str, String)> {
         let bare = |format| match zone {
-            None => Ok(format),
+            None => Ok(Self(format)),
             Some(_) => Err(("zone", "the format says the offset itself: leave the zone out".to_owned())),
         };
-        let format = match format {
-            "rfc3339" => bare(Format::Rfc3339)?,
-            "unix_s" => bare(Format::UnixSeconds)?,
-            "unix_ms" => bare(Format::UnixMillis)?,
+        match format {
+            "rfc3339" => bare(Format::Rfc3339),
+            "unix_s" => bare(Format::UnixSeconds),
+            "unix_ms" => bare(Format::UnixMillis),
+            "unix_us" => bare(Format::UnixMicros),
             text if text.contains("%z") || text.contains("%:z") || text.contains("%s") => {
-                bare(Format::Offset(text.to_owned()))?
+                bare(Format::Offset(text.to_owned()))
             }
             text if !text.contains('%') => {
-                return Err(("format", format!("{text:?} is neither strptime, rfc3339, unix_s nor unix_ms")));
+                let known = "strptime, rfc3339, unix_s, unix_ms nor unix_us";
+                Err(("format", format!("{text:?} is neither {known}")))
             }
             text => {
                 let zone =
                     zone.ok_or_else(|| ("zone", "it is missing: the format carries no offset".to_owned()))?;
                 let zone = TimeZone::get(zone)
                     .map_err(|_| ("zone", format!("{zone:?} is not a time zone such as Asia/Shanghai")))?;
-                Format::Local(text.to_owned(), zone)
+                Ok(Self(Format::Local(text.to_owned(), zone)))
             }
-        };
-        Ok(Self { column: column.to_owned(), format })
+        }
     }
 
-    /// Reads a time. `after`, the time of the row before, tells which of the two a repeated hour means: the first one
-    /// unless that would not be later. `None` if the text does not fit the format.
-    pub fn read(&self, text: &str, after: Option<EventTime>) -> Option<RowTime> {
+    /// Reads a time; `after` as in [`TimeColumn::read`].
+    pub fn read(&self, text: &str, after: Option<EventTime>) -> Result<RowTime, TimeFault> {
         let certain = |time| RowTime { time, ambiguity: Ambiguity::None };
-        match &self.format {
-            Format::Rfc3339 => parse_rfc3339(text).ok().map(certain),
-            Format::UnixMillis => {
-                text.parse().ok().and_then(|millis| from_unix_millis(millis).ok()).map(certain)
-            }
-            Format::UnixSeconds => unix_seconds(text).map(certain),
+        match &self.0 {
+            Format::Rfc3339 => parse_rfc3339(text).map(certain),
+            Format::UnixSeconds => unix(text, 6).map(certain),
+            Format::UnixMillis => unix(text, 3).map(certain),
+            Format::UnixMicros => unix(text, 0).map(certain),
             Format::Offset(format) => {
-                let time = Timestamp::strptime(format, text).ok()?;
-                Some(certain(EventTime::from_micros(time.as_microsecond())))
+                let time = Timestamp::strptime(format, text).map_err(|_| TimeFault::Malformed)?;
+                Ok(certain(EventTime::from_micros(time.as_microsecond())))
             }
             Format::Local(format, zone) => {
-                let local = match format.as_str() {
-                    "%Y-%m-%d %H:%M:%S" => {
-                        usual_local(text).or_else(|| DateTime::strptime(format, text).ok())?
-                    }
-                    _ => DateTime::strptime(format, text).ok()?,
+                let usual = match format.as_str() {
+                    "%Y-%m-%d %H:%M:%S" => usual_local(text),
+                    _ => None,
                 };
-                in_zone(local, zone, after)
+                let local = match usual {
+                    Some(local) => local,
+                    None => DateTime::strptime(format, text).map_err(|_| TimeFault::Malformed)?,
+                };
+                in_zone(local, zone, after).ok_or(TimeFault::OutOfRange)
             }
         }
     }
 }
 
-/// Seconds with up to 6 decimals, exactly.
-fn unix_seconds(text: &str) -> Option<EventTime> {
-    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
-    if decimals.len() > 6 || !decimals.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
+/// A Unix time of a unit that has so many decimals to the microsecond, exactly; digits beyond are cut.
+fn unix(text: &str, decimals_to_micros: u32) -> Result<EventTime, TimeFault> {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+    if decimals.is_empty() || !decimals.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(TimeFault::Malformed);
     }
-    let micros: i64 = format!("{decimals:0<6}").parse().ok()?;
-    let seconds: i64 = whole.parse().ok()?;
-    let micros = if whole.starts_with('-') { -micros } else { micros };
-    from_unix_millis(seconds.checked_mul(1_000)?).ok()?;
-    Some(EventTime::from_micros(seconds * 1_000_000 + micros))
+    let digits = whole.strip_prefix('-').unwrap_or(whole);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(TimeFault::Malformed);
+    }
+    let mut micros: i64 = whole.parse().map_err(|_| TimeFault::OutOfRange)?;
+    let mut decimals = decimals.bytes();
+    for _ in 0..decimals_to_micros {
+        let digit = i64::from(decimals.next().unwrap_or(b'0') - b'0');
+        let digit = if whole.starts_with('-') { -digit } else { digit };
+        micros = micros
+            .checked_mul(10)
+            .and_then(|shifted| shifted.checked_add(digit))
+            .ok_or(TimeFault::OutOfRange)?;
+    }
+    from_unix_millis(micros.div_euclid(1_000))?;
+    Ok(EventTime::from_micros(micros))
 }
 
 /// `YYYY-MM-DD HH:MM:SS`, by hand: most recorded data have it.

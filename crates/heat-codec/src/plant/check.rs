@@ -2,13 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use heat_model::{CircuitId, NetworkId, NodeId, PipeId, SiteId};
+use heat_model::{
+    CircuitId, NetworkId, NodeId, PipeId, SiteId,
+    plant::{Circuit, PlantModel},
+};
 
 use super::{
-    Faults,
+    At, Faults,
     rows::{Placed, Rows},
     table::Table,
 };
+use crate::{mapped, mapping::MappingFault};
 
 type Scoped<'r, T> = BTreeSet<(Option<&'r NetworkId>, &'r T)>;
 
@@ -32,6 +36,25 @@ pub(super) fn check(rows: &Rows<'_>, faults: &mut Faults) {
     sites_are_no_loop(rows, faults);
 }
 
+/// The columns `topic` and `pointer` of the signals, which the gateway reads payloads by.
+pub(super) fn mappings(rows: &Rows<'_>, faults: &mut Faults) {
+    let signals = rows.signals.iter().map(|placed| placed.row.clone()).collect();
+    let Err(found) = mapped::from_plant(&PlantModel { signals, ..PlantModel::default() }) else { return };
+    for MappingFault { key, problem } in found {
+        let row = key.strip_prefix("signals ").and_then(|key| key.split_once(": "));
+        let placed = row.and_then(|(id, column)| {
+            let id = id.parse().ok()?;
+            Some((rows.signals.iter().find(|placed| placed.row.id == id)?, column))
+        });
+        match placed {
+            Some((placed, column)) => {
+                faults.push(placed.at, column, problem, "correct it, or leave it empty")
+            }
+            None => faults.push(At::line("signals", 0), &key, problem, "correct it, or leave it empty"),
+        }
+    }
+}
+
 fn repeated<'r, T, K: Ord>(
     rows: &'r [Placed<'_, T>],
     what: &str,
@@ -41,7 +64,7 @@ fn repeated<'r, T, K: Ord>(
     let mut first = BTreeMap::new();
     for placed in rows {
         if let Some(earlier) = first.insert(key(&placed.row), placed.at) {
-            let problem = format!("this {what} is there already: {}:{}", earlier.file, earlier.line);
+            let problem = format!("this {what} is there already: {}:{}", earlier.file, earlier.line_of("id"));
             faults.push(placed.at, "id", problem, "give it an id of its own, or leave one row out");
         }
     }
@@ -95,10 +118,39 @@ fn circuits_exist(rows: &Rows<'_>, circuits: &BTreeMap<&CircuitId, &NetworkId>, 
         if *other == placed.row.id {
             let problem = "a circuit cannot top itself up".to_owned();
             faults.push(placed.at, "topped_up_from", problem, "name the other circuit, or leave it empty");
-        } else if !circuits.contains_key(other) {
+        } else if let Some(network) = circuits.get(other) {
+            if **network != placed.row.network {
+                let problem = format!("{other} belongs to network {network}");
+                faults.push(placed.at, "topped_up_from", problem, "water cannot come from another network");
+            }
+        } else {
             dangling(placed, "topped_up_from", other, Table::Circuits, faults);
         }
     }
+    let above =
+        |placed: &Placed<'_, Circuit>| Some((placed.row.id.clone(), placed.row.topped_up_from.clone()?));
+    let above: BTreeMap<_, _> = rows.circuits.iter().filter_map(above).collect();
+    for placed in rows.circuits.iter().filter(|placed| is_above_itself(&placed.row.id, &above)) {
+        // One that tops itself up is reported so.
+        if placed.row.topped_up_from.as_ref() != Some(&placed.row.id) {
+            let problem = "by way of other circuits, this one tops itself up".to_owned();
+            faults.push(placed.at, "topped_up_from", problem, "correct one of them");
+        }
+    }
+}
+
+/// Whether going up from a place leads back to it.
+fn is_above_itself<T: Ord>(start: &T, above: &BTreeMap<T, T>) -> bool {
+    let mut at = start;
+    for _ in 0..=above.len() {
+        let Some(next) = above.get(at) else { return false };
+        if next == start {
+            return true;
+        }
+        at = next;
+    }
+    // The way leads into a loop that does not pass here.
+    false
 }
 
 fn nodes_exist(rows: &Rows<'_>, circuits: &BTreeMap<&CircuitId, &NetworkId>, faults: &mut Faults) {
@@ -181,16 +233,9 @@ fn sites_are_no_loop(rows: &Rows<'_>, faults: &mut Faults) {
         })
         .collect();
     for placed in &rows.sites {
-        let start = (placed.row.network.as_ref(), &placed.row.id);
-        let mut at = start;
-        for _ in 0..=parents.len() {
-            let Some(&parent) = parents.get(&at) else { break };
-            at = parent;
-            if at == start {
-                let problem = "the site is, by its parents, a part of itself".to_owned();
-                faults.push(placed.at, "parent", problem, "correct one of the parents");
-                break;
-            }
+        if is_above_itself(&(placed.row.network.as_ref(), &placed.row.id), &parents) {
+            let problem = "the site is, by its parents, a part of itself".to_owned();
+            faults.push(placed.at, "parent", problem, "correct one of the parents");
         }
     }
 }

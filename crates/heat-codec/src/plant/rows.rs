@@ -1,19 +1,22 @@
 //! Rows as typed values, each with its place.
 
-use std::{collections::BTreeSet, str::FromStr};
+use std::collections::BTreeSet;
 
 use heat_model::{
-    CircuitId, InvalidId, NetworkId, SignalId,
+    CircuitId, NetworkId, SignalId,
     plant::{
         Circuit, CircuitKind, Medium, Network, Node, Pipe, PlantModel, Side, SignalSpec, Site, SiteKind,
         Valve, ValveState,
     },
-    unit::{UnitFault, conversion},
+    unit::{Unit, UnitFault, conversion},
 };
 
 use super::{
     At, Faults,
-    table::{RawRow, RawTable, Table},
+    cells::{Bound, Row},
+    classes::is_accuracy_class,
+    suggest::nearest,
+    table::{RawTable, Table},
 };
 use crate::ticket::Crs;
 
@@ -46,20 +49,20 @@ impl<'a> Rows<'a> {
         for table in tables {
             rows.given.insert(table.table);
             for raw in &table.rows {
-                let at = At { file: &table.file, line: raw.line };
-                let mut row = Row { table: table.table, at, raw, implied: implied.as_ref(), faults };
+                let at = At { file: &table.file, line: raw.line, row: Some(raw) };
+                let mut row = Row { at, raw, implied: implied.as_ref(), faults };
                 rows.push(&mut row, at);
             }
         }
         if !rows.given.contains(&Table::Networks) {
-            let at = At { file: "networks.csv", line: 0 };
+            let at = At::line("networks.csv", 0);
             rows.networks = named.into_iter().map(|id| Placed { row: bare_network(id), at }).collect();
         }
         rows
     }
 
     fn push(&mut self, row: &mut Row<'_, '_>, at: At<'a>) {
-        match row.table {
+        match row.raw.table {
             Table::Networks => self.networks.extend(network(row).map(|row| Placed { row, at })),
             Table::Circuits => self.circuits.extend(circuit(row).map(|row| Placed { row, at })),
             Table::Nodes => self.nodes.extend(node(row).map(|row| Placed { row, at })),
@@ -98,9 +101,9 @@ fn named_networks(tables: &[RawTable]) -> BTreeSet<NetworkId> {
         let column = if given { "id" } else { "network" };
         for row in &table.rows {
             let text = if table.table == Table::Signals {
-                cell(table.table, row, "id").and_then(|id| id.split('/').next())
+                row.cell("id").and_then(|cell| cell.text.split('/').next())
             } else {
-                cell(table.table, row, column)
+                row.cell(column).map(|cell| cell.text.as_str())
             };
             named.extend(text.and_then(|text| NetworkId::new(text).ok()));
         }
@@ -108,119 +111,21 @@ fn named_networks(tables: &[RawTable]) -> BTreeSet<NetworkId> {
     named
 }
 
-fn cell<'r>(table: Table, row: &'r RawRow, column: &str) -> Option<&'r str> {
-    let index = table.columns().iter().position(|known| *known == column)?;
-    row.cells.iter().find(|(at, _)| *at == index).map(|(_, text)| text.as_str())
-}
-
-/// Reads the cells of one row and collects their faults.
-struct Row<'r, 'f> {
-    table: Table,
-    at: At<'r>,
-    raw: &'r RawRow,
-    implied: Option<&'r NetworkId>,
-    faults: &'f mut Faults,
-}
-
-/// Bounds of a number and their name.
-#[derive(Clone, Copy)]
-enum Bound {
-    Any,
-    Positive,
-    NotNegative,
-    Within(f64, f64),
-}
-
-impl<'r> Row<'r, '_> {
-    fn text(&self, column: &str) -> Option<&'r str> {
-        debug_assert!(self.table.columns().contains(&column), "{column} is a column of the table");
-        cell(self.table, self.raw, column)
-    }
-
-    fn own(&self, column: &str) -> Option<String> {
-        self.text(column).map(str::to_owned)
-    }
-
-    fn fault(&mut self, column: &str, problem: String, remedy: &str) {
-        self.faults.push(self.at, column, problem, remedy);
-    }
-
-    /// An id that may be missing; `None` also if it is faulty, which is reported.
-    fn id<T: FromStr<Err = InvalidId>>(&mut self, column: &str) -> Option<T> {
-        let text = self.text(column)?;
-        match text.parse() {
-            Ok(id) => Some(id),
-            Err(fault) => {
-                self.fault(
-                    column,
-                    format!("{text:?} is not an id: {fault}"),
-                    "choose an id that fits a topic level",
-                );
-                None
-            }
-        }
-    }
-
-    fn required<T: FromStr<Err = InvalidId>>(&mut self, column: &str) -> Option<T> {
-        if self.text(column).is_none() {
-            self.fault(column, "it is missing".to_owned(), "every row needs it");
-        }
-        self.id(column)
-    }
-
-    /// The network of the row, or the only one there is.
-    fn network(&mut self) -> Option<NetworkId> {
-        if self.text("network").is_some() { self.id("network") } else { self.implied.cloned() }
-    }
-
-    fn number(&mut self, column: &str, bound: Bound) -> Option<f64> {
-        let text = self.text(column)?;
-        let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
-        let (fits, wanted) = match bound {
-            Bound::Any => (true, "a number".to_owned()),
-            Bound::Positive => (number.is_some_and(|number| number > 0.0), "a number above 0".to_owned()),
-            Bound::NotNegative => {
-                (number.is_some_and(|number| number >= 0.0), "a number of at least 0".to_owned())
-            }
-            Bound::Within(min, max) => (
-                number.is_some_and(|number| (min..=max).contains(&number)),
-                format!("a number from {min} to {max}"),
-            ),
-        };
-        if number.is_none() || !fits {
-            self.fault(
-                column,
-                format!("{text:?} is not {wanted}"),
-                "correct the value or leave the cell empty",
-            );
-            return None;
-        }
-        number
-    }
-
-    fn count(&mut self, column: &str, min: u32, max: u32) -> Option<u32> {
-        let text = self.text(column)?;
-        let count = text.parse::<u32>().ok().filter(|count| (min..=max).contains(count));
-        if count.is_none() {
-            let problem = format!("{text:?} is not a whole number from {min} to {max}");
-            self.fault(column, problem, "correct the value or leave the cell empty");
-        }
-        count
-    }
-
-    fn word<T: Copy>(&mut self, column: &str, words: &[(&str, T)]) -> Option<T> {
-        let text = self.text(column)?;
-        let found = words.iter().find(|(word, _)| *word == text).map(|&(_, value)| value);
-        if found.is_none() {
-            let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
-            let remedy = format!("write one of {}", known.join(", "));
-            self.fault(column, format!("{text:?} is not known"), &remedy);
-        }
-        found
-    }
-}
-
 const MEDIA: [(&str, Medium); 2] = [("water", Medium::Water), ("steam", Medium::Steam)];
+/// Longer than any pipe between two nodes: kilometres or millimetres were meant.
+const LENGTH_MAX_M: f64 = 100_000.0;
+/// From a house connection's to twice the largest transport pipe's; metres fall below it.
+const DIAMETER_MM: Bound = Bound::Within(10.0, 3_000.0);
+/// Old and rusty pipes have a few millimetres.
+const ROUGHNESS_MM: Bound = Bound::Within(0.0, 20.0);
+/// Ten readings a second to one a month.
+const INTERVAL_S: Bound = Bound::Within(0.1, 2_678_400.0);
+/// Units that a slip is compared with.
+const UNITS: [&str; 37] = [
+    "degC", "K", "Pa", "kPa", "MPa", "bar", "kgf/cm2", "mH2O", "kg/s", "kg/h", "t/h", "m3/s", "m3/h", "L/s",
+    "L/min", "L/h", "W", "kW", "MW", "GJ/h", "J", "kJ", "MJ", "GJ", "kWh", "MWh", "Gcal", "m3", "L", "m",
+    "cm", "mm", "%", "ohm", "kohm", "min", "Hz",
+];
 const SIDES: [(&str, Side); 2] = [("supply", Side::Supply), ("return", Side::Return)];
 
 fn network(row: &mut Row<'_, '_>) -> Option<Network> {
@@ -231,14 +136,9 @@ fn network(row: &mut Row<'_, '_>) -> Option<Network> {
         row.fault("time_zone", format!("{zone:?} is not a time zone"), "write one such as Asia/Shanghai");
     }
     let medium = row.word("medium", &MEDIA);
-    Some(Network {
-        id: id?,
-        name: row.own("name"),
-        medium,
-        time_zone: row.own("time_zone"),
-        operator: row.own("operator"),
-        district: row.own("district"),
-    })
+    let (name, time_zone) = (row.own("name"), row.own("time_zone"));
+    let (operator, district) = (row.own("operator"), row.own("district"));
+    Some(Network { id: id?, name, medium, time_zone, operator, district })
 }
 
 fn circuit(row: &mut Row<'_, '_>) -> Option<Circuit> {
@@ -258,12 +158,13 @@ fn circuit(row: &mut Row<'_, '_>) -> Option<Circuit> {
     let water_volume_m3 = row.number("water_volume_m3", Bound::Positive);
     let design_flow_kg_s = row.number("design_flow_kg_s", Bound::Positive);
     let topped_up_from = row.id::<CircuitId>("topped_up_from");
+    let converted_on = row.own("converted_on");
     Some(Circuit {
         id: id?,
         network: network?,
         kind,
         medium,
-        converted_on: row.own("converted_on"),
+        converted_on,
         water_volume_m3,
         design_flow_kg_s,
         topped_up_from,
@@ -292,16 +193,22 @@ fn site(row: &mut Row<'_, '_>) -> Option<Site> {
     let households = row.count("households", 0, u32::MAX);
     let (lon, lat) =
         (row.number("lon", Bound::Within(-180.0, 180.0)), row.number("lat", Bound::Within(-90.0, 90.0)));
+    for (column, other) in [("lon", "lat"), ("lat", "lon")] {
+        if row.text(column).is_none() && row.text(other).is_some() {
+            row.fault(column, format!("it is missing, while there is a {other}"), "give both or none");
+        }
+    }
     let crs = row.word("crs", &Crs::ALL.map(|crs| (crs.as_str(), crs)));
+    let (name, operator, district) = (row.own("name"), row.own("operator"), row.own("district"));
     Some(Site {
         id: id?,
         network,
         kind,
         node,
         parent,
-        name: row.own("name"),
-        operator: row.own("operator"),
-        district: row.own("district"),
+        name,
+        operator,
+        district,
         heated_area_m2,
         households,
         lon,
@@ -317,12 +224,13 @@ fn pipe(row: &mut Row<'_, '_>) -> Option<Pipe> {
     if from.is_some() && from == to {
         row.fault("to", "the pipe ends where it begins".to_owned(), "correct one of its nodes");
     }
-    let length_m = row.number("length_m", Bound::Positive);
-    let inner_diameter_mm = row.number("inner_diameter_mm", Bound::Positive);
-    let roughness_mm = row.number("roughness_mm", Bound::NotNegative);
+    let length_m = row.number("length_m", Bound::PositiveUpTo(LENGTH_MAX_M));
+    let inner_diameter_mm = row.number("inner_diameter_mm", DIAMETER_MM);
+    let roughness_mm = row.number("roughness_mm", ROUGHNESS_MM);
     let side = row.word("side", &SIDES);
     let laid_year = row.count("laid_year", 1850, 2200);
-    let depth_m = row.number("depth_m", Bound::NotNegative);
+    let depth_m = row.number("depth_m", Bound::Within(0.0, 100.0));
+    let material = row.own("material");
     Some(Pipe {
         id: id?,
         circuit: circuit?,
@@ -332,7 +240,7 @@ fn pipe(row: &mut Row<'_, '_>) -> Option<Pipe> {
         inner_diameter_mm,
         roughness_mm,
         side,
-        material: row.own("material"),
+        material,
         laid_year,
         depth_m,
     })
@@ -350,7 +258,7 @@ fn valve(row: &mut Row<'_, '_>) -> Option<Valve> {
 
 fn signal(row: &mut Row<'_, '_>) -> Option<SignalSpec> {
     let id = signal_id(row);
-    let interval_s = row.number("interval_s", Bound::Positive);
+    let interval_s = row.number("interval_s", INTERVAL_S);
     let (range_min, range_max) = (row.number("range_min", Bound::Any), row.number("range_max", Bound::Any));
     if range_min.zip(range_max).is_some_and(|(min, max)| min >= max) {
         row.fault("range_max", "it is not above range_min".to_owned(), "exchange or correct them");
@@ -359,6 +267,16 @@ fn signal(row: &mut Row<'_, '_>) -> Option<SignalSpec> {
         row.fault("pointer", "a JSON pointer begins with /".to_owned(), "write it as /values/t1");
     }
     let sensor_side = row.word("sensor_side", &SIDES);
+    let (unit, topic, pointer) = (row.own("unit"), row.own("topic"), row.own("pointer"));
+    let accuracy_class = row.own("accuracy_class");
+    if let Some(class) = accuracy_class.as_deref().filter(|class| !is_accuracy_class(class)) {
+        let remedy = "write one such as EN 1434 class 2, Pt100 B, 0.5 % or 0.3 K";
+        row.warn(
+            "accuracy_class",
+            format!("{class:?} is not understood: it is kept and decides nothing"),
+            remedy,
+        );
+    }
     let id = id?;
     check_unit(row, &id);
     Some(SignalSpec {
@@ -366,27 +284,31 @@ fn signal(row: &mut Row<'_, '_>) -> Option<SignalSpec> {
         device: id.device.clone(),
         name: id.name.clone(),
         id,
-        unit: row.own("unit"),
-        topic: row.own("topic"),
-        pointer: row.own("pointer"),
+        unit,
+        topic,
+        pointer,
         interval_s,
         range_min,
         range_max,
-        accuracy_class: row.own("accuracy_class"),
+        accuracy_class,
         sensor_side,
     })
 }
 
 fn check_unit(row: &mut Row<'_, '_>, id: &SignalId) {
     let Some(unit) = row.text("unit") else { return };
+    let remedy = || match nearest(unit, UNITS) {
+        Some(meant) => format!("did you mean {meant}?"),
+        None => "write one such as degC, MPa, m3/h, kW".to_owned(),
+    };
     match conversion(id.name.as_str(), Some(unit)) {
+        Ok(_) if Unit::parse(unit).is_none() => {
+            let problem = format!("the unit {unit:?} is not known: values are kept as they come");
+            row.warn("unit", problem, &remedy());
+        }
         Ok(_) => {}
         Err(UnitFault::Unknown) => {
-            row.fault(
-                "unit",
-                format!("the unit {unit:?} is not known"),
-                "write one such as degC, MPa, m3/h, kW",
-            );
+            row.fault("unit", format!("the unit {unit:?} is not known"), &remedy());
         }
         Err(UnitFault::WrongDimension) => {
             let problem = format!("{unit:?} does not measure a {}", id.name);

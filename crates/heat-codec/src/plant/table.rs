@@ -2,7 +2,7 @@
 
 use toml::de::{DeTable, DeValue};
 
-use super::{At, Faults};
+use super::{At, Faults, suggest::nearest};
 
 /// The tables of a plant model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,17 +96,39 @@ impl Table {
         }
     }
 
+    /// Index of a column.
+    pub(super) fn column(self, name: &str) -> Option<usize> {
+        self.columns().iter().position(|known| *known == name)
+    }
+
     fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|table| table.name() == name)
     }
 }
 
+/// A cell that is not empty.
+#[derive(Debug)]
+pub(super) struct Cell {
+    /// Index of the column in [`Table::columns`].
+    pub(super) column: usize,
+    /// In CSV that of its row, in TOML that of its key.
+    pub(super) line: u64,
+    pub(super) text: String,
+}
+
 /// A row as texts; empty cells are left out.
 #[derive(Debug)]
 pub(super) struct RawRow {
+    pub(super) table: Table,
     pub(super) line: u64,
-    /// Index of the column in [`Table::columns`], and its text.
-    pub(super) cells: Vec<(usize, String)>,
+    pub(super) cells: Vec<Cell>,
+}
+
+impl RawRow {
+    pub(super) fn cell(&self, column: &str) -> Option<&Cell> {
+        let index = self.table.column(column)?;
+        self.cells.iter().find(|cell| cell.column == index)
+    }
 }
 
 /// A table of one file.
@@ -121,17 +143,12 @@ pub(super) fn read_all<N: AsRef<str>, T: AsRef<str>>(files: &[(N, T)], faults: &
     let mut tables = Vec::new();
     for (name, text) in files {
         let (name, text) = (name.as_ref(), text.as_ref());
-        let at = At { file: name, line: 0 };
+        let at = At::line(name, 0);
         let file_name = name.rsplit(['/', '\\']).next().unwrap_or(name);
         match file_name.rsplit_once('.') {
             Some((stem, "csv")) => match Table::named(stem) {
                 Some(table) => tables.push(read_csv(table, name, text, faults)),
-                None => faults.push(
-                    at,
-                    "",
-                    format!("there is no plant table {stem:?}"),
-                    &format!("name it after one of the tables: {}", Table::ALL.map(Table::name).join(", ")),
-                ),
+                None => unknown_table(at, stem, faults),
             },
             Some((_, "toml")) => read_toml(name, text, &mut tables, faults),
             _ => faults.push(at, "", "not a .csv or .toml file".to_owned(), "give only plant tables"),
@@ -141,18 +158,31 @@ pub(super) fn read_all<N: AsRef<str>, T: AsRef<str>>(files: &[(N, T)], faults: &
     tables
 }
 
+fn unknown_table(at: At<'_>, name: &str, faults: &mut Faults) {
+    let names = Table::ALL.map(Table::name);
+    let remedy = match nearest(name, names) {
+        Some(meant) => format!("did you mean {meant}?"),
+        None => format!("the tables are {}", names.join(", ")),
+    };
+    faults.push(at, "", format!("there is no plant table {name:?}"), &remedy);
+}
+
 fn unknown_column(table: Table, at: At<'_>, column: &str, faults: &mut Faults) {
-    let known = table.columns().join(", ");
-    let remedy = format!("leave it out or correct its name; the columns are {known}");
-    faults.push(at, column, format!("table {} has no column {column:?}", table.name()), &remedy);
+    let columns = table.columns();
+    let remedy = match nearest(column, columns.iter().copied()) {
+        Some(meant) => format!("did you mean {meant}?"),
+        None => format!("leave it out; the columns are {}", columns.join(", ")),
+    };
+    faults.push(at, column, format!("table {} has no such column", table.name()), &remedy);
 }
 
 fn read_csv(table: Table, file: &str, text: &str, faults: &mut Faults) -> RawTable {
+    let text = text.trim_start_matches('\u{feff}');
     let mut reader = csv::ReaderBuilder::new()
         .flexible(true)
         .has_headers(false)
         .trim(csv::Trim::All)
-        .from_reader(text.trim_start_matches('\u{feff}').as_bytes());
+        .from_reader(text.as_bytes());
     let mut columns: Option<Vec<Option<usize>>> = None;
     let mut rows = Vec::new();
     for record in reader.records() {
@@ -160,31 +190,51 @@ fn read_csv(table: Table, file: &str, text: &str, faults: &mut Faults) -> RawTab
             Ok(record) => record,
             Err(fault) => {
                 let line = fault.position().map_or(0, csv::Position::line);
-                faults.push(At { file, line }, "", format!("not CSV: {fault}"), "correct the line");
+                faults.push(At::line(file, line), "", format!("not CSV: {fault}"), "correct the line");
                 continue;
             }
         };
-        let at = At { file, line: record.position().map_or(0, csv::Position::line) };
+        // The reader's position is where it began to look, before the empty lines that it skipped.
+        let line = record.position().map_or(0, |position| position.line() + skipped(text, position.byte()));
+        let at = At::line(file, line);
         let Some(columns) = &columns else {
             columns = Some(header(table, at, &record, faults));
             continue;
         };
+        if columns.len() == 1 && record.len() == 1 && columns[0].is_none() {
+            // Its header is reported; without it no row says anything.
+            continue;
+        }
         if record.len() != columns.len() {
             let problem = format!("{} cells under a header of {}", record.len(), columns.len());
             faults.push(at, "", problem, "give each row as many cells as the header has");
             continue;
         }
         let cells = columns.iter().zip(&record).filter(|(_, text)| !text.is_empty());
-        let cells = cells.filter_map(|(column, text)| column.map(|column| (column, text.to_owned())));
-        rows.push(RawRow { line: at.line, cells: cells.collect() });
+        let cells =
+            cells.filter_map(|(column, text)| Some(Cell { column: (*column)?, line, text: text.to_owned() }));
+        rows.push(RawRow { table, line, cells: cells.collect() });
     }
     RawTable { table, file: file.to_owned(), rows }
 }
 
+/// Empty lines from a byte on.
+fn skipped(text: &str, byte: u64) -> u64 {
+    let from = usize::try_from(byte).unwrap_or(usize::MAX);
+    let rest = text.as_bytes().get(from..).unwrap_or_default();
+    let empty = rest.iter().take_while(|byte| matches!(byte, b'\n' | b'\r'));
+    empty.filter(|byte| **byte == b'\n').count() as u64
+}
+
 fn header(table: Table, at: At<'_>, record: &csv::StringRecord, faults: &mut Faults) -> Vec<Option<usize>> {
+    if let (1, Some(separator)) = (record.len(), record[0].chars().find(|c| matches!(c, ';' | '\t' | '|'))) {
+        let problem = format!("the columns are separated by {separator:?}");
+        faults.push(at, "", problem, "export it with commas between the columns");
+        return vec![None];
+    }
     let mut columns = Vec::with_capacity(record.len());
     for name in record {
-        let column = table.columns().iter().position(|known| *known == name);
+        let column = table.column(name);
         if column.is_none() {
             unknown_column(table, at, name, faults);
         } else if columns.contains(&column) {
@@ -204,15 +254,19 @@ fn read_toml(file: &str, text: &str, tables: &mut Vec<RawTable>, faults: &mut Fa
         Ok(document) => document,
         Err(fault) => {
             let line = fault.span().map_or(0, |span| line_of(span.start));
-            faults.push(At { file, line }, "", format!("not TOML: {}", fault.message()), "correct the line");
+            faults.push(
+                At::line(file, line),
+                "",
+                format!("not TOML: {}", fault.message()),
+                "correct the line",
+            );
             return;
         }
     };
     for (key, value) in document.get_ref() {
-        let at = At { file, line: line_of(key.span().start) };
+        let at = At::line(file, line_of(key.span().start));
         let Some(table) = Table::named(key.get_ref()) else {
-            let remedy = format!("the tables are {}", Table::ALL.map(Table::name).join(", "));
-            faults.push(at, "", format!("there is no plant table {:?}", key.get_ref()), &remedy);
+            unknown_table(at, key.get_ref(), faults);
             continue;
         };
         let DeValue::Array(items) = value.get_ref() else {
@@ -221,7 +275,7 @@ fn read_toml(file: &str, text: &str, tables: &mut Vec<RawTable>, faults: &mut Fa
         };
         let mut rows = Vec::new();
         for item in items.iter() {
-            let at = At { file, line: line_of(item.span().start) };
+            let at = At::line(file, line_of(item.span().start));
             if let DeValue::Table(row) = item.get_ref() {
                 rows.push(toml_row(table, at, row, line_of, faults));
             } else {
@@ -241,8 +295,9 @@ fn toml_row(
 ) -> RawRow {
     let mut cells = Vec::with_capacity(row.len());
     for (key, value) in row {
-        let here = At { line: line_of(key.span().start), ..at };
-        let Some(column) = table.columns().iter().position(|known| known == key.get_ref()) else {
+        let line = line_of(key.span().start);
+        let here = At { line, ..at };
+        let Some(column) = table.column(key.get_ref()) else {
             unknown_column(table, here, key.get_ref(), faults);
             continue;
         };
@@ -259,8 +314,8 @@ fn toml_row(
             }
         };
         if !text.is_empty() {
-            cells.push((column, text));
+            cells.push(Cell { column, line, text });
         }
     }
-    RawRow { line: at.line, cells }
+    RawRow { table, line: at.line, cells }
 }

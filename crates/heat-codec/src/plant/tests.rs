@@ -193,7 +193,7 @@ fn text() -> impl Strategy<Value = Option<String>> {
 proptest! {
     #[test]
     fn what_is_written_is_read(
-        name in text(), operator in text(), lengths in prop::collection::vec(prop::option::of(1e-3..1e6_f64), 1..8),
+        name in text(), operator in text(), lengths in prop::collection::vec(prop::option::of(1e-3..1e5_f64), 1..8),
         elevation in prop::option::of(-400.0..8_000.0_f64), operable in prop::option::of(any::<bool>()),
         households in prop::option::of(any::<u32>()),
     ) {

@@ -153,7 +153,7 @@ impl Bank {
 }
 
 /// Lag-1 correlation of residuals clipped to their bulk.
-fn correlation(residuals: &[f64]) -> f64 {
+pub(crate) fn correlation(residuals: &[f64]) -> f64 {
     let Some(sigma) = clipped_deviation(residuals) else { return 0.0 };
     let clip = |value: f64| value.clamp(-3.0 * sigma, 3.0 * sigma);
     let (mut product, mut square) = (0.0, 0.0);
@@ -165,7 +165,7 @@ fn correlation(residuals: &[f64]) -> f64 {
 }
 
 /// Root mean square of values clipped at their 98th percentile of size; `None` if all are zero.
-fn clipped_deviation(values: &[f64]) -> Option<f64> {
+pub(crate) fn clipped_deviation(values: &[f64]) -> Option<f64> {
     let mut sizes: Vec<f64> = values.iter().map(|value| value.abs()).collect();
     sizes.sort_by(f64::total_cmp);
     let clip = *sizes.get(sizes.len() * 98 / 100)?;

@@ -95,4 +95,14 @@ impl StationWatch {
         }
         found
     }
+
+    /// Differential pressure of a site now, as a share of its usual one; `None` until that is known.
+    pub(crate) fn share_of_usual(&self, site: u32, layout: &Layout, trackers: &[Tracker]) -> Option<f64> {
+        let station = self.stations.get(site as usize)?;
+        if station.bins < KNOWN_BINS || station.usual_pa <= 0.0 {
+            return None;
+        }
+        let latest = |signal: u32| trackers.get(signal as usize).filter(|t| t.seen).map(|t| t.value);
+        Some(differential(&layout.sites[site as usize], latest)? / station.usual_pa)
+    }
 }

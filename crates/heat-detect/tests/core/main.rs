@@ -5,4 +5,5 @@ mod burst;
 mod laws;
 mod leak;
 mod life;
+mod model;
 mod world;

@@ -7,7 +7,7 @@ use heat_model::{
     AppendTime, Body, Envelope, EventTime, FreshMask, GatewayId, IngestTime, Lane, NetworkId, Offset, Origin,
     PartitionId, Position, Quality, QualityCode, Reading, SignalDecl, SignalSet, SignalSetId,
     incident::{Incident, IncidentEvent},
-    plant::{Circuit, Pipe, PlantModel, Side, Site, SiteKind},
+    plant::{Circuit, Pipe, PlantHash, PlantModel, Side, Site, SiteKind},
     record::{Action, Command, Readings},
 };
 
@@ -264,6 +264,12 @@ impl Feed {
 
     pub(crate) fn command(&mut self, at: i64, user: &str, action: Action) {
         self.append(at, Body::Command(Command { user: user.to_owned(), action }));
+    }
+
+    /// Offers a model and activates it.
+    pub(crate) fn activate(&mut self, at: i64, hash: u64, plant: PlantModel) {
+        self.core.offer_model(PlantHash(hash), Arc::new(plant));
+        self.append(at, Body::ModelActivated(PlantHash(hash)));
     }
 
     /// One device's values; `event` may lie before `at`.

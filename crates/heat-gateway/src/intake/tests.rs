@@ -1,17 +1,33 @@
 use heat_codec::envelope::EnvelopeDecoder;
-use heat_model::{Body, record::Readings, time::MICROS_PER_SECOND};
+use heat_model::{
+    Body, Lane, Quality, QualityCode,
+    record::{DeviceSeq, Readings},
+    time::MICROS_PER_SECOND,
+};
 
 use super::*;
 
 const NOW: IngestTime = IngestTime::from_micros(1_763_942_400 * MICROS_PER_SECOND);
 
 fn take(topic: &str, payload: &str) -> Outcome {
-    let mut intake = Intake::new(ClockBounds::default(), Limits::default(), 4);
+    take_by(&mut Intake::new(IntakeSettings::default(), 4), topic, payload, None, NOW)
+}
+
+fn take_by(
+    intake: &mut Intake,
+    topic: &str,
+    payload: &str,
+    rights: Option<&Rights>,
+    received: IngestTime,
+) -> Outcome {
+    let payload = Bytes::copy_from_slice(payload.as_bytes());
     intake.take(&Message {
         topic: &topic.into(),
-        payload: &Bytes::copy_from_slice(payload.as_bytes()),
+        payload: &payload,
         retained: false,
-        received: NOW,
+        rights,
+        received,
+        again: None,
     })
 }
 
@@ -94,4 +110,94 @@ fn a_payload_without_time_gets_the_time_of_its_arrival() {
     let records = records(take("heat/v1/n/s/d", r#"{"values":{"a":1}}"#));
     let reading = records[0].1.readings[0];
     assert_eq!((reading.event_time.as_micros(), reading.code), (NOW.as_micros(), QualityCode::Untimed));
+}
+
+#[test]
+fn a_device_speaks_only_for_what_it_may() {
+    let rights = Rights::parse(&[], &["n/s1".to_owned()]).unwrap();
+    let mut intake = Intake::new(IntakeSettings::default(), 4);
+    let mut take =
+        |topic: &str| take_by(&mut intake, topic, r#"{"values":{"a":1,"b":2}}"#, Some(&rights), NOW);
+
+    assert_eq!(take("heat/v1/n/s1/d").readings_logged, 2);
+    let refused = take("heat/v1/n/s2/d");
+    assert_eq!((refused.readings_logged, refused.readings_rejected, refused.drafts.len()), (0, 2, 0));
+    assert_eq!((&*refused.faults[0].reason, &*refused.faults[0].detail), ("unauthorised", "n/s2"));
+
+    let forecast = r#"{"issued":"2025-11-24T00:00:00Z","outdoor_temperature":[{"time":"2025-11-24T03:00:00Z","value":-7.5}]}"#;
+    let everybody = take_by(&mut intake, "heat/v1/forecast", forecast, Some(&rights), NOW);
+    assert!(everybody.drafts.is_empty(), "a forecast for all networks needs the right to all of them");
+}
+
+fn index(table: &str) -> Arc<SignalIndex> {
+    let model = heat_codec::plant::read(&[("signals.csv", table)]).unwrap();
+    Arc::new(SignalIndex::new(&model, heat_codec::plant::UnknownPolicy::default()))
+}
+
+#[test]
+fn the_plant_model_gives_unit_and_range_from_the_message_after_it_took_effect() {
+    let mut intake = Intake::new(IntakeSettings::default(), 4);
+    let payload = r#"{"time":1763942400000,"values":{"supply_pressure":0.8}}"#;
+    let pressure = |intake: &mut Intake| {
+        let records = records(take_by(intake, "heat/v1/n/s/d", payload, None, NOW));
+        let reading = records[0].1.readings[0];
+        (reading.value, reading.quality, reading.code)
+    };
+
+    assert_eq!(pressure(&mut intake), (0.8, Quality::Good, QualityCode::None));
+    intake.adopt(index("id,unit,range_min,range_max\nn/s/d/supply_pressure,MPa,0,1.6\n"), Vec::new());
+    assert_eq!(pressure(&mut intake), (0.8e6, Quality::Good, QualityCode::None));
+    intake.adopt(index("id,unit,range_min,range_max\nn/s/d/supply_pressure,MPa,0,0.5\n"), Vec::new());
+    assert_eq!(pressure(&mut intake), (0.8e6, Quality::Uncertain, QualityCode::OutOfRange));
+}
+
+#[test]
+fn a_clock_that_goes_wrong_is_told_once_with_its_device() {
+    let mut intake = Intake::new(IntakeSettings::default(), 4);
+    for minute in 0..20 {
+        let received = IngestTime::from_micros(NOW.as_micros() + minute * 60 * MICROS_PER_SECOND);
+        let event_ms = received.as_micros() / 1_000 + 8 * 3_600_000;
+        let payload = format!(r#"{{"time":{event_ms},"values":{{"a":1}}}}"#);
+        take_by(&mut intake, "heat/v1/n/s/d", &payload, None, received);
+    }
+
+    let changes = intake.take_clock_changes();
+    let told: Vec<_> = changes.iter().map(|change| (change.device.to_string(), change.change.to)).collect();
+    assert_eq!(told, [("heat/v1/n/s/d".to_owned(), ClockState::LocalTimeAsUtc)]);
+    assert!(intake.clocks().contains(&(ClockState::LocalTimeAsUtc, 1)));
+}
+
+#[test]
+fn a_letter_taken_again_brings_only_what_was_not_taken_with_its_first_arrival() {
+    let mut intake = Intake::new(IntakeSettings::default(), 4);
+    let topic: Arc<str> = "heat/v1/n/s/d".into();
+    let payload = Bytes::from_static(br#"{"values":{"a":1,"b":{"value":2,"unit":"bar"},"ab":3}}"#);
+    let first_received = IngestTime::from_micros(NOW.as_micros() - 3_600 * MICROS_PER_SECOND);
+    let request = Request {
+        letter: "0-0".parse().unwrap(),
+        first_received,
+        topic: topic.to_string(),
+        payload: payload.clone(),
+        client: String::new(),
+        user: String::new(),
+        content_type: String::new(),
+        retained: false,
+        untaken: vec!["/values/b/unit".to_owned()],
+        asked_by: String::new(),
+        asked: NOW,
+    };
+
+    let outcome = intake.take(&Message {
+        topic: &topic,
+        payload: &payload,
+        retained: false,
+        rights: None,
+        received: NOW,
+        again: Some(&request),
+    });
+
+    let records = records(outcome);
+    let readings = &records[0].1;
+    assert_eq!((records.len(), readings.readings.len(), readings.lane), (1, 1, Lane::Backfill));
+    assert_eq!(readings.readings[0].event_time.as_micros(), first_received.as_micros());
 }

@@ -160,6 +160,19 @@ impl Partition {
         Ok(Cursor::at(asked.0))
     }
 
+    /// The first offset that was not appended before this time; the end if there is none. At damage it may be an
+    /// earlier one, never a later one.
+    pub(super) fn offset_at(&self, time_us: i64) -> Result<NextOffset, ReadError> {
+        let (segments, end) = (self.segments(), self.end());
+        for segment in segments.iter().rev() {
+            if segment.first_time_us().is_some_and(|first| first < time_us) {
+                let found = segment.offset_at(time_us).map_err(|source| file_error(segment, source))?;
+                return Ok(NextOffset(found.or(segment.end()).unwrap_or(end)));
+            }
+        }
+        Ok(self.bounds().first)
+    }
+
     fn trimmed(&self, asked: u64, first: NextOffset) -> ReadError {
         ReadError::Trimmed {
             topic: self.topic.to_string(),

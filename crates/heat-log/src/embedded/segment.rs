@@ -148,6 +148,32 @@ impl Segment {
         Ok(before.checked_sub(1).map_or((0, self.base), |entry| (index[entry].1, index[entry].0)))
     }
 
+    /// The first offset whose frame was not appended before this time; `None` if there is none. Damage is passed over.
+    pub(super) fn offset_at(&self, time_us: i64) -> io::Result<Option<u64>> {
+        // Makes sure of the index, whatever it finds.
+        self.seek(u64::MAX)?;
+        let index = self.lock_index().clone().unwrap_or_default();
+        let is_before = |&(offset, position): &(u64, u64)| {
+            let limits = ChunkLimits { records: 1, bytes: 4096 };
+            let chunk = self.read_chunk(position, self.length(), offset, 0, limits);
+            chunk.is_ok_and(|chunk| {
+                chunk.records.first().is_some_and(|record| record.append_time.as_micros() < time_us)
+            })
+        };
+        let before = index.partition_point(is_before);
+        let (mut expected, mut position) = before.checked_sub(1).map_or((self.base, 0), |entry| index[entry]);
+        let limits = ChunkLimits { records: usize::MAX, bytes: 1 << 20 };
+        while position < self.length() {
+            let chunk = self.read_chunk(position, self.length(), expected, 0, limits)?;
+            let found = chunk.records.iter().find(|record| record.append_time.as_micros() >= time_us);
+            if let Some(record) = found {
+                return Ok(Some(record.offset.0));
+            }
+            (position, expected) = (chunk.position, chunk.expected);
+        }
+        Ok(None)
+    }
+
     fn build_index(&self) -> io::Result<Vec<(u64, u64)>> {
         let mut index = Vec::new();
         let (mut position, mut expected) = (0, self.base);

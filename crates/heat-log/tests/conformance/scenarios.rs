@@ -29,6 +29,7 @@ pub(super) const ALL: &[(&str, Scenario)] = &[
     ("bounds_and_errors", |bench| Box::pin(bounds_and_errors(bench))),
     ("tail", |bench| Box::pin(tail(bench))),
     ("scan", |bench| Box::pin(scan(bench))),
+    ("offset_of_a_time", |bench| Box::pin(offset_of_a_time(bench))),
     ("trim", |bench| Box::pin(trim(bench))),
     ("cancelled_next", |bench| Box::pin(cancelled_next(bench))),
     ("group_handover", |bench| Box::pin(group_handover(bench))),
@@ -310,6 +311,43 @@ async fn scan(bench: Bench) {
         .await
         .unwrap_err();
     assert!(matches!(beyond, ReadError::BeyondEnd { .. }), "{beyond}");
+}
+
+/// Times of whole milliseconds apart, so that both engines can tell the records' groups from one another.
+async fn offset_of_a_time(mut bench: Bench) {
+    let topic = bench.topic(1).await;
+    let appender = appender(&bench, &topic).await;
+    for group in 0..40 {
+        append(&appender, &topic, P0, group * 20..(group + 1) * 20).await;
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+    drop(appender);
+    for _ in 0..2 {
+        let bounds = bench.log.bounds(&topic, P0).await.unwrap();
+        let mut scan = bench
+            .log
+            .scan(&topic, P0, StartFrom::Beginning, bounds.end, ConsumerSettings::default())
+            .await
+            .unwrap();
+        let mut firsts = BTreeMap::new();
+        while let Some(records) = scan.next().await.unwrap() {
+            for record in records {
+                firsts.entry(record.append_time).or_insert(NextOffset(record.offset.0));
+            }
+        }
+        // It keeps the log open.
+        drop(scan);
+        assert!(firsts.len() >= 20, "the groups have times of their own: {}", firsts.len());
+
+        for (&time, &first) in &firsts {
+            assert_eq!(bench.log.offset_at(&topic, P0, time).await.unwrap(), first);
+        }
+        let (&oldest, &newest) = (firsts.keys().next().unwrap(), firsts.keys().last().unwrap());
+        let day = Duration::from_hours(24);
+        assert_eq!(bench.log.offset_at(&topic, P0, oldest.minus(day)).await.unwrap(), bounds.first);
+        assert_eq!(bench.log.offset_at(&topic, P0, newest.plus(day)).await.unwrap(), bounds.end);
+        bench.reopen().await;
+    }
 }
 
 async fn trim(bench: Bench) {

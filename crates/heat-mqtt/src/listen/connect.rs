@@ -15,7 +15,8 @@ use mqtt_protocol_core::mqtt::{
 use super::wire::Version;
 use crate::{
     link::Properties,
-    settings::{ListenSettings, Secret, User},
+    rights::Rights,
+    settings::{ClientIdRule, ListenSettings, Secret, User},
 };
 
 /// Aliases a client may define; each costs one topic.
@@ -56,6 +57,10 @@ pub(crate) enum Refusal {
     Version,
     ClientId,
     Credentials,
+    /// A certificate that is valid, and whose name is nobody's.
+    NotAuthorized,
+    /// A client id that the user may not use.
+    ClientIdRule,
     AuthenticationMethod,
     UserFull,
 }
@@ -69,12 +74,13 @@ impl Refusal {
                 ConnectReasonCode::UnsupportedProtocolVersion,
                 Some(ConnectReturnCode::UnacceptableProtocolVersion),
             ),
-            Self::ClientId => {
+            Self::ClientId | Self::ClientIdRule => {
                 (ConnectReasonCode::ClientIdentifierNotValid, Some(ConnectReturnCode::IdentifierRejected))
             }
             Self::Credentials => {
                 (ConnectReasonCode::BadUserNameOrPassword, Some(ConnectReturnCode::BadUserNameOrPassword))
             }
+            Self::NotAuthorized => (ConnectReasonCode::NotAuthorized, Some(ConnectReturnCode::NotAuthorized)),
             Self::AuthenticationMethod => (ConnectReasonCode::BadAuthenticationMethod, None),
             Self::UserFull => (ConnectReasonCode::QuotaExceeded, Some(ConnectReturnCode::ServerUnavailable)),
         };
@@ -230,23 +236,74 @@ pub(crate) fn received_properties(properties: &[Property]) -> Option<Box<Propert
     (received != Properties::default()).then(|| Box::new(received))
 }
 
-/// Whether a client may connect: with a user's name and password, or, where no users are listed, as anybody. A name
-/// that nobody checked proves nothing, so it is forgotten.
-pub(crate) fn authenticate(connect: &mut Connect, users: &[User]) -> Result<(), Refusal> {
+/// Who a client has proved to be.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Proven {
+    /// User name, or the name in the certificate; none for anybody.
+    pub(crate) user: Option<String>,
+    pub(crate) rights: Option<Arc<Rights>>,
+    pub(crate) client_id: ClientIdRule,
+}
+
+impl Proven {
+    fn listed(user: &User) -> Self {
+        Self { user: Some(user.name.clone()), rights: user.rights.clone(), client_id: user.client_id }
+    }
+
+    /// The client id to use, by the user's rule; one that was left to us fits every rule.
+    pub(crate) fn client_id(&self, asked: &str, number: u64) -> Result<String, Refusal> {
+        match (&self.user, asked.is_empty()) {
+            (None, false) => Ok(asked.to_owned()),
+            (Some(user), false) if self.client_id.allows(user, asked) => Ok(asked.to_owned()),
+            (Some(_), false) => Err(Refusal::ClientIdRule),
+            (Some(user), true) if self.client_id == ClientIdRule::User => Ok(user.clone()),
+            (Some(user), true) if self.client_id == ClientIdRule::Prefix => {
+                Ok(format!("{user}-auto-{number}"))
+            }
+            (_, true) => Ok(format!("auto-{number}")),
+        }
+    }
+}
+
+/// Who a client is, by what it has proved: a user's name with the password, else the name in its certificate, else, where
+/// nobody is listed, anybody. A name that nobody checked proves nothing, so it is forgotten.
+pub(crate) fn authenticate(
+    connect: &mut Connect,
+    certificate: Option<&str>,
+    settings: &ListenSettings,
+) -> Result<Proven, Refusal> {
     if connect.wants_authentication_method {
         return Err(Refusal::AuthenticationMethod);
     }
-    if users.is_empty() {
-        connect.user = None;
-        connect.password = None;
-        return Ok(());
+    let users = &settings.users;
+    let (named, password) = (connect.user.take(), connect.password.take().unwrap_or_default());
+    if users.is_empty() && settings.any_certificate.is_none() {
+        return Ok(Proven { user: certificate.map(str::to_owned), ..Proven::default() });
     }
-    let password = connect.password.take().unwrap_or_default();
+    if let Some(certificate) = certificate
+        && password.is_empty()
+        && named.as_ref().is_none_or(|name| name == certificate)
+    {
+        return by_certificate(certificate, settings);
+    }
+    let user = named.and_then(|name| users.iter().find(|user| user.name == name));
     // An unknown user costs the same comparison as a known one.
     let nobody = Secret::new("");
-    let user = connect.user.as_ref().and_then(|name| users.iter().find(|user| user.name == *name));
-    let matches = user.map_or(&nobody, |user| &user.password).matches(&password);
-    if user.is_some() && matches { Ok(()) } else { Err(Refusal::Credentials) }
+    let known = user.and_then(|user| user.password.as_ref());
+    let matches = known.unwrap_or(&nobody).matches(&password);
+    match user {
+        Some(user) if matches && known.is_some() => Ok(Proven::listed(user)),
+        Some(_) | None => Err(Refusal::Credentials),
+    }
+}
+
+fn by_certificate(name: &str, settings: &ListenSettings) -> Result<Proven, Refusal> {
+    if let Some(user) = settings.users.iter().find(|user| user.name == name) {
+        return Ok(Proven::listed(user));
+    }
+    let any = settings.any_certificate.as_ref().ok_or(Refusal::NotAuthorized)?;
+    let rights = any.rights(name).map_err(|_no_site| Refusal::NotAuthorized)?;
+    Ok(Proven { user: Some(name.to_owned()), rights, client_id: any.client_id })
 }
 
 /// What the accepting CONNACK tells.
@@ -301,3 +358,6 @@ fn connack_properties(accepted: &Accepted<'_>, settings: &ListenSettings) -> Vec
     }
     properties
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,51 +1,48 @@
 //! One device's socket: reads chunks, hands batches in, writes acknowledgements. One task, no task per packet, and next
-//! to no memory while idle: bytes are read into a buffer that all connections of a thread share.
+//! to no memory while idle.
 
 use std::{
-    cell::RefCell,
     future::poll_fn,
     io,
     net::SocketAddr,
     pin::{Pin, pin},
-    sync::Arc,
-    task::{Context, Poll, ready},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    task::Poll,
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf},
+    io::{AsyncRead, AsyncWrite},
     sync::{Notify, watch},
-    time::{Instant, Sleep, sleep, timeout, timeout_at},
+    time::{Instant, Sleep, sleep, timeout},
 };
 
 use super::{
-    connect::{self, Accepted, Connect, Refusal, Will, authenticate, connack},
+    connect::{Accepted, Connect, Proven, Refusal, Will, connack},
     machine::{End, Machine},
+    output::Output,
+    reader::{Reader, Received},
     session::{Hold, Session},
     sessions::Sessions,
-    wire::{self, Frame, Malformed, Version},
+    wire::{self, Version},
 };
 use crate::{
     link::{
         AckToken, Delivery, DownReason, Inlet, LinkEvent, LinkId, Qos, ReceiverGone, Source, Ticked, Way,
     },
     settings::ListenSettings,
+    state::HostState,
     stats::ListenCounters,
+    tls::{Handshake, ServerTls, TlsError},
 };
 
-/// Read at once: some hundred messages, one system call.
-const CHUNK_BYTES: usize = 64 << 10;
-/// Largest CONNECT: client id, user, password, will of 64 KiB each.
-const CONNECT_MAX_BYTES: usize = 320 << 10;
 /// Output that waits for the client to read; beyond it, reading from the client pauses.
 const OUTPUT_MAX_BYTES: usize = 64 << 10;
 /// Time to get the last bytes out to a client that is being disconnected.
-const FAREWELL: Duration = Duration::from_secs(1);
-
-thread_local! {
-    static CHUNK: RefCell<Box<[u8]>> = RefCell::new(vec![0; CHUNK_BYTES].into_boxed_slice());
-}
+pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
+/// Failed handshakes are counted one by one and told of no more often than this.
+const WARNING_PAUSE: Duration = Duration::from_secs(30);
 
 /// What all connections share.
 #[derive(Debug)]
@@ -54,162 +51,66 @@ pub(crate) struct Shared {
     pub(crate) inlet: Inlet,
     pub(crate) sessions: Sessions,
     pub(crate) counters: Arc<ListenCounters>,
+    /// A Sparkplug host's STATE, if this is one.
+    pub(crate) state: OnceLock<Arc<HostState>>,
+    pub(crate) tls: Option<Arc<ServerTls>>,
+    last_warning: Mutex<Option<Instant>>,
 }
 
-/// A stream with what was read of an incomplete packet.
-#[derive(Debug)]
-struct Reader<S> {
-    stream: S,
-    partial: BytesMut,
-}
+impl Shared {
+    pub(crate) fn new(
+        settings: ListenSettings,
+        inlet: Inlet,
+        sessions: Sessions,
+        counters: Arc<ListenCounters>,
+        tls: Option<Arc<ServerTls>>,
+    ) -> Self {
+        Self {
+            settings: Arc::new(settings),
+            inlet,
+            sessions,
+            counters,
+            state: OnceLock::new(),
+            tls,
+            last_warning: Mutex::default(),
+        }
+    }
 
-impl<S: AsyncRead + Unpin> Reader<S> {
-    /// Reads once; returns the bytes read so far if they hold a complete packet, or its end was not found in
-    /// `packet_max_bytes`.
-    fn poll_chunk(&mut self, cx: &mut Context<'_>, packet_max_bytes: usize) -> Poll<io::Result<Received>> {
-        CHUNK.with_borrow_mut(|shared| {
-            let mut buffer = ReadBuf::new(shared);
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
-            let read = buffer.filled();
-            if read.is_empty() {
-                return Poll::Ready(Ok(Received::End));
+    /// Counts and tells how replacing the certificates went.
+    pub(crate) fn reloaded(&self, reloaded: &Result<(), TlsError>) {
+        match reloaded {
+            Ok(()) => {
+                self.counters.tls.reloads.increment();
+                tracing::info!("new certificates of the MQTT listener are in use");
             }
-            if self.partial.is_empty() && !is_incomplete(read, packet_max_bytes) {
-                return Poll::Ready(Ok(Received::Chunk(Bytes::copy_from_slice(read))));
+            Err(error) => {
+                self.counters.tls.reload_failures.increment();
+                tracing::warn!(
+                    error = %crate::reconnect::chain(error),
+                    "the MQTT listener's new certificates can't be used; the former stay in use"
+                );
             }
-            self.partial.extend_from_slice(read);
-            if is_incomplete(&self.partial, packet_max_bytes) {
-                return Poll::Ready(Ok(Received::Part));
-            }
-            Poll::Ready(Ok(Received::Chunk(std::mem::take(&mut self.partial).freeze())))
-        })
+        }
     }
 
-    async fn chunk(&mut self, packet_max_bytes: usize) -> io::Result<Received> {
-        poll_fn(|cx| self.poll_chunk(cx, packet_max_bytes)).await
-    }
-
-    /// Keeps what is left of a chunk.
-    fn keep(&mut self, rest: &[u8]) {
-        self.partial = BytesMut::from(rest);
-    }
-}
-
-#[derive(Debug)]
-enum Received {
-    Chunk(Bytes),
-    Part,
-    End,
-}
-
-/// Whether the first packet is incomplete, well-formed so far, and not too large.
-fn is_incomplete(bytes: &[u8], packet_max_bytes: usize) -> bool {
-    match wire::frame(bytes) {
-        Ok(None) => true,
-        Ok(Some(frame)) => frame.end > bytes.len() && frame.end <= packet_max_bytes,
-        Err(Malformed) => false,
-    }
-}
-
-/// Serves one connection to its end. `stream` is TCP, or whatever lies upon it.
-pub(crate) async fn serve<S>(
-    stream: S,
-    peer: SocketAddr,
-    shared: Arc<Shared>,
-    mut stop: watch::Receiver<bool>,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
-{
-    let mut reader = Reader { stream, partial: BytesMut::new() };
-    let deadline = Instant::now() + shared.settings.connect_timeout;
-    let connect = tokio::select! {
-        connect = timeout_at(deadline, read_connect(&mut reader, &shared.settings)) => connect,
-        _ = stop.wait_for(|stop| *stop) => return,
-    };
-    let connect = match connect {
-        Ok(Ok(connect)) => connect,
-        Ok(Err(None)) => {
-            shared.counters.refused.malformed.increment();
+    pub(crate) fn warn_of_handshake(&self, error: &Handshake, peer: SocketAddr) {
+        let now = Instant::now();
+        let mut last = self.last_warning.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_some_and(|last| now < last + WARNING_PAUSE) {
             return;
         }
-        Ok(Err(Some((version, refusal)))) => return refuse(reader.stream, version, refusal, &shared).await,
-        Err(_elapsed) => {
-            shared.counters.refused.timeout.increment();
-            return;
-        }
-    };
-    let version = connect.version;
-    match Connection::open(reader, peer, connect, shared) {
-        Ok(connection) => connection.run(stop).await,
-        Err((stream, refusal, shared)) => refuse(stream, version, refusal, &shared).await,
-    }
-}
-
-/// Reads the CONNECT. An error without a refusal closes the connection without a word.
-async fn read_connect<S: AsyncRead + Unpin>(
-    reader: &mut Reader<S>,
-    settings: &ListenSettings,
-) -> Result<Connect, Option<(Version, Refusal)>> {
-    loop {
-        let chunk = match reader.chunk(CONNECT_MAX_BYTES).await {
-            Ok(Received::Chunk(chunk)) => chunk,
-            // What can't become a CONNECT need not be waited for.
-            Ok(Received::Part)
-                if reader.partial.first().is_some_and(|&first| first >> 4 != wire::CONNECT) =>
-            {
-                return Err(None);
-            }
-            Ok(Received::Part) => continue,
-            Ok(Received::End) | Err(_) => return Err(None),
-        };
-        let Ok(Some(frame)) = wire::frame(&chunk) else { return Err(None) };
-        if frame.packet_type() != wire::CONNECT || frame.end > chunk.len() {
-            return Err(None);
-        }
-        let Frame { first, body_at, end } = frame;
-        let body = &chunk[body_at..end];
-        let version = match connect::version(body) {
-            Ok(version) => version,
-            // Whatever it speaks, the older form of refusal is the one it may know.
-            Err(Refusal::Version) => return Err(Some((Version::V311, Refusal::Version))),
-            Err(_) => return Err(None),
-        };
-        let mut connect =
-            connect::parse(first, body, settings).map_err(|refusal| Some((version, refusal)))?;
-        authenticate(&mut connect, &settings.users).map_err(|refusal| Some((version, refusal)))?;
-        if end < chunk.len() {
-            reader.keep(&chunk[end..]);
-        }
-        return Ok(connect);
-    }
-}
-
-async fn refuse<S: AsyncWrite + Unpin>(mut stream: S, version: Version, refusal: Refusal, shared: &Shared) {
-    let refused = &shared.counters.refused;
-    let counter = match refusal {
-        Refusal::Malformed => &refused.malformed,
-        Refusal::Version => &refused.version,
-        Refusal::ClientId => &refused.client_id,
-        Refusal::Credentials => &refused.credentials,
-        Refusal::AuthenticationMethod => &refused.authentication_method,
-        Refusal::UserFull => &refused.user_full,
-    };
-    counter.increment();
-    let Some(connack) = refusal.connack(version) else { return };
-    let farewell = async {
-        stream.write_all(&connack).await?;
-        stream.shutdown().await
-    };
-    match timeout(FAREWELL, farewell).await {
-        // The client is refused either way, whether it hears why or not.
-        Ok(Ok(()) | Err(_)) | Err(_) => {}
+        *last = Some(now);
+        tracing::warn!(
+            error = %crate::reconnect::chain(error), %peer,
+            "a TLS handshake of a device failed; further ones are counted by reason, and told of every 30 s at most"
+        );
     }
 }
 
 type Blocked = Pin<Box<dyn Future<Output = Result<(), ReceiverGone>> + Send>>;
 
 /// An established connection.
-struct Connection<S> {
+pub(crate) struct Connection<S> {
     reader: Reader<S>,
     shared: Arc<Shared>,
     machine: Machine,
@@ -223,8 +124,7 @@ struct Connection<S> {
     wake: Arc<Notify>,
     /// Scratch for receipts to write.
     ready: Vec<Ticked>,
-    output: Vec<u8>,
-    written: usize,
+    output: Output,
     /// A batch that waits for room at the receiver.
     blocked: Option<Blocked>,
     last_received: Instant,
@@ -238,17 +138,20 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     /// Opens the session and accepts the client.
-    fn open(
+    pub(crate) fn open(
         reader: Reader<S>,
         peer: SocketAddr,
         mut connect: Connect,
+        proven: Proven,
         shared: Arc<Shared>,
     ) -> Result<Self, (S, Refusal, Arc<Shared>)> {
         let link = shared.inlet.table().next_id();
         let is_assigned = connect.client_id.is_empty();
-        if is_assigned {
-            connect.client_id = format!("auto-{link}");
-        }
+        connect.client_id = match proven.client_id(&connect.client_id, link.0) {
+            Ok(client_id) => client_id,
+            Err(refusal) => return Err((reader.stream, refusal, shared)),
+        };
+        connect.user = proven.user;
         let wake = Arc::new(Notify::new());
         let opened = match shared.sessions.open(&connect, link, &wake) {
             Ok(opened) => opened,
@@ -265,18 +168,20 @@ where
             keep_alive: (keep_alive != connect.keep_alive).then_some(keep_alive),
             assigned_client_id: is_assigned.then_some(connect.client_id.as_str()),
         };
-        let output = connack(connect.version, &accepted, &settings);
+        let mut output = Output::default();
+        output.bytes = connack(connect.version, &accepted, &settings);
         let source = Arc::new(Source {
             way: Way::Listen,
             client_id: connect.client_id,
             user: connect.user,
+            rights: proven.rights,
             peer: Some(peer),
             name: peer.to_string(),
         });
         let counters = Arc::clone(&shared.counters);
         counters.accepted.increment();
         let session = opened.session;
-        let machine = Machine::new(
+        let mut machine = Machine::new(
             connect.version,
             link,
             Arc::clone(&source),
@@ -284,6 +189,7 @@ where
             settings,
             counters,
         );
+        machine.announce(shared.state.get().map(Arc::clone));
         Ok(Self {
             reader,
             shared,
@@ -302,7 +208,6 @@ where
             wake,
             ready: Vec::new(),
             output,
-            written: 0,
             blocked: None,
             last_received: Instant::now(),
             stalled_since: None,
@@ -310,7 +215,7 @@ where
         })
     }
 
-    async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let up = LinkEvent::Up(self.link, Arc::clone(&self.source));
         let end = match self.shared.inlet.tell(up).await {
             Ok(()) => self.serve(&mut stop).await,
@@ -336,7 +241,7 @@ where
             if self.is_stopping
                 && self.blocked.is_none()
                 && self.machine.is_settled()
-                && self.output.is_empty()
+                && !self.output.is_pending()
             {
                 return End { will: false, ..End::because(DownReason::ShuttingDown, 0x8b) };
             }
@@ -352,13 +257,14 @@ where
     ) -> Result<(), End> {
         let may_read = self.may_read();
         let packet_max_bytes = self.shared.settings.packet_max_bytes as usize;
-        let has_output = !self.output.is_empty();
         let is_blocked = self.blocked.is_some();
-        let Self { reader, output, written, blocked, is_stopping, .. } = self;
+        let Self { reader, output, blocked, is_stopping, .. } = self;
         // Reading and writing need the stream in turn; each borrows it only while it is polled.
         let mut timer = timer;
         let io = poll_fn(|cx| {
-            if has_output && let Poll::Ready(result) = poll_output(&mut reader.stream, output, written, cx) {
+            if output.is_pending()
+                && let Poll::Ready(result) = output.poll(&mut reader.stream, cx)
+            {
                 return Poll::Ready(Io::Written(result));
             }
             if may_read && let Poll::Ready(result) = reader.poll_chunk(cx, packet_max_bytes) {
@@ -410,13 +316,13 @@ where
         !self.is_stopping
             && self.blocked.is_none()
             && !self.machine.is_full()
-            && self.output.len() < OUTPUT_MAX_BYTES
+            && self.output.bytes.len() < OUTPUT_MAX_BYTES
     }
 
     fn received(&mut self, chunk: &Bytes) -> Result<(), End> {
         self.last_received = Instant::now();
         let mut deliveries = Vec::new();
-        let result = self.machine.receive(chunk, &mut deliveries, &mut self.output);
+        let result = self.machine.receive(chunk, &mut deliveries, &mut self.output.bytes);
         self.hand_in(deliveries);
         let taken = result?;
         if taken < chunk.len() {
@@ -441,10 +347,10 @@ where
     /// Encodes the acknowledgements and commands that wait; they leave in one write.
     fn take_output(&mut self) -> Result<(), End> {
         self.ready.clear();
-        if self.session.take_output(self.link, &mut self.ready, &mut self.output) == Hold::TakenOver {
+        if self.session.take_output(self.link, &mut self.ready, &mut self.output.bytes) == Hold::TakenOver {
             return Err(End::because(DownReason::TakenOver, 0x8e));
         }
-        self.machine.acknowledge(&self.ready, &mut self.output);
+        self.machine.acknowledge(&self.ready, &mut self.output.bytes);
         if self.ready.capacity() > 1024 {
             self.ready = Vec::new();
         }
@@ -453,7 +359,10 @@ where
 
     fn check_time(&mut self, mut timer: Pin<&mut Sleep>) -> Result<(), End> {
         let now = Instant::now();
-        if !self.output.is_empty() {
+        if self.output.is_pending() {
+            if self.output.take_moved() {
+                self.stalled_since = None;
+            }
             let since = *self.stalled_since.get_or_insert(now);
             if now >= since + self.shared.settings.write_timeout {
                 self.shared.counters.write_stalled.increment();
@@ -492,13 +401,9 @@ where
         if let Some(code) = end.code
             && self.version == Version::V5
         {
-            wire::write_disconnect(code, &mut self.output);
+            wire::write_disconnect(code, &mut self.output.bytes);
         }
-        let farewell = async {
-            self.reader.stream.write_all(&self.output[self.written..]).await?;
-            self.reader.stream.shutdown().await
-        };
-        match timeout(FAREWELL, farewell).await {
+        match timeout(FAREWELL, self.output.write_last(&mut self.reader.stream)).await {
             // The connection ends either way.
             Ok(Ok(()) | Err(_)) | Err(_) => {}
         }
@@ -563,31 +468,6 @@ async fn handed_in(blocked: &mut Option<Blocked>) -> Result<(), ReceiverGone> {
         Some(blocked) => blocked.as_mut().await,
         None => std::future::pending().await,
     }
-}
-
-/// Writes on; ready when all is written.
-fn poll_output<S: AsyncWrite + Unpin>(
-    stream: &mut S,
-    output: &mut Vec<u8>,
-    written: &mut usize,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<()>> {
-    while *written < output.len() {
-        let count = ready!(Pin::new(&mut *stream).poll_write(cx, &output[*written..]))?;
-        if count == 0 {
-            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-        }
-        *written += count;
-    }
-    *written = 0;
-    // A burst's buffer is given back, an ordinary one is kept.
-    if output.capacity() > 4096 {
-        *output = Vec::new();
-    } else {
-        output.clear();
-    }
-    // Nothing to flush on TCP; a cipher above it holds bytes back.
-    Pin::new(stream).poll_flush(cx)
 }
 
 /// A last will as a message.

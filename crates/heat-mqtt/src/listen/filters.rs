@@ -19,6 +19,15 @@ pub(crate) fn is_command_filter(filter: &str) -> bool {
     }
 }
 
+/// Whether a topic is that of a command for one Sparkplug node or device. Nothing else is ever sent to devices.
+pub(crate) fn is_command_topic(topic: &str) -> bool {
+    let is_name = |level: &&str| !level.is_empty() && !level.contains(['+', '#', '\0']);
+    let levels: Vec<&str> = topic.split('/').collect();
+    let is_command =
+        matches!(levels.as_slice(), ["spBv1.0", _, "NCMD", _, ..] | ["spBv1.0", _, "DCMD", _, _, ..]);
+    is_command && topic.len() <= 512 && levels.iter().all(is_name)
+}
+
 /// Whether a filter matches a topic.
 pub(crate) fn matches(filter: &str, topic: &str) -> bool {
     let mut levels = topic.split('/');
@@ -65,6 +74,30 @@ mod tests {
             "",
         ] {
             assert!(!is_command_filter(refused), "{refused}");
+        }
+    }
+
+    #[test]
+    fn only_commands_of_one_node_may_be_sent() {
+        for sent in ["spBv1.0/city/NCMD/node1", "spBv1.0/city/NCMD/node1/x", "spBv1.0/city/DCMD/node1/dev"] {
+            assert!(is_command_topic(sent), "{sent}");
+        }
+        for refused in [
+            "",
+            "heat/v1/n/s/d",
+            "spBv1.0/city/NCMD",
+            "spBv1.0/city/NCMD/",
+            "spBv1.0/city/NCMD/+",
+            "spBv1.0/+/NCMD/node1",
+            "spBv1.0/city/DCMD/node1",
+            "spBv1.0/city/DCMD/node1/#",
+            "spBv1.0/city/NDATA/node1",
+            "spBv1.0/city/NDEATH/node1",
+            "spBv1.0/STATE/host",
+            "spAv1.0/city/NCMD/node1",
+            "$SYS/city/NCMD/node1",
+        ] {
+            assert!(!is_command_topic(refused), "{refused}");
         }
     }
 

@@ -10,13 +10,14 @@ use mqtt_protocol_core::mqtt::{
 
 use super::{
     connect::{TOPIC_ALIAS_MAX, received_properties},
-    filters::is_command_filter,
+    filters::{is_command_filter, matches},
     session::{Arrival, Release, Session},
     wire::{self, Malformed, Version},
 };
 use crate::{
     link::{AckToken, Delivery, DownReason, LinkId, Properties as Received, Qos, Source, Ticked},
     settings::ListenSettings,
+    state::HostState,
     stats::ListenCounters,
 };
 
@@ -68,6 +69,8 @@ pub(crate) struct Machine {
     exactly_once: BTreeSet<u16>,
     /// Set by a DISCONNECT that changes how long the session is kept.
     session_expiry_seconds: Option<u32>,
+    /// What whoever subscribes to its topic gets at once.
+    state: Option<Arc<HostState>>,
 }
 
 impl Machine {
@@ -91,7 +94,13 @@ impl Machine {
             at_least_once: 0,
             exactly_once: BTreeSet::new(),
             session_expiry_seconds: None,
+            state: None,
         }
+    }
+
+    /// Sets the STATE that subscribers to its topic get.
+    pub(crate) fn announce(&mut self, state: Option<Arc<HostState>>) {
+        self.state = state;
     }
 
     /// Messages the client waits for an acknowledgement of.
@@ -289,6 +298,7 @@ impl Machine {
                     .return_codes(codes.collect())
                     .build();
                 output.extend(suback.map_err(|_error| End::INTERNAL)?.to_continuous_buffer());
+                self.write_state(packet.entries().iter().map(|entry| entry.topic_filter()), output);
             }
             Version::V5 => {
                 let (packet, taken) = v5_0::Subscribe::parse(body).map_err(|_error| Malformed)?;
@@ -304,9 +314,18 @@ impl Machine {
                     .reason_codes(codes.collect())
                     .build();
                 output.extend(suback.map_err(|_error| End::INTERNAL)?.to_continuous_buffer());
+                self.write_state(packet.entries().iter().map(|entry| entry.topic_filter()), output);
             }
         }
         Ok(())
+    }
+
+    /// STATE is a stored message: it follows every subscription to its topic.
+    fn write_state<'a>(&self, mut filters: impl Iterator<Item = &'a str>, output: &mut Vec<u8>) {
+        let Some(state) = &self.state else { return };
+        if filters.any(|filter| matches(filter, &state.topic)) {
+            self.session.write_stored(&state.topic, &state.payloads.online, output);
+        }
     }
 
     fn grant(&self, filter: &str) -> bool {

@@ -230,6 +230,20 @@ impl Session {
         state.filters.len() != before
     }
 
+    /// Writes what is stored under a topic, for whoever has just subscribed to it.
+    pub(crate) fn write_stored(&self, topic: &str, payload: &[u8], to: &mut Vec<u8>) {
+        let state = self.state();
+        let Some(current) = &state.current else { return };
+        if !state.filters.iter().any(|filter| super::filters::matches(filter, topic)) {
+            return;
+        }
+        let before = to.len();
+        write_publish(current.version, topic, payload, true, to);
+        if current.packet_max_bytes.is_some_and(|max| to.len() - before > max as usize) {
+            to.truncate(before);
+        }
+    }
+
     /// Hands a command to the connection, if there is one and the session listens to the topic.
     pub(crate) fn command(&self, topic: &str, payload: &[u8]) -> Command {
         let mut state = self.state();
@@ -243,7 +257,7 @@ impl Session {
         if before + topic.len() + payload.len() > COMMANDS_MAX_BYTES {
             return Command::Dropped;
         }
-        write_publish(current.version, topic, payload, commands);
+        write_publish(current.version, topic, payload, false, commands);
         if current.packet_max_bytes.is_some_and(|max| commands.len() - before > max as usize) {
             commands.truncate(before);
             return Command::Dropped;

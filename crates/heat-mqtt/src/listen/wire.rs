@@ -159,11 +159,12 @@ pub(crate) fn write_disconnect(code: u8, to: &mut Vec<u8>) {
     to.extend_from_slice(&[DISCONNECT << 4, 1, code]);
 }
 
-/// Writes a QoS 0 PUBLISH. The topic must have at most 65,535 bytes.
-pub(crate) fn write_publish(version: Version, topic: &str, payload: &[u8], to: &mut Vec<u8>) {
+/// Writes a QoS 0 PUBLISH; `retain` marks what was there before the subscription. The topic must have at most 65,535
+/// bytes.
+pub(crate) fn write_publish(version: Version, topic: &str, payload: &[u8], retain: bool, to: &mut Vec<u8>) {
     let topic_length = u16::try_from(topic.len()).expect("the caller checked the topic's length");
     let properties = usize::from(version == Version::V5);
-    to.push(PUBLISH << 4);
+    to.push(PUBLISH << 4 | u8::from(retain));
     write_length(2 + topic.len() + properties + payload.len(), to);
     to.extend_from_slice(&topic_length.to_be_bytes());
     to.extend_from_slice(topic.as_bytes());

@@ -1,10 +1,14 @@
 //! Settings of our own listener.
 
-use std::{collections::HashSet, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use serde::Deserialize;
 
-use super::{Check, Fault, Secret, SecretSource};
+use super::{
+    Check, Fault, RawListenTls, RawUser, SecretSource, TlsListenSettings, User, tls, users,
+    users::AnyCertificate,
+};
+use crate::{rights::Rights, tls::ClientCertificate};
 
 /// Every device answers a CONNECT at once; a slow line needs a few seconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -17,6 +21,8 @@ const KEEP_ALIVE_MAX: Duration = Duration::from_secs(1200);
 /// Time for acknowledgements still to come when the process ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
+const ADDRESS: ([u8; 4], u16) = ([127, 0, 0, 1], 1883);
+
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -24,9 +30,12 @@ const HOUR: Duration = Duration::from_secs(3600);
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawListen {
-    /// `host:port` to bind, an address, not a name. Default `127.0.0.1:1883`.
+    /// `host:port` to bind for connections without TLS, an address, not a name. Default `127.0.0.1:1883`; with a table
+    /// `tls` and without an address there are only connections by TLS.
     pub address: Option<String>,
-    /// Who may connect. Without users everybody may, on loopback only.
+    /// Serve TLS, on an address of its own.
+    pub tls: Option<RawListenTls>,
+    /// Who may connect. Without users everybody may, on loopback or with a certificate.
     pub users: Vec<RawUser>,
     /// Connections at most.
     pub connections_max: Option<usize>,
@@ -38,7 +47,7 @@ pub struct RawListen {
     pub session_expiry_max: Option<String>,
     /// Longest time between two packets of a client.
     pub keep_alive_max: Option<String>,
-    /// Time from accepting a connection to its CONNECT.
+    /// Time from accepting a connection to its CONNECT, the TLS handshake included.
     pub connect_timeout: Option<String>,
     /// Time a client may refuse to read what we write.
     pub write_timeout: Option<String>,
@@ -52,34 +61,17 @@ pub struct RawListen {
     pub subscriptions_max: Option<usize>,
 }
 
-/// A user as written.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RawUser {
-    /// User name.
-    pub name: String,
-    /// File that holds the password; a line end at its end does not count.
-    pub password_file: Option<String>,
-    /// Environment variable that holds the password.
-    pub password_env: Option<String>,
-}
-
-/// One who may connect.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct User {
-    /// User name.
-    pub name: String,
-    /// Password.
-    pub password: Secret,
-}
-
 /// The listener's settings, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenSettings {
-    /// Where to listen.
-    pub address: SocketAddr,
-    /// Who may connect; empty: everybody.
+    /// Where to listen without TLS.
+    pub address: Option<SocketAddr>,
+    /// Where and how to listen with TLS.
+    pub tls: Option<TlsListenSettings>,
+    /// Who may connect; without users and `any_certificate`: everybody.
     pub users: Vec<User>,
+    /// Whether, and for what, devices may connect whose certificate names none of the users.
+    pub any_certificate: Option<AnyCertificate>,
     /// Connections at most.
     pub connections_max: usize,
     /// Connections of one user name at most.
@@ -90,7 +82,7 @@ pub struct ListenSettings {
     pub session_expiry_max: Duration,
     /// Longest keep-alive; clients without one are held to it.
     pub keep_alive_max: Duration,
-    /// Time from accepting a connection to its CONNECT.
+    /// Time from accepting a connection to its CONNECT, the TLS handshake included.
     pub connect_timeout: Duration,
     /// Time a client may refuse to read what we write.
     pub write_timeout: Duration,
@@ -104,11 +96,27 @@ pub struct ListenSettings {
     pub subscriptions_max: usize,
 }
 
+impl ListenSettings {
+    /// What somebody of this name may speak for: `None` is everything; whoever may not connect speaks for nothing.
+    pub fn rights_of(&self, name: &str) -> Option<Arc<Rights>> {
+        if let Some(user) = self.users.iter().find(|user| user.name == name) {
+            return user.rights.clone();
+        }
+        match &self.any_certificate {
+            Some(any) => any.rights(name).unwrap_or_else(|_| Some(Arc::default())),
+            None if self.users.is_empty() => None,
+            None => Some(Arc::default()),
+        }
+    }
+}
+
 impl Default for ListenSettings {
     fn default() -> Self {
         Self {
-            address: SocketAddr::from(([127, 0, 0, 1], 1883)),
+            address: Some(SocketAddr::from(ADDRESS)),
+            tls: None,
             users: Vec::new(),
+            any_certificate: None,
             connections_max: 20_000,
             connections_per_user_max: 20_000,
             sessions_kept_max: 20_000,
@@ -134,29 +142,23 @@ impl ListenSettings {
         let mut faults = Vec::new();
         let mut check = Check::new(path, &mut faults);
         let default = Self::default();
-        let address = match raw.address.as_deref().map(str::parse) {
-            None => default.address,
-            Some(Ok(address)) => address,
-            Some(Err(_)) => {
-                check.fault(
-                    "address",
-                    "not an address with port, such as \"127.0.0.1:1883\" or \"[::1]:1883\"",
-                );
-                default.address
-            }
+        let address = match (&raw.address, &raw.tls) {
+            (None, Some(_)) => None,
+            (None, None) => default.address,
+            (Some(written), _) => check.address("address", written),
         };
-        let users = users(&raw.users, &mut check, secrets);
-        if raw.users.is_empty() && !address.ip().is_loopback() {
-            check.fault(
-                "address",
-                format!("{address} can be reached from elsewhere: list users, or bind 127.0.0.1"),
-            );
-        }
+        let tls = raw.tls.as_ref().and_then(|tls| tls::listen(tls, path, &mut check, secrets));
+        let has_certificates =
+            tls.as_ref().is_some_and(|tls| tls.client_certificate != ClientCertificate::None);
+        let (users, any_certificate) = users::check(&raw.users, &mut check, secrets, has_certificates);
+        check_exposure(raw, address, tls.as_ref(), &mut check);
         let connections_max =
             check.number("connections_max", raw.connections_max, default.connections_max, (1, 1_000_000));
         let settings = Self {
             address,
+            tls,
             users,
+            any_certificate,
             connections_max,
             connections_per_user_max: check.number(
                 "connections_per_user_max",
@@ -223,21 +225,39 @@ impl ListenSettings {
     }
 }
 
-fn users(raw: &[RawUser], check: &mut Check<'_>, secrets: SecretSource<'_>) -> Vec<User> {
-    let mut names = HashSet::new();
-    let mut users = Vec::new();
-    for (index, user) in raw.iter().enumerate() {
-        let prefix = format!("users[{index}].");
-        if user.name.is_empty() {
-            check.fault(&format!("{prefix}name"), "a user needs a name");
-        } else if !names.insert(&user.name) {
-            check.fault(&format!("{prefix}name"), format!("{:?} is listed twice", user.name));
+/// Nobody may be reached from elsewhere without asking who comes.
+fn check_exposure(
+    raw: &RawListen,
+    address: Option<SocketAddr>,
+    tls: Option<&TlsListenSettings>,
+    check: &mut Check<'_>,
+) {
+    let has_password = |user: &RawUser| user.password_file.is_some() || user.password_env.is_some();
+    if !raw.users.is_empty() {
+        if address.is_some() && tls.is_some() && !raw.users.iter().any(has_password) {
+            check.fault(
+                "address",
+                "no user has a password, so nobody can connect without TLS: remove the address",
+            );
         }
-        let password =
-            check.secret(&prefix, user.password_file.as_deref(), user.password_env.as_deref(), secrets, true);
-        if let Some(password) = password {
-            users.push(User { name: user.name.clone(), password });
-        }
+        return;
     }
-    users
+    if let Some(address) = address.filter(|address| !address.ip().is_loopback()) {
+        check.fault(
+            "address",
+            format!("{address} can be reached from elsewhere: list users, or bind 127.0.0.1"),
+        );
+    }
+    if let Some(tls) = tls
+        && !tls.address.ip().is_loopback()
+        && tls.client_certificate != ClientCertificate::Required
+    {
+        check.fault(
+            "tls.address",
+            format!(
+                "{} can be reached from elsewhere: set client_certificate = \"required\", list users, or bind 127.0.0.1",
+                tls.address
+            ),
+        );
+    }
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Check, Fault, Secret, SecretSource};
+use super::{Check, Fault, RawClientTls, Secret, SecretSource, tls};
+use crate::tls::ClientTls;
 
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// What the broker keeps for us while we are away; a broker's own queue bound usually bites first.
@@ -31,8 +32,10 @@ pub enum ProtocolVersion {
 pub struct RawSubscribe {
     /// The broker's host name or address.
     pub host: Option<String>,
-    /// The broker's port. Default 1883.
+    /// The broker's port. Default 1883, with TLS 8883.
     pub port: Option<u16>,
+    /// Connect by TLS.
+    pub tls: Option<RawClientTls>,
     /// `"5"` (default) or `"3.1.1"`.
     pub version: ProtocolVersion,
     /// Our client id; fixed, because the broker keeps our session under it.
@@ -59,7 +62,9 @@ pub struct RawSubscribe {
     pub backoff_min: Option<String>,
     /// Longest pause before connecting again.
     pub backoff_max: Option<String>,
-    /// Topic that tells whether this gateway lives: `online` (retained) while connected, `offline` by last will.
+    /// Topic that tells whether this gateway lives: `online` (retained) while connected, `offline` by last will. A
+    /// connection has one will only: where a Sparkplug host's STATE has it ([`crate::Subscriber::announcing`]), `offline`
+    /// is published at an orderly end and not when the gateway vanishes.
     pub liveness_topic: Option<String>,
 }
 
@@ -70,6 +75,8 @@ pub struct SubscribeSettings {
     pub host: String,
     /// The broker's port.
     pub port: u16,
+    /// TLS; none: a bare connection.
+    pub tls: Option<ClientTls>,
     /// MQTT version to speak.
     pub version: ProtocolVersion,
     /// Our client id.
@@ -134,9 +141,11 @@ impl SubscribeSettings {
         if backoff_max < backoff_min {
             check.fault("backoff_max", format!("shorter than backoff_min, {backoff_min:?}"));
         }
+        let tls = raw.tls.as_ref().and_then(|tls| tls::client(tls, &host, path, &mut check, secrets));
         let settings = Self {
             host,
-            port: raw.port.unwrap_or(1883),
+            port: raw.port.unwrap_or(if raw.tls.is_some() { 8883 } else { 1883 }),
+            tls,
             version: raw.version,
             client_id,
             filters: raw.filters.clone(),

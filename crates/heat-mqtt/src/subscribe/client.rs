@@ -4,11 +4,13 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use rumqttc::{mqttbytes::v4, v5, v5::mqttbytes::v5 as packet5};
+use rumqttc::{TlsConfiguration, Transport, mqttbytes::v4, v5, v5::mqttbytes::v5 as packet5};
 
 use crate::{
     link::{Properties, Qos},
     settings::{ProtocolVersion, SubscribeSettings},
+    state::HostState,
+    tls::{ClientTls, TlsError, client_config},
 };
 
 /// Requests that wait for the connection's task: acknowledgements of a whole group.
@@ -66,6 +68,8 @@ pub(crate) enum Failure {
     V4(#[from] rumqttc::ConnectionError),
     #[error("MQTT 5 connection to the broker")]
     V5(#[from] v5::ConnectionError),
+    #[error("set up TLS for the broker")]
+    Tls(#[from] TlsError),
 }
 
 /// The connection's task is gone.
@@ -73,18 +77,38 @@ pub(crate) enum Failure {
 #[error("pass a request to the broker's connection: it has ended")]
 pub(crate) struct Gone;
 
-pub(crate) fn connect(settings: &SubscribeSettings) -> (Client, Connection) {
-    match settings.version {
+/// What connects, and what it is asked by. Certificates are read for every connection, so that new ones are taken into use
+/// at the next.
+pub(crate) async fn connect(
+    settings: &SubscribeSettings,
+    state: Option<&HostState>,
+) -> Result<(Client, Connection), Failure> {
+    let transport = transport(settings.tls.as_ref()).await?;
+    Ok(match settings.version {
         ProtocolVersion::V311 => {
-            let (client, connection) = rumqttc::AsyncClient::new(options_v4(settings), REQUESTS_MAX);
+            let mut options = options_v4(settings, state);
+            options.set_transport(transport);
+            let (client, connection) = rumqttc::AsyncClient::new(options, REQUESTS_MAX);
             let mut connection = Box::new(connection);
             connection.set_network_options(network_options());
             (Client::V4(client), Connection::V4(connection))
         }
         ProtocolVersion::V5 => {
-            let (client, connection) = v5::AsyncClient::new(options_v5(settings), REQUESTS_MAX);
+            let mut options = options_v5(settings, state);
+            options.set_transport(transport);
+            let (client, connection) = v5::AsyncClient::new(options, REQUESTS_MAX);
             (Client::V5(client), Connection::V5(Box::new(connection)))
         }
+    })
+}
+
+/// A bare connection, or one by TLS with the files as they are. They are read on a thread that may wait for a disk.
+pub(crate) async fn transport(tls: Option<&ClientTls>) -> Result<Transport, TlsError> {
+    let Some(tls) = tls.cloned() else { return Ok(Transport::Tcp) };
+    let read = move || client_config(&tls, &|path| std::fs::read(path));
+    match tokio::task::spawn_blocking(read).await {
+        Ok(config) => Ok(Transport::tls_with_config(TlsConfiguration::Rustls(config?))),
+        Err(died) => std::panic::resume_unwind(died.into_panic()),
     }
 }
 
@@ -95,7 +119,7 @@ fn network_options() -> rumqttc::NetworkOptions {
     network
 }
 
-fn options_v4(settings: &SubscribeSettings) -> rumqttc::MqttOptions {
+fn options_v4(settings: &SubscribeSettings, state: Option<&HostState>) -> rumqttc::MqttOptions {
     let mut options = rumqttc::MqttOptions::new(&settings.client_id, &settings.host, settings.port);
     options.set_clean_session(false);
     options.set_manual_acks(true);
@@ -106,13 +130,13 @@ fn options_v4(settings: &SubscribeSettings) -> rumqttc::MqttOptions {
     if let Some((user, password)) = &settings.credentials {
         options.set_credentials(user, password.reveal());
     }
-    if let Some(topic) = &settings.liveness_topic {
-        options.set_last_will(v4::LastWill::new(topic, OFFLINE, rumqttc::QoS::AtLeastOnce, true));
+    if let Some((topic, payload)) = last_will(settings, state) {
+        options.set_last_will(v4::LastWill::new(topic, payload, rumqttc::QoS::AtLeastOnce, true));
     }
     options
 }
 
-fn options_v5(settings: &SubscribeSettings) -> v5::MqttOptions {
+fn options_v5(settings: &SubscribeSettings, state: Option<&HostState>) -> v5::MqttOptions {
     let mut options = v5::MqttOptions::new(&settings.client_id, &settings.host, settings.port);
     options.set_clean_start(false);
     options.set_manual_acks(true);
@@ -127,15 +151,26 @@ fn options_v5(settings: &SubscribeSettings) -> v5::MqttOptions {
     if let Some((user, password)) = &settings.credentials {
         options.set_credentials(user, password.reveal());
     }
-    if let Some(topic) = &settings.liveness_topic {
-        let will = packet5::LastWill::new(topic, OFFLINE, v5::mqttbytes::QoS::AtLeastOnce, true, None);
+    if let Some((topic, payload)) = last_will(settings, state) {
+        let will = packet5::LastWill::new(topic, payload, v5::mqttbytes::QoS::AtLeastOnce, true, None);
         options.set_last_will(will);
     }
     options
 }
 
-const ONLINE: &str = "online";
-const OFFLINE: &str = "offline";
+pub(crate) const ONLINE: &str = "online";
+pub(crate) const OFFLINE: &str = "offline";
+
+/// What the broker is to say for us when we vanish: the host's STATE, or, without one, our own.
+fn last_will(settings: &SubscribeSettings, state: Option<&HostState>) -> Option<(String, Vec<u8>)> {
+    match (state, &settings.liveness_topic) {
+        (Some(HostState { topic, payloads }), _) => {
+            Some((topic.as_ref().to_owned(), payloads.offline.to_vec()))
+        }
+        (None, Some(topic)) => Some((topic.clone(), OFFLINE.as_bytes().to_vec())),
+        (None, None) => None,
+    }
+}
 
 impl Client {
     /// Passes a PUBACK on, waiting for room among the requests.
@@ -186,17 +221,18 @@ impl Client {
         }
     }
 
-    /// Says that we are there, or, before a farewell, that we no longer are.
-    pub(crate) async fn tell_liveness(&self, topic: &str, is_online: bool) -> Result<(), Gone> {
-        let payload = if is_online { ONLINE } else { OFFLINE };
+    /// Publishes what later subscribers are to find, too: retained, QoS 1.
+    pub(crate) async fn tell(&self, topic: &str, payload: Bytes) -> Result<(), Gone> {
         match self {
-            Self::V4(client) => client.publish(topic, rumqttc::QoS::AtLeastOnce, true, payload).await,
-            Self::V5(client) => {
-                let qos = v5::mqttbytes::QoS::AtLeastOnce;
-                return client.publish(topic, qos, true, payload).await.map_err(|_ended| Gone);
-            }
+            Self::V4(client) => client
+                .publish_bytes(topic, rumqttc::QoS::AtLeastOnce, true, payload)
+                .await
+                .map_err(|_ended| Gone),
+            Self::V5(client) => client
+                .publish_bytes(topic, v5::mqttbytes::QoS::AtLeastOnce, true, payload)
+                .await
+                .map_err(|_ended| Gone),
         }
-        .map_err(|_ended| Gone)
     }
 
     /// Publishes with QoS 0, if there is room among the requests.

@@ -173,12 +173,11 @@ fn signals_beyond_the_bound_are_refused_and_counted_and_get_in_when_silent_ones_
     assert_eq!(network.get(&sets[2].signal_id(0)).unwrap().1.unwrap().value, 3.0);
 }
 
-#[test]
-fn homes_are_kept_out() {
-    let home = Site {
-        id: "flat-301".parse().unwrap(),
+fn described(id: &str, kind: SiteKind) -> Site {
+    Site {
+        id: id.parse().unwrap(),
         network: None,
-        kind: Some(SiteKind::Household),
+        kind: Some(kind),
         node: None,
         parent: None,
         name: None,
@@ -189,10 +188,40 @@ fn homes_are_kept_out() {
         lon: None,
         lat: None,
         crs: None,
-    };
-    let school = Site { id: "school".parse().unwrap(), kind: Some(SiteKind::Building), ..home.clone() };
-    let plant = PlantModel { sites: vec![home, school], ..PlantModel::default() };
-    let mut table = LiveTable::new(LiveSettings::default(), Privacy::new(&plant));
+    }
+}
+
+fn privacy(sites: Vec<Site>) -> Privacy {
+    Privacy::new(&PlantModel { sites, ..PlantModel::default() })
+}
+
+#[test]
+fn a_site_that_turns_out_to_be_a_home_is_forgotten_at_once_and_the_others_stay() {
+    let mut table = LiveTable::new(LiveSettings::default(), privacy(Vec::new()));
+    let sets = [set(1, "flat-301", &["supply_temperature"]), set(2, "st1", &["supply_temperature"])];
+    for set in &sets {
+        send(&mut table, set, 0, 0, 1.0);
+    }
+    assert_eq!(table.signals(), 2);
+
+    table.set_privacy(privacy(vec![described("flat-301", SiteKind::Household)]));
+    for set in &sets {
+        send(&mut table, set, SECOND, SECOND, 2.0);
+    }
+    let network = table.networks().next().unwrap();
+    let sites: Vec<_> = network.signals(None).map(|(entry, _)| entry.id.site.to_string()).collect();
+    assert_eq!((sites, table.signals()), (vec!["st1".to_owned()], 1));
+
+    // One that was a home by mistake comes back with its next reading.
+    table.set_privacy(privacy(Vec::new()));
+    send(&mut table, &sets[0], 2 * SECOND, 2 * SECOND, 3.0);
+    assert_eq!(table.signals(), 2);
+}
+
+#[test]
+fn homes_are_kept_out() {
+    let sites = vec![described("flat-301", SiteKind::Household), described("school", SiteKind::Building)];
+    let mut table = LiveTable::new(LiveSettings::default(), privacy(sites));
 
     send(&mut table, &set(1, "flat-301", &["supply_temperature"]), 0, 0, 1.0);
     send(&mut table, &set(2, "nobody-knows", &["indoor_temperature"]), 0, 0, 1.0);

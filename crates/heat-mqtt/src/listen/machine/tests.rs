@@ -14,6 +14,7 @@ fn machine(version: Version) -> (Machine, Arc<Session>) {
         way: Way::Listen,
         client_id: "device".to_owned(),
         user: None,
+        rights: None,
         peer: None,
         name: String::new(),
     });

@@ -15,8 +15,14 @@ fn world(settings: &ListenSettings) -> World {
     let (inlet, _events, _acknowledger) = links(QueueBounds::default());
     let table = Arc::clone(inlet.table());
     let counters = Arc::new(ListenCounters::default());
-    let source =
-        Source { way: Way::Listen, client_id: String::new(), user: None, peer: None, name: String::new() };
+    let source = Source {
+        way: Way::Listen,
+        client_id: String::new(),
+        user: None,
+        rights: None,
+        peer: None,
+        name: String::new(),
+    };
     World {
         sessions: Sessions::new(settings, Arc::clone(&table), Arc::clone(&counters)),
         table,

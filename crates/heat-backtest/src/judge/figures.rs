@@ -1,0 +1,143 @@
+//! Figures over all events: delays, losses, sizes, places.
+
+use heat_detect::scoring::{
+    HOUR_US,
+    delay::{curve, quantile_us, smallest_found_by_half},
+    is_loss, is_sudden,
+};
+
+use super::Judged;
+use crate::report::{
+    DelayScore, EventReport, EventVerdict, LocatedReport, Location, LocationScore, SmallestFound,
+};
+
+fn hours(us: i64) -> f64 {
+    us as f64 / HOUR_US as f64
+}
+
+pub(super) fn delay(judged: &Judged<'_>, of_group: impl Fn(&str) -> bool) -> DelayScore {
+    let (events, _) = judged.scored(|class| is_loss(class) && of_group(class));
+    let (mut observed, mut censored) = (Vec::new(), Vec::new());
+    for event in events {
+        let (truth, alarm) = (&judged.events[event], judged.alarm_of[event]);
+        match alarm {
+            Some(alarm) => observed.push(judged.alarms[alarm].emitted_us - truth.on_us),
+            None => censored.push(judged.given_up_us(truth) - truth.on_us),
+        }
+    }
+    let curve = curve(&observed, &censored);
+    let quantile = |share| quantile_us(&curve, share).map(hours);
+    DelayScore {
+        found: observed.len(),
+        missed: censored.len(),
+        median_h: quantile(0.5),
+        p90_h: quantile(0.9),
+        curve: curve.iter().map(|step| (hours(step.at_us), step.found)).collect(),
+    }
+}
+
+fn losses(events: &[EventReport]) -> impl Iterator<Item = &EventReport> {
+    events.iter().filter(|event| is_loss(&event.class) && event.verdict != EventVerdict::Unscored)
+}
+
+/// Water lost by losses of one verdict, m3; `None` where no size is known.
+pub(super) fn lost(events: &[EventReport], verdict: EventVerdict) -> Option<f64> {
+    losses(events)
+        .filter(|event| event.verdict == verdict)
+        .filter_map(|event| event.lost_m3)
+        .reduce(|a, b| a + b)
+}
+
+pub(super) fn found_within(event: &EventReport, hours: f64) -> bool {
+    event.delay_h.is_some_and(|delay| delay <= hours)
+}
+
+/// Losses that come to stand out of the noise by one standard deviation or more.
+pub(super) fn detectable(events: &[EventReport]) -> impl Iterator<Item = &EventReport> {
+    losses(events).filter(|event| event.detectability.is_some_and(|s| s >= 1.0))
+}
+
+/// Median share of circulation that growing losses had reached when they were found.
+pub(super) fn incipient_share(events: &[EventReport]) -> Option<f64> {
+    median(losses(events).filter(|event| !is_sudden(&event.class)).filter_map(|event| {
+        Some(event.share? * event.size_when_found_kg_s? / event.size_kg_s.filter(|size| *size > 0.0)?)
+    }))
+}
+
+pub(super) fn smallest(events: &[EventReport]) -> Vec<SmallestFound> {
+    [1.0, 24.0, 168.0]
+        .into_iter()
+        .map(|within_h| {
+            let trials: Vec<(f64, bool)> = losses(events)
+                .filter(|event| is_sudden(&event.class))
+                .filter_map(|event| Some((event.share?, found_within(event, within_h))))
+                .collect();
+            SmallestFound {
+                within_h,
+                events: trials.len(),
+                found: trials.iter().filter(|(_, found)| *found).count(),
+                share: smallest_found_by_half(&trials),
+            }
+        })
+        .collect()
+}
+
+pub(super) fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.is_empty() {
+        None
+    } else if values.len() % 2 == 1 {
+        Some(values[middle])
+    } else {
+        Some(f64::midpoint(values[middle - 1], values[middle]))
+    }
+}
+
+type Which = fn(&EventReport) -> Option<LocatedReport>;
+
+/// Bursts and leaks apart: one is judged within minutes, the other within a day.
+pub(super) fn location(events: &[EventReport]) -> Vec<Location> {
+    [("burst", true), ("leak", false)]
+        .into_iter()
+        .map(|(class, is_burst)| {
+            let located: Vec<&EventReport> = losses(events)
+                .filter(|event| (heat_detect::scoring::base(&event.class) == "burst") == is_burst)
+                .filter(|event| event.located.is_some())
+                .collect();
+            let score =
+                |which: Which| location_score(located.iter().filter_map(|event| which(event)).collect());
+            Location {
+                class: class.to_owned(),
+                at_emission: score(|event| event.located),
+                later: score(|event| event.located_later),
+                prior: score(|event| event.located_prior),
+            }
+        })
+        .collect()
+}
+
+fn location_score(located: Vec<LocatedReport>) -> LocationScore {
+    let share = |count: usize, of: usize| (of > 0).then(|| count as f64 / of as f64);
+    let within = |metres: f64| {
+        share(located.iter().filter(|l| l.distance_m.is_some_and(|d| d <= metres)).count(), located.len())
+    };
+    let top =
+        |k: usize| share(located.iter().filter(|l| l.rank.is_some_and(|r| r <= k)).count(), located.len());
+    let sides: Vec<bool> = located.iter().filter_map(|l| l.side_right).collect();
+    LocationScore {
+        events: located.len(),
+        // A ranking without a place is as far off as it can be.
+        median_distance_m: median(located.iter().map(|l| l.distance_m.unwrap_or(f64::INFINITY)))
+            .filter(|distance| distance.is_finite()),
+        hit_100m: within(100.0),
+        hit_300m: within(300.0),
+        top_1: top(1),
+        top_3: top(3),
+        top_5: top(5),
+        side_right: share(sides.iter().filter(|right| **right).count(), sides.len()),
+        side_said: share(sides.len(), located.len()),
+        median_search_fraction: median(located.iter().map(|l| l.search_fraction)),
+    }
+}
