@@ -1,8 +1,8 @@
 //! From a received message to records and a dead letter: pure, and the same for every way in and every format.
 //!
 //! A topic has one *route*, worked out once: own JSON, Sparkplug B, a mapping of the user's, tickets or forecasts. The
-//! format's decoder says what a payload holds; [`records`] makes records of it, with what the plant model knows of the
-//! device ([`devices`]) and what its clock is worth ([`crate::clock_guard`]).
+//! format's decoder says what a payload holds; `records` makes records of it, with what the plant model knows of the
+//! device (`devices`) and what its clock is worth ([`crate::clock_guard`]).
 
 use std::sync::Arc;
 
