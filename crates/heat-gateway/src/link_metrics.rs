@@ -66,6 +66,11 @@ impl LinkMetrics {
         }
     }
 
+    /// Whether messages can come in: a client of a broker must be connected and subscribed.
+    pub(crate) fn are_up(&self) -> bool {
+        self.subscriber.as_ref().is_none_or(|subscriber| subscriber.stats().connected > 0)
+    }
+
     pub(crate) fn show(&self) {
         if let Some(listener) = &self.listener {
             self.show_listener(&listener.stats());

@@ -202,7 +202,7 @@ impl Gateway {
     /// Runs until shutdown, then drains: what was taken becomes durable and is acknowledged, and the last heartbeat
     /// says good-bye.
     pub async fn run(mut self, shutdown: Shutdown) -> Result<(), RunError> {
-        self.health.set(PART, true, "");
+        self.health.set(PART, self.links.are_up(), "");
         let beside = self.beside.take().expect("a gateway runs once");
         let links_end = shutdown.child();
         let listening = async {
@@ -403,7 +403,7 @@ impl Gateway {
                 tracing::info!(%device, offset_seconds, "a device's clock is right again");
             }
         }
-        self.health.set(PART, status.is_ready(), status.to_json());
+        self.health.set(PART, status.is_ready() && self.links.are_up(), status.to_json());
         Ok(())
     }
 

@@ -127,6 +127,12 @@ impl Log {
         KafkaLog::connect(settings).await.map(Self::Kafka)
     }
 
+    /// Kafka, without asking any broker: for who must go on while none answers. Numbers of partitions are taken on
+    /// trust from `topics`; [`Self::ensure_topics`] tells, once a broker answers, whether they are right.
+    pub fn trust_kafka(settings: KafkaSettings, topics: &[TopicSpec]) -> Result<Self, OpenError> {
+        KafkaLog::trusting(settings, topics).map(Self::Kafka)
+    }
+
     /// Makes sure that the topics are there: the embedded engine creates them and takes over their retention; Kafka is
     /// only checked, for topics are created on purpose (`heatstream topics apply`), never by accident.
     pub async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), TopicError> {

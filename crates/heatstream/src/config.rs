@@ -5,6 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use heat_api::{RawApi, Settings as ApiSettings};
@@ -14,7 +15,7 @@ use heat_exporter::{RawExporter, Settings as ExporterSettings};
 use heat_gateway::{GatewaySettings, RawGateway, plant::PlantFiles};
 use heat_ledger::repeats::RepeatSettings;
 use heat_log::{
-    EmbeddedSettings, KafkaSettings, Log, Retention, TopicSpec,
+    EmbeddedSettings, KafkaSettings, Log, OpenError, Retention, TopicError, TopicSpec,
     settings::{RawEmbedded, RawKafka},
     topics::product_topics,
 };
@@ -34,6 +35,8 @@ const TABLES: [&str; 9] =
     ["log", "plant", "gateway", "processor", "archive", "exporter", "api", "admin", "logging"];
 const PARTITIONS: u32 = 4;
 const PARTITIONS_MAX: u32 = 1_024;
+/// How often a Kafka that did not answer at the start is asked about its topics.
+const CONFIRM_EVERY: Duration = Duration::from_secs(1);
 
 /// The `[log]` table.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -385,5 +388,32 @@ impl Shared {
         };
         log.ensure_topics(&self.topics).await?;
         Ok(log)
+    }
+
+    /// The same for a gateway with a buffer, which takes messages while no broker answers. `true`: its topics are taken
+    /// on trust, and [`Self::confirm_topics`] has to follow.
+    pub(crate) async fn open_log_of_gateway(&self) -> Result<(Log, bool), Failure> {
+        let LogSettings::Kafka(settings) = &self.log else { return Ok((self.open_log().await?, false)) };
+        match Log::connect_kafka(settings.clone()).await {
+            Ok(log) => {
+                log.ensure_topics(&self.topics).await?;
+                Ok((log, false))
+            }
+            Err(error @ OpenError::KafkaUnreachable { .. }) => {
+                tracing::warn!(%error, "starting without Kafka: messages go to the buffer until it answers");
+                Ok((Log::trust_kafka(settings.clone(), &self.topics)?, true))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Waits for a broker, and fails if the topics are not as they were taken to be.
+    pub(crate) async fn confirm_topics(topics: Vec<TopicSpec>, log: Log) -> Result<(), TopicError> {
+        loop {
+            match log.ensure_topics(&topics).await {
+                Err(TopicError::Engine { .. }) => tokio::time::sleep(CONFIRM_EVERY).await,
+                outcome => return outcome,
+            }
+        }
     }
 }

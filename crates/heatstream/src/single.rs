@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use heat_api::Api;
 use heat_archiver::Archiver;
 use heat_exporter::Exporter;
-use heat_gateway::Gateway;
+use heat_gateway::{Gateway, GatewaySettings};
+use heat_log::TopicError;
 use heat_processor::Processor;
 use heat_runtime::{
     Clock, ExitStatus, Shutdown, Tasks,
@@ -18,7 +19,7 @@ use heat_runtime::{
 use crate::{
     Failure,
     cli::RoleArguments,
-    config::{Defaults, RawConfig},
+    config::{Defaults, RawConfig, Shared},
 };
 
 /// How long a role may take to drain.
@@ -39,7 +40,13 @@ pub(crate) async fn run(role: Role, arguments: RoleArguments) -> Result<ExitStat
         .map_err(|error| Failure::new(ExitStatus::Configuration, error.to_string()))?;
     let (metrics, health, clock) = (Metrics::default(), Health::default(), Clock);
     let admin = Admin::bind(config.shared.admin, metrics.clone(), health.clone()).await?;
-    let log = config.shared.open_log().await?;
+    let buffers = role == Role::Gateway
+        && config.gateway.as_ref().is_some_and(|gateway: &GatewaySettings| gateway.buffer.is_some());
+    let (log, is_trusted) = if buffers {
+        config.shared.open_log_of_gateway().await?
+    } else {
+        (config.shared.open_log().await?, false)
+    };
     let mut tasks = Tasks::new(Shutdown::default());
     let shutdown = tasks.shutdown().clone();
     match role {
@@ -75,6 +82,17 @@ pub(crate) async fn run(role: Role, arguments: RoleArguments) -> Result<ExitStat
             let api = Api::build(config.api, deps).await?;
             tasks.spawn("api", api.run(shutdown.clone()));
         }
+    }
+    if is_trusted {
+        let (topics, log, shutdown) = (config.shared.topics.clone(), log.clone(), shutdown.clone());
+        tasks.spawn("topics", async move {
+            tokio::select! {
+                confirmed = Shared::confirm_topics(topics, log) => confirmed?,
+                () = shutdown.begun() => {}
+            }
+            shutdown.begun().await;
+            Ok::<(), TopicError>(())
+        });
     }
     tasks.spawn("admin", admin.run(shutdown.clone()));
     tasks.spawn("signals", async move {

@@ -189,7 +189,7 @@ impl Road {
             disks,
             folder,
         };
-        let flows = road.tail.recovers_within(Duration::from_secs(60), || {});
+        let flows = road.tail.recovers_within(road.settings.recovery, || {});
         assert!(flows, "messages do not flow; the bridge says:\n{}", road.bridges[0].log_tail());
         Some(road)
     }

@@ -102,7 +102,8 @@ impl Status {
         if before.is_buffering && !self.is_buffering {
             tracing::info!(old_records = records, "all fresh records are with Kafka: direct again");
         }
-        if before.records > 0 && records == 0 && !self.is_buffering {
+        let was_busy = before.records > 0 || before.is_buffering;
+        if was_busy && records == 0 && !self.is_buffering {
             tracing::info!("the backlog is drained");
         }
         if !self.has_buffer && self.is_stalled && !before.is_stalled {
