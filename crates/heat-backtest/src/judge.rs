@@ -335,3 +335,6 @@ fn scores(
         networks,
     }
 }
+
+#[cfg(test)]
+mod tests;

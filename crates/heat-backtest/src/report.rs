@@ -106,6 +106,9 @@ pub struct AlarmReport {
     pub verdict: AlarmVerdict,
     /// The event it found.
     pub event: Option<String>,
+    /// Other labelled events of its network that were on when a false alarm was raised, with class and place: what may
+    /// have been taken for it. Silences are left out.
+    pub during: Vec<String>,
     /// What the duty desk read, Chinese.
     pub text_zh: String,
     /// The same, English.

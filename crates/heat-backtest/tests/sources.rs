@@ -66,6 +66,27 @@ fn files_split_packed_and_named_in_any_order_give_the_report_of_one_file() {
     assert_eq!(whole, report_of(&run_of(vec![at("b.csv.gz"), at("a.csv")])));
 }
 
+#[test]
+fn the_order_of_columns_does_not_matter() {
+    let folder = tempfile::tempdir().unwrap();
+    let (straight, turned) = (folder.path().join("straight.csv"), folder.path().join("turned.csv"));
+    let text = TOWN.readings(0..18);
+    fs::write(&straight, &text).unwrap();
+    let turn = |line: &str| line.split(',').rev().collect::<Vec<_>>().join(",") + "\n";
+    fs::write(&turned, text.lines().map(turn).collect::<String>()).unwrap();
+    let mut backwards = set(vec![turned]);
+    if let heat_codec::mapping::Layout::Wide(columns) = &mut backwards.mapping.layout {
+        columns.reverse();
+    }
+    let mut recorded = Recorded::open(&[backwards], Span::default()).unwrap();
+    let mut run = Run::new(DetectSettings::default(), plant(), None);
+    while let Some((position, envelope)) = recorded.next_record().unwrap() {
+        run.take(&position, &envelope).unwrap();
+    }
+
+    assert_eq!(report_of(&run_of(vec![straight])), report_of(&run.finish().unwrap()));
+}
+
 #[tokio::test]
 async fn an_archive_of_the_same_records_gives_the_same_report() {
     let folder = tempfile::tempdir().unwrap();

@@ -423,6 +423,7 @@ impl Gateway {
         }
         self.tell_durable();
         let total = self.outbox.totals();
+        self.metrics.bring_up_to(total);
         tracing::info!(
             messages = total.messages_received,
             logged = total.messages_logged,

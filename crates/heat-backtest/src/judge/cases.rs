@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use heat_detect::scoring::{
-    Event, HOUR_US,
+    Event, HOUR_US, base,
     delay::lost_m3,
     detectability::{HOURS_AT_ONE, Noise},
     is_loss, is_sudden,
@@ -13,11 +13,12 @@ use heat_detect::scoring::{
 use heat_model::{
     NetworkId,
     incident::{Candidate, Priority},
+    label::Label,
     plant::Side,
 };
 
 use super::{Judged, networks, text};
-use crate::report::{AlarmReport, CandidateReport, EventReport, EventVerdict, LocatedReport};
+use crate::report::{AlarmReport, AlarmVerdict, CandidateReport, EventReport, EventVerdict, LocatedReport};
 
 pub(super) fn alarms(judged: &Judged<'_>) -> Vec<AlarmReport> {
     judged
@@ -47,6 +48,7 @@ pub(super) fn alarms(judged: &Judged<'_>) -> Vec<AlarmReport> {
                 lacked: raised.lacked.clone(),
                 verdict: judged.alarm_verdicts[at],
                 event: judged.event_of[at].map(|event| judged.labels[event].event.clone()),
+                during: during(judged, at),
                 text_zh: raised.text_zh.clone(),
                 text_en: raised.text_en.clone(),
                 emitted_us: raised.emitted_us,
@@ -54,6 +56,21 @@ pub(super) fn alarms(judged: &Judged<'_>) -> Vec<AlarmReport> {
             }
         })
         .collect()
+}
+
+/// What else was on when a false alarm was raised.
+fn during(judged: &Judged<'_>, alarm: usize) -> Vec<String> {
+    if judged.alarm_verdicts[alarm] != AlarmVerdict::False {
+        return Vec::new();
+    }
+    let raised = &judged.alarms[alarm];
+    let on = |label: &&&Label| {
+        label.network.as_str() == raised.network
+            && base(&label.class) != "silence"
+            && (label.start.as_micros()..=label.end.as_micros()).contains(&raised.emitted_us)
+    };
+    let told = |label: &&Label| format!("{} {} {}", label.event, label.class, label.place);
+    judged.labels.iter().filter(on).map(told).collect()
 }
 
 const fn priority(priority: Priority) -> &'static str {

@@ -1,16 +1,16 @@
 //! Network by network: noise, smallest losses, false pages.
 
 use heat_detect::scoring::{
-    DAY_US, HOUR_US, base,
+    DAY_US, Event, HOUR_US, base,
     detectability::{Noise, noise},
-    is_loss, is_sudden,
+    is_loss, is_sudden, site_of,
 };
 use heat_model::{NetworkId, incident::Priority};
 
 use super::{Judged, figures::found_within, months};
 use crate::{
     report::{AlarmVerdict, EventReport, EventVerdict, NetworkScore},
-    run::TraceStep,
+    run::{NetworkRecord, TraceStep},
 };
 
 /// Before an event's onset and behind its end so much is no noise either: clocks differ, and networks refill.
@@ -76,7 +76,14 @@ fn false_pages(judged: &Judged<'_>, network: &NetworkId) -> usize {
         .count()
 }
 
-/// Noise of a network's hours in which, as far as is known, nothing was lost.
+/// Whether an event is a wrong sensor at a source, which is no noise of the network either.
+fn blurs(event: &Event, network: &NetworkRecord) -> bool {
+    let site = site_of(&event.place, &event.network);
+    base(&event.class) == "sensor_fault" && !network.stations.iter().any(|station| station.as_str() == site)
+}
+
+/// Noise of a network's hours in which, as far as is known, nothing was lost: of the corrected make-up itself, because a
+/// detector's baseline may stand still under suspicion.
 pub(super) fn noise_of(judged: &Judged<'_>, id: &NetworkId) -> Option<Noise> {
     let network = judged.case.record.networks.get(id)?;
     let (from, _) = judged.span(id.as_str())?;
@@ -84,7 +91,7 @@ pub(super) fn noise_of(judged: &Judged<'_>, id: &NetworkId) -> Option<Noise> {
         Some(_) => judged
             .events
             .iter()
-            .filter(|event| event.network == id.as_str() && is_loss(&event.class))
+            .filter(|event| event.network == id.as_str() && (is_loss(&event.class) || blurs(event, network)))
             .map(|event| (event.on_us - LEAD_US, event.off_us + REFILL_US))
             .collect(),
         // Without labels what was alarmed counts as lost.
@@ -108,7 +115,7 @@ pub(super) fn noise_of(judged: &Judged<'_>, id: &NetworkId) -> Option<Noise> {
         .chunk_by(|a, b| hour(a) == hour(b))
         .filter(|quarters| quarters.len() >= 3)
         .map(|quarters| {
-            let sum: f64 = quarters.iter().map(|step| f64::from(step.residual_kg_s)).sum();
+            let sum: f64 = quarters.iter().map(|step| f64::from(step.corrected_kg_s)).sum();
             (hour(quarters[0]), sum / quarters.len() as f64)
         })
         .collect();

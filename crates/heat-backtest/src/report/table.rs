@@ -285,7 +285,7 @@ fn alarms(out: &mut String, report: &Report) {
         line(
             out,
             &format!(
-                "{}  {:<19} {:<3} {:<14} {:<8} {:>5} {:>9}  {}",
+                "{}  {:<19} {:<3} {:<14} {:<8} {:>5} {:>9}  {}{}",
                 minute(&alarm.emitted),
                 alarm.class,
                 alarm.priority,
@@ -293,7 +293,12 @@ fn alarms(out: &mut String, report: &Report) {
                 alarm.place.as_deref().unwrap_or("-"),
                 two(alarm.size_kg_s),
                 one(Some(alarm.strength)),
-                alarm.detector
+                alarm.detector,
+                if alarm.during.is_empty() {
+                    String::new()
+                } else {
+                    format!(", during {}", alarm.during.join("; "))
+                }
             ),
         );
     }

@@ -94,7 +94,9 @@ pub struct TraceStep {
     pub at_us: i64,
     /// Make-up, kg/s.
     pub water_kg_s: f32,
-    /// Corrected make-up less its baseline, kg/s.
+    /// Make-up less what contraction takes up, kg/s.
+    pub corrected_kg_s: f32,
+    /// The same less its baseline, kg/s.
     pub residual_kg_s: f32,
     /// Statistic over threshold.
     pub statistic: f32,
@@ -107,6 +109,7 @@ impl TraceStep {
         Self {
             at_us: step.bin_start_us,
             water_kg_s: narrow(step.water_kg_s),
+            corrected_kg_s: narrow(step.water_kg_s - step.contraction_kg_s),
             residual_kg_s: narrow(step.residual_kg_s),
             statistic: narrow(step.statistic),
             learns: step.learns,

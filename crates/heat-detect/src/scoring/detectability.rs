@@ -1,8 +1,9 @@
 //! What a network's own noise allows.
 //!
-//! The corrected make-up's hourly residuals r, whitened by their lag-1 correlation: `w = (r_t - c r_(t-1)) / (1 - c)`.
-//! A lasting loss shifts w by its full size, so `s = loss / sd(w)` compares it with independent noise, and the best
-//! sequential test at one false alarm per 720 h needs about `2 ln(720) / s^2 = 13 h / s^2` (Lorden 1971).
+//! The corrected make-up's hours, less their mean, r, whitened by their lag-1 correlation c:
+//! `w = (r_t - c r_(t-1)) / (1 - c)`. A lasting loss shifts w by its full size, so `s = loss / sd(w)` compares it with
+//! independent noise, and the best sequential test at one false alarm per 720 h needs about
+//! `2 ln(720) / s^2 = 13 h / s^2` (Lorden 1971).
 
 use crate::balance::sequential::{clipped_deviation, correlation};
 
@@ -34,7 +35,7 @@ impl Noise {
     }
 }
 
-/// Noise of hourly residuals, kg/s, by number of the hour, rising; hours in which water was lost must be left out.
+/// Noise of hourly corrected make-up, kg/s, by number of the hour, rising; hours in which water was lost must be left out.
 /// `None` for too few.
 pub fn noise(hourly: &[(i64, f64)]) -> Option<Noise> {
     if hourly.len() < HOURS_MIN {
