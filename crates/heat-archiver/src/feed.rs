@@ -137,10 +137,15 @@ impl Feed {
     /// Takes what the log holds at this moment, as far as time allows, and publishes it.
     async fn drain(&mut self, consumer: &mut Consumer, shutdown: &Shutdown) -> Result<(), FeedError> {
         let mut ends = BTreeMap::new();
-        for partition in self.parts.keys() {
-            ends.insert(*partition, self.deps.log.bounds(self.kind.topic(), *partition).await?.end);
-        }
         let deadline = self.deps.clock.instant() + self.deps.settings.drain;
+        for partition in self.parts.keys() {
+            let left = deadline.saturating_duration_since(self.deps.clock.instant());
+            let asked = self.deps.log.bounds_in_time(self.kind.topic(), *partition);
+            // A log that does not answer in time keeps what waits.
+            if let Ok(bounds) = tokio::time::timeout(left, asked).await {
+                ends.insert(*partition, bounds?.end);
+            }
+        }
         while self
             .parts
             .iter()

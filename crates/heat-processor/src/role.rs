@@ -154,10 +154,16 @@ impl Processor {
     ) -> Result<(), RunError> {
         self.health.set(PART, false, "{\"draining\":true}");
         let mut ends = BTreeMap::new();
-        for partition in parts.keys() {
-            ends.insert(*partition, self.log.bounds(topics::INPUT, *partition).await?.end);
-        }
         let deadline = self.clock.instant() + self.settings.drain;
+        for partition in parts.keys() {
+            let left = deadline.saturating_duration_since(self.clock.instant());
+            // A log that does not answer in time keeps what waits.
+            if let Ok(bounds) =
+                tokio::time::timeout(left, self.log.bounds_in_time(topics::INPUT, *partition)).await
+            {
+                ends.insert(*partition, bounds?.end);
+            }
+        }
         while parts.iter().any(|(id, running)| {
             !running.halted && ends.get(id).is_some_and(|end| running.part.next_offset() < *end)
         }) {
