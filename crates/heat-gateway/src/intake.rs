@@ -180,12 +180,10 @@ impl Intake {
         let mappings = self.settings.mappings.iter().cloned().chain(plant_mappings).collect();
         self.mapped = mapped::Decoder::new(mappings, self.settings.limits);
         self.mapped_devices.clear();
+        self.routes.retain(|_, route| !matches!(route, Route::Mapped));
         for devices in [&mut self.own_devices, &mut self.sparkplug_devices] {
             devices.adopt(&self.context.signals);
         }
-        self.routes.clear();
-        self.own_topics.clear();
-        self.own_devices.clear();
     }
 
     /// Takes one message.
@@ -239,12 +237,14 @@ impl Intake {
     }
 
     /// Known devices by the state of their clocks.
-    pub fn clocks(&self) -> Vec<(ClockState, usize)> {
-        let all = || [&self.own_devices, &self.mapped_devices, &self.sparkplug_devices].into_iter();
-        ClockState::ALL
-            .iter()
-            .map(|state| (*state, all().map(|devices| devices.with_clock(*state)).sum()))
-            .collect()
+    pub fn clocks(&self) -> [(ClockState, usize); ClockState::ALL.len()] {
+        let mut counts = ClockState::ALL.map(|state| (state, 0));
+        for devices in [&self.own_devices, &self.mapped_devices, &self.sparkplug_devices] {
+            for state in devices.clocks() {
+                counts[state as usize].1 += 1;
+            }
+        }
+        counts
     }
 
     fn route(&mut self, topic: &Arc<str>) -> Result<Route, RejectReason> {

@@ -113,7 +113,7 @@ impl GatewayMetrics {
     }
 
     /// Shows how many devices have which clock.
-    pub(crate) fn clocks(&self, clocks: Vec<(ClockState, usize)>) {
+    pub(crate) fn clocks(&self, clocks: impl IntoIterator<Item = (ClockState, usize)>) {
         for (state, devices) in clocks {
             let devices = i64::try_from(devices).unwrap_or(i64::MAX);
             self.clocks.with_label_values(&[state.as_str()]).set(devices);

@@ -323,10 +323,7 @@ impl Gateway {
         if user.is_empty() || own.is_some_and(|(name, _)| name == user) {
             return None;
         }
-        match &self.settings.listen {
-            Some(listen) => listen.rights_of(user),
-            None => None,
-        }
+        self.settings.listen.as_ref()?.rights_of(user)
     }
 
     fn adopt(&mut self, change: PlantChange) -> Result<(), RunError> {

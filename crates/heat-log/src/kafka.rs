@@ -45,7 +45,7 @@ pub struct KafkaLog {
 
 struct Shared {
     settings: Arc<KafkaSettings>,
-    /// Partitions by topic, taken on trust while no broker has answered.
+    /// Partitions by topic, taken on trust instead of asking a broker.
     expected: Vec<(String, u32)>,
     admin: AdminClient<Watcher>,
     live: Arc<Live>,

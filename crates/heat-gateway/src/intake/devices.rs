@@ -61,8 +61,9 @@ impl Devices {
         self.devices.clear();
     }
 
-    pub(super) fn with_clock(&self, state: ClockState) -> usize {
-        self.devices.iter().flatten().filter(|device| device.clock.state() == state).count()
+    /// State of each device's clock.
+    pub(super) fn clocks(&self) -> impl Iterator<Item = ClockState> {
+        self.devices.iter().flatten().map(|device| device.clock.state())
     }
 }
 

@@ -165,6 +165,9 @@ fn a_clock_that_goes_wrong_is_told_once_with_its_device() {
     let told: Vec<_> = changes.iter().map(|change| (change.device.to_string(), change.change.to)).collect();
     assert_eq!(told, [("heat/v1/n/s/d".to_owned(), ClockState::LocalTimeAsUtc)]);
     assert!(intake.clocks().contains(&(ClockState::LocalTimeAsUtc, 1)));
+
+    intake.adopt(index("id\nn/s/d/a\n"), Vec::new());
+    assert!(intake.clocks().contains(&(ClockState::LocalTimeAsUtc, 1)), "another model changes no clock");
 }
 
 #[test]
