@@ -12,53 +12,87 @@ use serde::{Deserialize, Serialize};
 
 use crate::topology::Topology;
 
-/// What a signal measures at its site.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub(crate) enum Role {
-    SupplyFlow,
-    ReturnFlow,
-    SupplyPressure,
-    ReturnPressure,
-    DifferentialPressure,
-    SupplyTemperature,
-    ReturnTemperature,
-    MakeUpFlow,
-    MakeUpTemperature,
-    MakeUpVolume,
-    SecondarySupplyTemperature,
+/// Defines the roles with their standard names (without the prefix `primary_`) in one place.
+macro_rules! roles {
+    ($($name:ident, $word:literal;)*) => {
+        /// What a signal measures at its site. Without a prefix, or with `primary_`, it is of the circuit that the
+        /// sources feed; a station's other side has roles of its own.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub(crate) enum Role { $($name,)* }
+
+        pub(crate) const ROLES: usize = [$(Role::$name,)*].len();
+
+        impl Role {
+            fn of_bare(name: &str) -> Option<Self> {
+                match name { $($word => Some(Self::$name),)* _ => None }
+            }
+        }
+    };
 }
 
-pub(crate) const ROLES: usize = 11;
+roles! {
+    SupplyFlow, "supply_flow";
+    ReturnFlow, "return_flow";
+    SupplyPressure, "supply_pressure";
+    ReturnPressure, "return_pressure";
+    DifferentialPressure, "differential_pressure";
+    SupplyTemperature, "supply_temperature";
+    ReturnTemperature, "return_temperature";
+    MakeUpFlow, "make_up_flow";
+    MakeUpTemperature, "make_up_temperature";
+    MakeUpVolume, "make_up_volume";
+    ReliefFlow, "relief_flow";
+    MakeUpTankLevel, "make_up_tank_level";
+    HeatPower, "heat_power";
+    HeatEnergy, "heat_energy";
+    Volume, "volume";
+    OutdoorTemperature, "outdoor_temperature";
+    IndoorTemperature, "indoor_temperature";
+    SetPointTemperature, "set_point_temperature";
+    PumpRunning, "pump_running";
+    PumpSpeed, "pump_speed";
+    MakeUpPumpRunning, "make_up_pump_running";
+    PowerSupply, "power_supply";
+    ValveOpening, "valve_opening";
+    ChamberWaterLevel, "chamber_water_level";
+    LeakWireResistance, "leak_wire_resistance";
+    SteamFlow, "steam_flow";
+    SteamPressure, "steam_pressure";
+    SteamTemperature, "steam_temperature";
+    CondensateFlow, "condensate_flow";
+    CondensateTemperature, "condensate_temperature";
+    SecondarySupplyTemperature, "secondary_supply_temperature";
+    SecondaryReturnTemperature, "secondary_return_temperature";
+    SecondarySetPointTemperature, "secondary_set_point_temperature";
+    SecondarySupplyPressure, "secondary_supply_pressure";
+    SecondaryReturnPressure, "secondary_return_pressure";
+    SecondarySupplyFlow, "secondary_supply_flow";
+    SecondaryReturnFlow, "secondary_return_flow";
+    SecondaryMakeUpFlow, "secondary_make_up_flow";
+    SecondaryMakeUpVolume, "secondary_make_up_volume";
+}
 
 impl Role {
-    /// From a standard name; the flag says that the name carries the prefix of a station's primary side.
+    /// From a standard name; the flag says that the name carries a prefix, so its site is a station.
     fn of(name: &str) -> Option<(Self, bool)> {
-        let (bare, primary) = match name.strip_prefix("primary_") {
-            Some(bare) => (bare, true),
-            None => (name, false),
-        };
-        let role = match bare {
-            "supply_flow" => Self::SupplyFlow,
-            "return_flow" => Self::ReturnFlow,
-            "supply_pressure" => Self::SupplyPressure,
-            "return_pressure" => Self::ReturnPressure,
-            "differential_pressure" => Self::DifferentialPressure,
-            "supply_temperature" => Self::SupplyTemperature,
-            "return_temperature" => Self::ReturnTemperature,
-            "make_up_flow" => Self::MakeUpFlow,
-            "make_up_temperature" => Self::MakeUpTemperature,
-            "make_up_volume" => Self::MakeUpVolume,
-            "secondary_supply_temperature" if !primary => Self::SecondarySupplyTemperature,
-            _ => return None,
-        };
-        Some((role, primary))
+        if let Some(bare) = name.strip_prefix("primary_") {
+            return Self::of_bare(bare).filter(|role| !role.is_secondary()).map(|role| (role, true));
+        }
+        Self::of_bare(name).map(|role| (role, role.is_secondary()))
     }
 
+    /// Of the circuit that a station feeds.
+    pub(crate) const fn is_secondary(self) -> bool {
+        self as u8 >= Self::SecondarySupplyTemperature as u8
+    }
+
+    /// A water flow of the circuit that the sources feed.
     pub(crate) const fn is_flow(self) -> bool {
         matches!(self, Self::SupplyFlow | Self::ReturnFlow | Self::MakeUpFlow)
     }
 
+    /// A pressure of the circuit that the sources feed.
     pub(crate) const fn is_pressure(self) -> bool {
         matches!(self, Self::SupplyPressure | Self::ReturnPressure | Self::DifferentialPressure)
     }
@@ -171,7 +205,7 @@ impl Layout {
 
     /// Adds a signal whose name [`is_used`].
     pub(crate) fn add(&mut self, key: &SignalKey) {
-        let (role, primary) = Role::of(key.name.as_str()).expect("only used names are registered");
+        let (role, is_prefixed) = Role::of(key.name.as_str()).expect("only used names are registered");
         let site = self.site_of(&key.site);
         let devices = u32::try_from(self.device_index.len())
             .expect("devices are fewer than signals, which are bounded");
@@ -187,7 +221,7 @@ impl Layout {
             Some(_) => {}
         }
         if !entry.kind_is_known {
-            entry.kind = if primary || role == Role::SecondarySupplyTemperature {
+            entry.kind = if is_prefixed {
                 SiteKind::Station
             } else if role.is_flow() || role == Role::MakeUpVolume {
                 SiteKind::Source
