@@ -56,6 +56,15 @@ pub enum Source {
     },
 }
 
+/// What a process used.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Usage {
+    /// User and system time of all its threads.
+    pub cpu_s: f64,
+    /// Largest resident memory, MiB.
+    pub peak_mib: f64,
+}
+
 /// How it is set up.
 #[derive(Debug, Clone)]
 pub struct BridgeSettings {
@@ -174,6 +183,21 @@ impl Bridge {
     /// The text of /metrics; heatstream only.
     pub fn metrics(&self) -> String {
         site::get(&format!("http://127.0.0.1:{}/metrics", self.admin)).unwrap_or_default()
+    }
+
+    /// What it used so far, as the kernel tells; nothing while it is down.
+    pub fn usage(&self) -> Option<Usage> {
+        let process = self.process.as_ref()?.0.id();
+        let read = |file: &str| fs::read_to_string(format!("/proc/{process}/{file}")).ok();
+        // utime and stime, fields 14 and 15, counted behind the name, which may hold anything.
+        let stat = read("stat")?;
+        let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
+        let mut ticks = || fields.next()?.parse::<u64>().ok();
+        let cpu_s = (ticks()? + ticks()?) as f64 / rustix::param::clock_ticks_per_second() as f64;
+        let status = read("status")?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let peak_kib: u64 = peak.split_ascii_whitespace().next()?.parse().ok()?;
+        Some(Usage { cpu_s, peak_mib: peak_kib as f64 / 1024.0 })
     }
 
     /// All that it logged, over its restarts.

@@ -6,6 +6,7 @@ use hashbrown::HashMap;
 use heat_model::{
     AppendTime, Body, Envelope, GatewayId, NetworkId, Offset, Origin, Position, QualityCode, SignalSet,
     SignalSetId,
+    incident::Incident,
     plant::{PlantHash, PlantModel},
     record::{Command, Readings},
 };
@@ -30,7 +31,7 @@ pub const SNAPSHOT_VERSION: u32 = 1;
 pub enum RestoreError {
     /// It was written by another version of the core.
     #[error(
-        "the snapshot has layout {found}, this program reads {SNAPSHOT_VERSION}: rebuild the state from the archive"
+        "the snapshot has layout {found}, this program reads {SNAPSHOT_VERSION}: rebuild the state with --rebuild-from-archive"
     )]
     Version {
         /// Version found.
@@ -363,6 +364,25 @@ impl PartitionCore {
             .collect();
         self.bindings.clear();
         Ok(())
+    }
+
+    /// Takes over incidents as they were published, in place of those that a rebuilt core found for itself: people know
+    /// them by these ids. Those of networks not seen are taken too.
+    pub fn adopt_incidents(&mut self, incidents: impl IntoIterator<Item = Incident>) {
+        let mut by_network: BTreeMap<NetworkId, Vec<Incident>> = BTreeMap::new();
+        for incident in incidents {
+            by_network.entry(incident.network.clone()).or_default().push(incident);
+        }
+        for network in self.index.keys() {
+            by_network.entry(network.clone()).or_default();
+        }
+        for (network, incidents) in by_network {
+            if let Some(index) = self.network_index(&network) {
+                self.networks[index].state.book.adopt(&self.settings, incidents);
+            } else {
+                self.counters.incidents_dropped += incidents.len() as u64;
+            }
+        }
     }
 
     /// *Now*: the running maximum of append time.

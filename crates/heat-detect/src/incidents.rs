@@ -44,6 +44,16 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
+    fn published(incident: Incident) -> Self {
+        let awaits = incident.alarm == AlarmState::AwaitingVerification;
+        Self {
+            active: incident.alarm != AlarmState::Cleared,
+            repaired_us: awaits.then_some(incident.updated.as_micros()),
+            shelving: None,
+            incident,
+        }
+    }
+
     fn is_open(&self) -> bool {
         self.incident.alarm != AlarmState::Cleared
     }
@@ -410,6 +420,14 @@ impl Book {
                 self.say(index, ChangeKind::BackInService, by, None, emit);
             }
         }
+    }
+
+    /// Puts incidents as they were published in the place of all that are kept: the newest, up to the bound. One that is
+    /// open counts as seen by its detector, which says otherwise if it is not.
+    pub(crate) fn adopt(&mut self, settings: &DetectSettings, mut incidents: Vec<Incident>) {
+        incidents.sort_by_key(|incident| (incident.opened, incident.id));
+        let surplus = incidents.len().saturating_sub(settings.incidents_max);
+        self.kept = incidents.drain(..).skip(surplus).map(Kept::published).collect();
     }
 
     /// Numbers, dates and emits a change of an incident.

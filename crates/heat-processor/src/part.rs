@@ -145,6 +145,11 @@ impl Part {
         self.suppressed += (before - out.len()) as u64;
     }
 
+    /// The core alone.
+    pub fn into_core(self) -> PartitionCore {
+        self.core
+    }
+
     /// The core.
     pub fn core(&self) -> &PartitionCore {
         &self.core

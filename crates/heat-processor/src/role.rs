@@ -1,25 +1,31 @@
 //! The processor's loop: reads, publishes, stores.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use heat_detect::{Output, PartitionCore, RestoreError};
-use heat_ledger::admission::Admission;
+use heat_archive::{Archive, ArchiveError};
+use heat_detect::{Output, RestoreError};
 use heat_log::{
     AppendError, Appender, AppenderSettings, Consumer, ConsumerSettings, Log, LogEvent, Membership,
-    ReadError, Record, Scan, StartFrom, topics,
+    ReadError, Record, topics,
 };
-use heat_model::{AppendTime, PartitionId, Position, plant::PlantModel, record::NextOffset};
+use heat_model::{AppendTime, PartitionId, Position, plant::PlantModel};
 use heat_runtime::{Clock, Shutdown, admin::Health, metrics::Metrics};
 use tokio::time::MissedTickBehavior;
 
 use crate::{
     metrics::ProcessorMetrics,
     models::Models,
-    part::{OutputPlace, Part, Taken, place},
+    part::{Part, Taken},
     settings::ProcessorSettings,
-    snapshot::{self, POINTER_KEY, Pointer, SnapshotError, chunk_key},
+    snapshot::{self, POINTER_KEY, SnapshotError, chunk_key},
 };
+
+mod take_up;
 
 const PART: &str = "processor";
 
@@ -48,6 +54,14 @@ pub enum RunError {
         /// Why.
         source: SnapshotError,
     },
+    /// The archive cannot be read.
+    #[error("the processor cannot rebuild the state of partition {} from the archive", .partition.0)]
+    Rebuild {
+        /// Of which partition.
+        partition: PartitionId,
+        /// Why.
+        source: ArchiveError,
+    },
     /// The stored state is not this core's.
     #[error("the processor cannot restore the state of partition {}", .partition.0)]
     Restore {
@@ -69,16 +83,6 @@ struct Running {
     halted: bool,
 }
 
-/// How taking up a partition's state ended.
-enum Restored {
-    /// There is no state yet.
-    Nothing,
-    /// The core is as it was at this pointer.
-    At(Pointer),
-    /// Shutdown began while the state's plant model was waited for.
-    GivenUp,
-}
-
 /// Opened, not yet running.
 #[derive(Debug)]
 pub struct Processor {
@@ -90,6 +94,14 @@ pub struct Processor {
     clock: Clock,
     metrics: ProcessorMetrics,
     health: Health,
+    rebuild: Option<Rebuild>,
+}
+
+/// Where states are rebuilt from, and which were.
+#[derive(Debug)]
+struct Rebuild {
+    archive: Archive,
+    done: Mutex<BTreeSet<PartitionId>>,
 }
 
 impl Processor {
@@ -107,7 +119,13 @@ impl Processor {
         health.set(PART, false, "");
         let metrics = ProcessorMetrics::register(metrics);
         let models = Models::new(log.clone());
-        Ok(Self { settings, plant, log, models, appender, clock, metrics, health })
+        Ok(Self { settings, plant, log, models, appender, clock, metrics, health, rebuild: None })
+    }
+
+    /// Takes no stored state, but rebuilds it from this archive, once for each partition that it takes up.
+    #[must_use]
+    pub fn rebuilding_from(self, archive: Archive) -> Self {
+        Self { rebuild: Some(Rebuild { archive, done: Mutex::default() }), ..self }
     }
 
     /// Runs until shutdown, then stores the state of every partition.
@@ -179,114 +197,6 @@ impl Processor {
             self.store(consumer, *partition, running).await?;
         }
         Ok(())
-    }
-
-    /// Takes a partition up, however long Kafka does not answer; `None` if shutdown begins before it can.
-    async fn assigned_in_time(
-        &self,
-        consumer: &mut Consumer,
-        partition: PartitionId,
-        shutdown: &Shutdown,
-    ) -> Result<Option<Running>, RunError> {
-        loop {
-            match self.assigned(consumer, partition, shutdown).await {
-                Err(RunError::Read(error)) if error.is_passing() => {
-                    tracing::warn!(%error, partition = partition.0, "Kafka does not answer; asking again");
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                }
-                outcome => return outcome,
-            }
-        }
-    }
-
-    async fn assigned(
-        &self,
-        consumer: &mut Consumer,
-        partition: PartitionId,
-        shutdown: &Shutdown,
-    ) -> Result<Option<Running>, RunError> {
-        let mut core = PartitionCore::new(self.settings.detect.clone(), Arc::clone(&self.plant));
-        let pointer = match self.restore(&mut core, partition, shutdown).await? {
-            Restored::Nothing => None,
-            Restored::At(pointer) => Some(pointer),
-            Restored::GivenUp => return Ok(None),
-        };
-        let bounds = self.log.bounds(topics::INPUT, partition).await?;
-        let resume = pointer.map_or(bounds.first, |pointer| pointer.input_next);
-        let said = self.said_since(partition, pointer.map(|pointer| pointer.outputs_next)).await?;
-        let from = Admission::read_back(&self.settings.repeats, resume).max(bounds.first);
-        if resume < bounds.first {
-            let (topic, asked, first) = (topics::INPUT.to_owned(), resume, bounds.first);
-            return Err(ReadError::Trimmed { topic, partition, asked, first }.into());
-        }
-        consumer.start(partition, StartFrom::Offset(from)).await?;
-        tracing::info!(partition = partition.0, resume = resume.0, from = from.0, "processing");
-        let snapshot_at = core.now();
-        Ok(Some(Running {
-            part: Part::new(core, self.settings.repeats, resume, said),
-            generation: pointer.map_or(0, |pointer| pointer.generation),
-            snapshot_at,
-            counted: (0, 0),
-            suppressed: 0,
-            halted: false,
-        }))
-    }
-
-    async fn restore(
-        &self,
-        core: &mut PartitionCore,
-        partition: PartitionId,
-        shutdown: &Shutdown,
-    ) -> Result<Restored, RunError> {
-        let bounds = self.log.bounds(topics::STATE, partition).await?;
-        let mut scan = scan(&self.log, topics::STATE, partition, bounds.first, bounds.end).await?;
-        let mut chunks: BTreeMap<Bytes, Bytes> = BTreeMap::new();
-        let mut pointer = None;
-        while let Some(records) = scan.next().await? {
-            for Record { key, payload, .. } in records {
-                let Some(key) = key else { continue };
-                if key == POINTER_KEY.as_bytes() {
-                    pointer = Some(payload);
-                } else if payload.is_empty() {
-                    chunks.remove(&key);
-                } else {
-                    chunks.insert(Bytes::copy_from_slice(&key), Bytes::copy_from_slice(&payload));
-                }
-            }
-        }
-        let Some(pointer) = pointer else { return Ok(Restored::Nothing) };
-        let failed = |source| RunError::Snapshot { partition, source };
-        let pointer = snapshot::read_pointer(&pointer).map_err(failed)?;
-        let chunk = |number| chunks.get(chunk_key(pointer.generation, number).as_bytes()).cloned();
-        let state = snapshot::decode(&pointer, chunk).map_err(failed)?;
-        if let Some(hash) = state.model() {
-            let Some(model) = self.models.get(hash, (&self.health, PART), shutdown).await? else {
-                return Ok(Restored::GivenUp);
-            };
-            core.offer_model(hash, model);
-        }
-        core.restore(state).map_err(|source| RunError::Restore { partition, source })?;
-        Ok(Restored::At(pointer))
-    }
-
-    /// The last output that was published, at or after `from`.
-    async fn said_since(
-        &self,
-        partition: PartitionId,
-        from: Option<NextOffset>,
-    ) -> Result<Option<OutputPlace>, RunError> {
-        let bounds = self.log.bounds(topics::INCIDENT_EVENTS, partition).await?;
-        let from = from.unwrap_or(bounds.first).max(bounds.first);
-        let mut scan = scan(&self.log, topics::INCIDENT_EVENTS, partition, from, bounds.end).await?;
-        let mut said = None;
-        while let Some(records) = scan.next().await? {
-            for record in records {
-                if let Ok(output) = serde_json::from_slice::<Output>(&record.payload) {
-                    said = said.max(place(&output));
-                }
-            }
-        }
-        Ok(said)
     }
 
     async fn records(
@@ -438,14 +348,4 @@ impl Processor {
         }
         Ok(())
     }
-}
-
-async fn scan(
-    log: &Log,
-    topic: &str,
-    partition: PartitionId,
-    from: NextOffset,
-    to: NextOffset,
-) -> Result<Scan, ReadError> {
-    log.scan(topic, partition, StartFrom::Offset(from), to, ConsumerSettings::default()).await
 }

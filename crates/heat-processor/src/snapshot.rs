@@ -36,24 +36,24 @@ pub struct Pointer {
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
     /// The pointer cannot be read.
-    #[error("the pointer to the snapshot cannot be read; rebuild the state from the archive")]
+    #[error("the pointer to the snapshot cannot be read; rebuild the state with --rebuild-from-archive")]
     Pointer(#[source] serde_json::Error),
     /// The layout is another version's.
     #[error(
-        "the snapshot has format {found}, this program reads {FORMAT}; rebuild the state from the archive"
+        "the snapshot has format {found}, this program reads {FORMAT}; rebuild the state with --rebuild-from-archive"
     )]
     Format {
         /// What was found.
         found: u32,
     },
     /// Chunks are missing or damaged.
-    #[error("snapshot {generation} is incomplete or damaged; rebuild the state from the archive")]
+    #[error("snapshot {generation} is incomplete or damaged; rebuild the state with --rebuild-from-archive")]
     Damaged {
         /// Which.
         generation: u64,
     },
     /// The core's state cannot be decoded.
-    #[error("the state in snapshot {generation} cannot be decoded; rebuild it from the archive")]
+    #[error("the state in snapshot {generation} cannot be decoded; rebuild it with --rebuild-from-archive")]
     Decode {
         /// Which.
         generation: u64,
@@ -68,6 +68,12 @@ pub enum SnapshotError {
 /// The key of a chunk.
 pub fn chunk_key(generation: u64, number: u32) -> String {
     format!("chunk/{generation}/{number}")
+}
+
+/// The generation in a chunk's key.
+pub fn chunk_generation(key: &[u8]) -> Option<u64> {
+    let rest = std::str::from_utf8(key).ok()?.strip_prefix("chunk/")?;
+    rest.split_once('/')?.0.parse().ok()
 }
 
 /// A snapshot ready to be appended.

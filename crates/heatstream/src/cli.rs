@@ -22,7 +22,7 @@ pub(crate) enum Command {
     /// The MQTT gateway alone.
     Gateway(RoleArguments),
     /// The stream processor alone.
-    Processor(RoleArguments),
+    Processor(ProcessorArguments),
     /// The Parquet archiver alone.
     Archiver(RoleArguments),
     /// The Prometheus exporter alone.
@@ -87,6 +87,8 @@ pub(crate) struct UpArguments {
     /// The simulated city, or none.
     #[arg(long, value_enum, default_value_t = SimChoice::Demo)]
     pub(crate) sim: SimChoice,
+    #[command(flatten)]
+    pub(crate) state: StateArguments,
     /// Stop so long after going live, such as 90s.
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub(crate) duration: Option<Duration>,
@@ -109,6 +111,23 @@ pub(crate) struct RoleArguments {
     /// Configuration file (TOML); `-` is standard input.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProcessorArguments {
+    #[command(flatten)]
+    pub(crate) role: RoleArguments,
+    #[command(flatten)]
+    pub(crate) state: StateArguments,
+}
+
+/// Where the processor's state comes from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
+pub(crate) struct StateArguments {
+    /// Take no stored state: rebuild it from the archive ([archive] location), after an upgrade that cannot read the old one or
+    /// where it is damaged. Incidents keep their ids.
+    #[arg(long)]
+    pub(crate) rebuild_from_archive: bool,
 }
 
 #[derive(Debug, Args)]

@@ -26,7 +26,7 @@ use std::ffi::OsString;
 use clap::Parser as _;
 use heat_runtime::{ExitStatus, tasks::Chain};
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, ProcessorArguments};
 
 /// What a command failed of.
 #[derive(Debug)]
@@ -79,7 +79,9 @@ fn dispatch(cli: Cli) -> Result<ExitStatus, Failure> {
     match cli.command {
         Command::Up(arguments) => block_on(up::run(arguments)),
         Command::Gateway(arguments) => block_on(single::run(single::Role::Gateway, arguments)),
-        Command::Processor(arguments) => block_on(single::run(single::Role::Processor, arguments)),
+        Command::Processor(ProcessorArguments { role, state }) => {
+            block_on(single::run(single::Role::Processor(state), role))
+        }
         Command::Archiver(arguments) => block_on(single::run(single::Role::Archiver, arguments)),
         Command::Exporter(arguments) => block_on(single::run(single::Role::Exporter, arguments)),
         Command::Api(arguments) => block_on(single::run(single::Role::Api, arguments)),

@@ -18,7 +18,7 @@ use heat_runtime::{
 
 use crate::{
     Failure,
-    cli::RoleArguments,
+    cli::{RoleArguments, StateArguments},
     config::{Defaults, RawConfig, Shared},
 };
 
@@ -28,7 +28,7 @@ pub(crate) const DRAIN: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Gateway,
-    Processor,
+    Processor(StateArguments),
     Archiver,
     Exporter,
     Api,
@@ -58,10 +58,11 @@ pub(crate) async fn run(role: Role, arguments: RoleArguments) -> Result<ExitStat
             let gateway = Gateway::build(settings, plant, &log, clock, &metrics, health).await?;
             tasks.spawn("gateway", gateway.run(shutdown.clone()));
         }
-        Role::Processor => {
+        Role::Processor(state) => {
             let plant = Arc::clone(&config.shared.plant);
             let processor =
                 Processor::build(config.processor, plant, log.clone(), clock, &metrics, health).await?;
+            let processor = crate::up::with_state(processor, state, &config.archiver).await?;
             tasks.spawn("processor", processor.run(shutdown.clone()));
         }
         Role::Archiver => {

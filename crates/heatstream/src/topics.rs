@@ -5,7 +5,7 @@ use heat_runtime::ExitStatus;
 
 use crate::{
     Failure,
-    cli::{TopicsArguments, TopicsCommand},
+    cli::{StateArguments, TopicsArguments, TopicsCommand},
     config::{Defaults, LogSettings, RawConfig},
     out::say,
     single::Role,
@@ -18,7 +18,8 @@ pub(crate) async fn run(command: TopicsCommand) -> Result<ExitStatus, Failure> {
     };
     let TopicsArguments { config, replication } = arguments;
     // A role's view of the document: topics concern Kafka only.
-    let config = RawConfig::read(&config)?.check(Some(Role::Processor), &Defaults::default())?;
+    let config = RawConfig::read(&config)?
+        .check(Some(Role::Processor(StateArguments::default())), &Defaults::default())?;
     let LogSettings::Kafka(settings) = config.shared.log else {
         return Err(Failure::new(
             ExitStatus::Configuration,

@@ -28,7 +28,7 @@ use heat_runtime::{
 
 use crate::{
     Failure, audit,
-    cli::{SimChoice, UpArguments},
+    cli::{SimChoice, StateArguments, UpArguments},
     config::{Config, Defaults, RawConfig, Shared},
     data_dir::DataDir,
     out::{complain, say},
@@ -82,7 +82,8 @@ pub(crate) async fn run(arguments: UpArguments) -> Result<ExitStatus, Failure> {
     let mut gate = Stage::new("gateway");
     let mut workers = Stage::new("processor and archiver");
     let mut windows = Stage::new("exporter and API");
-    let addresses = build(config, &log, clock, &mut gate, &mut workers, &mut windows).await?;
+    let stages = (&mut gate, &mut workers, &mut windows);
+    let addresses = build(config, arguments.state, &log, clock, stages).await?;
     greet(&dir, &archive, addresses, is_demo);
 
     let live = Arc::new(tokio::sync::Notify::new());
@@ -133,11 +134,10 @@ fn read_config(arguments: &UpArguments, dir: &DataDir) -> Result<Config, Failure
 
 async fn build(
     config: Config,
+    state: StateArguments,
     log: &Log,
     clock: Clock,
-    gate: &mut Stage,
-    workers: &mut Stage,
-    windows: &mut Stage,
+    (gate, workers, windows): (&mut Stage, &mut Stage, &mut Stage),
 ) -> Result<Addresses, Failure> {
     let (metrics, health) = (Metrics::default(), Health::default());
     let settings = config
@@ -151,6 +151,7 @@ async fn build(
     let plant = Arc::clone(&config.shared.plant);
     let processor =
         Processor::build(config.processor, plant, log.clone(), clock, &metrics, health.clone()).await?;
+    let processor = with_state(processor, state, &config.archiver).await?;
     let archiver = Archiver::build(config.archiver, log.clone(), clock, &metrics, health.clone()).await?;
     let deps = exporter_deps(&config.shared, log.clone(), &metrics, health);
     let exporter = Exporter::build(config.exporter, deps).await?;
@@ -163,6 +164,18 @@ async fn build(
     windows.tasks.spawn("api", api.run(windows.shutdown.clone()));
     windows.tasks.spawn("admin", admin.run(windows.shutdown.clone()));
     Ok(addresses)
+}
+
+/// The processor, with its state from where it is asked for.
+pub(crate) async fn with_state(
+    processor: Processor,
+    state: StateArguments,
+    archiver: &ArchiverSettings,
+) -> Result<Processor, Failure> {
+    if !state.rebuild_from_archive {
+        return Ok(processor);
+    }
+    Ok(processor.rebuilding_from(Archive::open(&archiver.location).await?))
 }
 
 /// What the API is given; `up` and the role of its own give the same.

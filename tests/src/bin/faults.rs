@@ -1,16 +1,16 @@
 //! The long form of the fault tests, for a quiet machine: durations as an operator would meet them, and a table.
 //!
 //! `cargo run -p heat-tests --bin faults -- [--long] [--products heatstream,telegraf,benthos] [--roads broker,direct,buffer,two]
-//! [--only ACT,...] [--json FILE]`. The binary under test: `HEATSTREAM_BIN`, or target/PROFILE/heatstream.
+//! [--only ACT,...] [--json FILE] [--pace MESSAGES_PER_SECOND] [--calm SECONDS]`. The binary under test: `HEATSTREAM_BIN`, or target/PROFILE/heatstream.
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
 use heat_tests::{
     bridge::Product,
     faults::{Act, Report, Road, RoadSettings, Scene},
 };
 
-const USAGE: &str = "faults [--long] [--products LIST] [--roads LIST] [--only LIST] [--json FILE]";
+const USAGE: &str = "faults [--long] [--products LIST] [--roads LIST] [--only LIST] [--json FILE] [--pace MESSAGES_PER_SECOND] [--calm SECONDS]";
 /// What the peers' road and ours have in common.
 const COMMON: [Act; 9] = [
     Act::Calm,
@@ -64,6 +64,8 @@ struct Options {
     roads: Vec<String>,
     only: Vec<String>,
     json: Option<String>,
+    pace: Option<u64>,
+    calm_seconds: Option<u64>,
 }
 
 fn options() -> Option<Options> {
@@ -77,6 +79,8 @@ fn options() -> Option<Options> {
             "--roads" => options.roads = list(arguments.next())?,
             "--only" => options.only = list(arguments.next())?,
             "--json" => options.json = Some(arguments.next()?),
+            "--pace" => options.pace = Some(arguments.next()?.parse().ok()?),
+            "--calm" => options.calm_seconds = Some(arguments.next()?.parse().ok()?),
             _ => return None,
         }
     }
@@ -102,18 +106,21 @@ fn lasts(act: Act, is_long: bool) -> u64 {
     if is_long { long } else { short }
 }
 
-fn run(settings: RoadSettings, acts: &[Act], options: &Options) -> Option<Report> {
+fn run(mut settings: RoadSettings, acts: &[Act], options: &Options) -> Option<Report> {
     let chosen =
         |act: &&Act| options.only.is_empty() || options.only.iter().any(|word| format!("{act:?}") == *word);
     let acts: Vec<Act> = acts.iter().filter(chosen).copied().collect();
     if acts.is_empty() {
         return None;
     }
+    settings.messages_per_second = options.pace.unwrap_or(settings.messages_per_second);
     eprintln!("{} ...", settings.title);
     let mut road = Road::start(settings)?;
     for act in acts {
         eprintln!("  {}", act.name());
-        road.play(Scene { act, lasts: Duration::from_secs(lasts(act, options.is_long)) });
+        let seconds = options.calm_seconds.filter(|_| act == Act::Calm);
+        let seconds = seconds.unwrap_or_else(|| lasts(act, options.is_long));
+        road.play(Scene::new(act, seconds));
     }
     let report = road.finish();
     println!("{}", report.markdown());

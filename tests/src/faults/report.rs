@@ -26,6 +26,19 @@ pub struct Span {
     pub all_s: f64,
 }
 
+/// What a bridge used during a calm.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Cost {
+    /// Messages that devices sent meanwhile.
+    pub messages: u64,
+    /// How long it lasted.
+    pub seconds: f64,
+    /// CPU seconds of the bridge alone, for a million messages.
+    pub cpu_s_per_million: f64,
+    /// Its largest resident memory by then, MiB.
+    pub peak_mib: f64,
+}
+
 /// Findings of a run.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
@@ -41,6 +54,8 @@ pub struct Report {
     pub unrecovered: Vec<String>,
     /// How often a bridge ended by itself and was started again, as a supervisor does.
     pub restarts: u64,
+    /// What the first bridge used while nothing happened.
+    pub cost: Option<Cost>,
     /// ERROR lines of our gateways' logs.
     pub errors: Vec<String>,
 }
@@ -75,6 +90,14 @@ impl Report {
                 span.puback_gap_s,
                 span.fresh_s,
                 span.all_s
+            )
+            .expect("a string can be written");
+        }
+        if let Some(Cost { messages, seconds, cpu_s_per_million, peak_mib }) = self.cost {
+            let pace = messages as f64 / seconds;
+            writeln!(
+                out,
+                "\nDuring the calm: {pace:.0} messages/s, {cpu_s_per_million:.1} CPU-s per million, {peak_mib:.0} MiB."
             )
             .expect("a string can be written");
         }

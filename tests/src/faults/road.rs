@@ -10,7 +10,7 @@ use std::{
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{Report, Scene, tail::Tail};
+use super::{Report, Scene, report::Cost, tail::Tail};
 use crate::{
     bridge::{self, Bridge, BridgeSettings, Product, Source},
     disk::SmallDisk,
@@ -96,6 +96,7 @@ pub struct Road {
     unrecovered: Vec<String>,
     restarts: u64,
     disks: Vec<SmallDisk>,
+    cost: Option<Cost>,
     folder: TempDir,
 }
 
@@ -187,6 +188,7 @@ impl Road {
             unrecovered: Vec::new(),
             restarts: 0,
             disks,
+            cost: None,
             folder,
         };
         let flows = road.tail.recovers_within(road.settings.recovery, || {});
@@ -232,6 +234,21 @@ impl Road {
         }
         // Calm between acts, so that what is under way when the next one begins is not this one's.
         pace(Duration::from_micros(2 * UNDER_WAY_US.unsigned_abs()));
+    }
+
+    /// What the first bridge uses meanwhile; nothing if it does not live through it.
+    fn cost_of(&mut self, meanwhile: impl FnOnce(&mut Self)) -> Option<Cost> {
+        let look = |road: &Self| Some((road.bridges[0].usage()?, road.fleet.acknowledged(), Instant::now()));
+        let before = look(self);
+        meanwhile(self);
+        let ((used, acknowledged, begun), (now_used, now_acknowledged, _)) = (before?, look(self)?);
+        let messages = now_acknowledged - acknowledged;
+        Some(Cost {
+            messages,
+            seconds: begun.elapsed().as_secs_f64(),
+            cpu_s_per_million: (now_used.cpu_s - used.cpu_s) * 1e6 / messages as f64,
+            peak_mib: now_used.peak_mib,
+        })
     }
 
     fn recovers(&mut self) -> bool {
@@ -286,6 +303,7 @@ impl Road {
             title: self.settings.title,
             unrecovered: self.unrecovered,
             restarts: self.restarts,
+            cost: self.cost,
             errors,
             ..Report::default()
         };

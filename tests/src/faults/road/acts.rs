@@ -18,7 +18,7 @@ const BUFFERED: Duration = Duration::from_secs(90);
 impl Road {
     pub(super) fn perform(&mut self, Scene { act, lasts }: Scene) {
         match act {
-            Act::Calm => self.pass(lasts),
+            Act::Calm => self.cost = self.cost_of(|road| road.pass(lasts)),
             Act::Malformed => {
                 self.fleet.set_malformed_per_thousand(10);
                 self.pass(lasts);

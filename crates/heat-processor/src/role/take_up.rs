@@ -1,0 +1,268 @@
+//! Taking a partition up: its stored state, or one rebuilt from the archive, and what was said already.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use heat_archive::Archive;
+use heat_detect::{Output, PartitionCore};
+use heat_ledger::admission::Admission;
+use heat_log::{Consumer, ConsumerSettings, Log, ReadError, Record, Scan, StartFrom, topics};
+use heat_model::{Body, IncidentId, PartitionId, incident::Incident, record::NextOffset};
+use heat_runtime::Shutdown;
+
+use super::{PART, Processor, Rebuild, RunError, Running};
+use crate::{
+    part::{OutputPlace, Part, place},
+    snapshot::{self, POINTER_KEY, Pointer, chunk_generation, chunk_key},
+};
+
+/// How taking up a partition's state ended.
+enum Restored {
+    /// There is no state yet.
+    Nothing,
+    /// The core is as it was at this pointer.
+    At(Pointer),
+    /// Shutdown began while the state's plant model was waited for.
+    GivenUp,
+}
+
+/// A core to go on with.
+struct TakenUp {
+    core: PartitionCore,
+    /// Where the input goes on; the log's beginning without.
+    resume: Option<NextOffset>,
+    /// Where outputs may stand that were said since.
+    outputs: Option<NextOffset>,
+    generation: u64,
+}
+
+/// What the state topic holds of a partition.
+struct Stored {
+    pointer: Option<Bytes>,
+    chunks: BTreeMap<Bytes, Bytes>,
+    /// The newest generation of which anything was written.
+    generation: u64,
+}
+
+impl Processor {
+    /// Takes a partition up, however long Kafka does not answer; `None` if shutdown begins before it can.
+    pub(super) async fn assigned_in_time(
+        &self,
+        consumer: &mut Consumer,
+        partition: PartitionId,
+        shutdown: &Shutdown,
+    ) -> Result<Option<Running>, RunError> {
+        loop {
+            match self.assigned(consumer, partition, shutdown).await {
+                Err(RunError::Read(error)) if error.is_passing() => {
+                    tracing::warn!(%error, partition = partition.0, "Kafka does not answer; asking again");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn assigned(
+        &self,
+        consumer: &mut Consumer,
+        partition: PartitionId,
+        shutdown: &Shutdown,
+    ) -> Result<Option<Running>, RunError> {
+        let taken_up = match self.rebuilds(partition) {
+            Some(archive) => self.rebuild(archive, partition, shutdown).await?,
+            None => self.restored(partition, shutdown).await?,
+        };
+        let Some(TakenUp { core, resume, outputs, generation }) = taken_up else { return Ok(None) };
+        let bounds = self.log.bounds(topics::INPUT, partition).await?;
+        let resume = resume.unwrap_or(bounds.first);
+        let said = self.said_since(partition, outputs).await?;
+        let from = Admission::read_back(&self.settings.repeats, resume).max(bounds.first);
+        if resume < bounds.first {
+            let (topic, asked, first) = (topics::INPUT.to_owned(), resume, bounds.first);
+            return Err(ReadError::Trimmed { topic, partition, asked, first }.into());
+        }
+        consumer.start(partition, StartFrom::Offset(from)).await?;
+        tracing::info!(partition = partition.0, resume = resume.0, from = from.0, "processing");
+        let snapshot_at = core.now();
+        Ok(Some(Running {
+            part: Part::new(core, self.settings.repeats, resume, said),
+            generation,
+            snapshot_at,
+            counted: (0, 0),
+            suppressed: 0,
+            halted: false,
+        }))
+    }
+
+    async fn restored(
+        &self,
+        partition: PartitionId,
+        shutdown: &Shutdown,
+    ) -> Result<Option<TakenUp>, RunError> {
+        let mut core = PartitionCore::new(self.settings.detect.clone(), Arc::clone(&self.plant));
+        let pointer = match self.restore(&mut core, partition, shutdown).await? {
+            Restored::Nothing => None,
+            Restored::At(pointer) => Some(pointer),
+            Restored::GivenUp => return Ok(None),
+        };
+        Ok(Some(TakenUp {
+            core,
+            resume: pointer.map(|pointer| pointer.input_next),
+            outputs: pointer.map(|pointer| pointer.outputs_next),
+            generation: pointer.map_or(0, |pointer| pointer.generation),
+        }))
+    }
+
+    async fn restore(
+        &self,
+        core: &mut PartitionCore,
+        partition: PartitionId,
+        shutdown: &Shutdown,
+    ) -> Result<Restored, RunError> {
+        let Stored { pointer, chunks, .. } = Stored::read(&self.log, partition).await?;
+        let Some(pointer) = pointer else { return Ok(Restored::Nothing) };
+        let failed = |source| RunError::Snapshot { partition, source };
+        let pointer = snapshot::read_pointer(&pointer).map_err(failed)?;
+        let chunk = |number| chunks.get(chunk_key(pointer.generation, number).as_bytes()).cloned();
+        let state = snapshot::decode(&pointer, chunk).map_err(failed)?;
+        if let Some(hash) = state.model() {
+            let Some(model) = self.models.get(hash, (&self.health, PART), shutdown).await? else {
+                return Ok(Restored::GivenUp);
+            };
+            core.offer_model(hash, model);
+        }
+        core.restore(state).map_err(|source| RunError::Restore { partition, source })?;
+        Ok(Restored::At(pointer))
+    }
+
+    /// The last output that was published, at or after `from`.
+    async fn said_since(
+        &self,
+        partition: PartitionId,
+        from: Option<NextOffset>,
+    ) -> Result<Option<OutputPlace>, RunError> {
+        let bounds = self.log.bounds(topics::INCIDENT_EVENTS, partition).await?;
+        let from = from.unwrap_or(bounds.first).max(bounds.first);
+        let mut scan = scan(&self.log, topics::INCIDENT_EVENTS, partition, from, bounds.end).await?;
+        let mut said = None;
+        while let Some(records) = scan.next().await? {
+            for record in records {
+                if let Ok(output) = serde_json::from_slice::<Output>(&record.payload) {
+                    said = said.max(place(&output));
+                }
+            }
+        }
+        Ok(said)
+    }
+
+    /// Whether this partition's state is to be rebuilt: once.
+    fn rebuilds(&self, partition: PartitionId) -> Option<&Archive> {
+        let Rebuild { archive, done } = self.rebuild.as_ref()?;
+        let is_done = done.lock().unwrap_or_else(PoisonError::into_inner).contains(&partition);
+        (!is_done).then_some(archive)
+    }
+
+    /// A core that has seen what the archive holds of the partition, and knows the incidents as they were published.
+    ///
+    /// The archive keeps no heartbeats, so the rebuilt core's clock ticks from reading to reading. What it would say
+    /// anew about the past is not said; incidents are those that people know, by their ids.
+    async fn rebuild(
+        &self,
+        archive: &Archive,
+        partition: PartitionId,
+        shutdown: &Shutdown,
+    ) -> Result<Option<TakenUp>, RunError> {
+        let failed = |source| RunError::Rebuild { partition, source };
+        let core = PartitionCore::new(self.settings.detect.clone(), Arc::clone(&self.plant));
+        let mut part = Part::new(core, self.settings.repeats, NextOffset(0), None);
+        let manifests = archive.manifests(topics::INPUT, partition).await.map_err(failed)?;
+        tracing::info!(
+            partition = partition.0,
+            commits = manifests.len(),
+            "rebuilding the state from the archive"
+        );
+        let (mut unsaid, mut resume) = (Vec::new(), None);
+        for manifest in &manifests {
+            for (position, envelope) in archive.replay(manifest).await.map_err(failed)? {
+                if let Body::ModelActivated(hash) = envelope.body
+                    && !part.core().has_model(hash)
+                {
+                    let Some(model) = self.models.get(hash, (&self.health, PART), shutdown).await? else {
+                        return Ok(None);
+                    };
+                    part.offer_model(hash, model);
+                }
+                part.take_envelope(&position, &envelope, &mut unsaid);
+                unsaid.clear();
+            }
+            resume = Some(manifest.next_offset);
+            if shutdown.has_begun() {
+                return Ok(None);
+            }
+        }
+        let mut core = part.into_core();
+        core.adopt_incidents(self.published(partition).await?);
+        let generation = Stored::read(&self.log, partition).await?.generation;
+        if let Some(Rebuild { done, .. }) = &self.rebuild {
+            done.lock().unwrap_or_else(PoisonError::into_inner).insert(partition);
+        }
+        Ok(Some(TakenUp { core, resume, outputs: None, generation }))
+    }
+
+    /// The partition's incidents as readers know them.
+    async fn published(&self, partition: PartitionId) -> Result<Vec<Incident>, RunError> {
+        let bounds = self.log.bounds(topics::INCIDENTS, partition).await?;
+        let mut scan = scan(&self.log, topics::INCIDENTS, partition, bounds.first, bounds.end).await?;
+        let mut incidents: BTreeMap<IncidentId, Incident> = BTreeMap::new();
+        while let Some(records) = scan.next().await? {
+            for record in records {
+                match serde_json::from_slice::<Incident>(&record.payload) {
+                    Ok(incident) => {
+                        incidents.insert(incident.id, incident);
+                    }
+                    Err(error) => tracing::warn!(%error, offset = record.offset.0, "not an incident"),
+                }
+            }
+        }
+        Ok(incidents.into_values().collect())
+    }
+}
+
+impl Stored {
+    async fn read(log: &Log, partition: PartitionId) -> Result<Self, RunError> {
+        let bounds = log.bounds(topics::STATE, partition).await?;
+        let mut scan = scan(log, topics::STATE, partition, bounds.first, bounds.end).await?;
+        let mut stored = Self { pointer: None, chunks: BTreeMap::new(), generation: 0 };
+        while let Some(records) = scan.next().await? {
+            for Record { key, payload, .. } in records {
+                let Some(key) = key else { continue };
+                if key == POINTER_KEY.as_bytes() {
+                    stored.pointer = Some(payload);
+                    continue;
+                }
+                stored.generation = stored.generation.max(chunk_generation(&key).unwrap_or(0));
+                if payload.is_empty() {
+                    stored.chunks.remove(&key);
+                } else {
+                    stored.chunks.insert(Bytes::copy_from_slice(&key), Bytes::copy_from_slice(&payload));
+                }
+            }
+        }
+        Ok(stored)
+    }
+}
+
+async fn scan(
+    log: &Log,
+    topic: &str,
+    partition: PartitionId,
+    from: NextOffset,
+    to: NextOffset,
+) -> Result<Scan, ReadError> {
+    log.scan(topic, partition, StartFrom::Offset(from), to, ConsumerSettings::default()).await
+}
