@@ -28,7 +28,7 @@ impl Demo {
         let text = format!(
             "[gateway.listen]\naddress = \"127.0.0.1:{}\"\n[api]\naddress = \"127.0.0.1:{}\"\n[admin]\naddress = \
              \"127.0.0.1:{}\"\n[archive]\nbuffer_max_bytes = 33554432\ncommit_max_readings = 250000\n\
-             [logging]\nfilter = \"warn\"\n",
+             [logging]\nfilter = \"warn,heat_processor=info\"\n",
             free_port(),
             demo.api,
             free_port()
@@ -104,11 +104,30 @@ fn the_demos_burst_is_one_incident_that_names_place_loss_and_stations_and_a_kill
 }
 
 #[test]
-fn up_for_a_time_ends_by_itself_and_balances() {
+fn up_for_a_time_ends_by_itself_and_a_lost_state_comes_back_from_the_archive() {
     let demo = Demo::new();
 
-    let ended = demo.start(&["--for", "60s", "--history-days", "1"]).ended(LIVE).ended_with(0);
+    let ended = demo.start(&["--for", "75s", "--history-days", "1"]).ended(LIVE).ended_with(0);
 
     assert_balanced(&ended.stdout);
     assert!(ended.stdout.contains("loaded "), "it says what it loaded: {}", ended.stdout);
+
+    // As after an upgrade whose core cannot read the old state.
+    fs::remove_dir_all(demo.folder.path().join("data/demo/log/heat.state.v1")).unwrap();
+    let again = demo.start(&["--rebuild-from-archive", "--for", "15s"]);
+    let mut bursts = Vec::new();
+    wait_until("the API shows the burst", Duration::from_secs(120), || {
+        bursts = demo.incidents("class=burst");
+        !bursts.is_empty()
+    });
+    let ended = again.ended(LIVE).ended_with(0);
+    assert_balanced(&ended.stdout);
+    assert!(ended.stderr.contains("rebuilding the state from the archive"), "{}", ended.stderr);
+    assert_eq!(bursts.len(), 1, "the burst that people know, and no other: {bursts:#?}");
+    let Some(python) = Python::find() else { return };
+    let opened = "SELECT DISTINCT json_extract_string(json, '$.Event.incident.id') AS id FROM incident_events WHERE \
+                  json_extract_string(json, '$.Event.incident.class') = 'burst'";
+    let rows = python.query(&demo.folder.path().join("data/demo/archive"), opened);
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert_eq!(rows[0]["id"], bursts[0]["id"]);
 }
