@@ -23,6 +23,7 @@ mod error;
 mod figures;
 mod fill;
 mod gateway;
+mod hydraulics;
 mod ingest;
 mod latency;
 mod load;
@@ -55,6 +56,7 @@ pub fn run(arguments: BenchArguments) -> Result<ExitStatus, BenchError> {
         What::Archive(options) => (Part::Archive, options),
         What::Latency(options) => (Part::Latency, options),
         What::Drain(options) => (Part::Drain, options),
+        What::Hydraulics(options) => (Part::Hydraulics, options),
         What::All(options) => (Part::All, options),
     };
     let is_json = options.json;
@@ -74,6 +76,7 @@ enum Part {
     Archive,
     Latency,
     Drain,
+    Hydraulics,
     All,
 }
 
@@ -103,7 +106,7 @@ fn interruptible(part: Part, options: Options) -> Result<Report, BenchError> {
 }
 
 fn measure(part: Part, mut bench: Bench) -> Result<Report, BenchError> {
-    if let Some(kafka) = bench.kafka() {
+    if let Some(kafka) = bench.kafka().filter(|_| part != Part::Hydraulics) {
         bench.block_on(kafka.prepare())?;
     }
     if matches!(part, Part::Process | Part::Archive | Part::All) {
@@ -112,6 +115,9 @@ fn measure(part: Part, mut bench: Bench) -> Result<Report, BenchError> {
     }
     if matches!(part, Part::Ingest | Part::All) {
         ingest::measure(&mut bench)?;
+    }
+    if matches!(part, Part::Hydraulics | Part::All) {
+        hydraulics::measure(&mut bench)?;
     }
     if matches!(part, Part::Latency | Part::All) {
         latency::measure(&mut bench)?;

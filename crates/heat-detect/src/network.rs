@@ -1,6 +1,7 @@
 //! One network: its signals, its detectors, its incidents.
 
 pub(crate) mod findings;
+mod located;
 pub(crate) mod place;
 pub(crate) mod stations;
 
@@ -22,7 +23,10 @@ use crate::{
     core::Emitter,
     incidents::{Book, commands::Consequence},
     layout::{Layout, Role, SignalKey},
-    network::{place::Places, stations::StationWatch},
+    network::{
+        place::{Places, Suspicion},
+        stations::StationWatch,
+    },
     tracker::Tracker,
 };
 
@@ -239,7 +243,7 @@ impl Network {
 
     fn say_burst(&mut self, settings: &DetectSettings, emit: &mut Emitter<'_>) {
         let Some(open) = &self.state.burst.open else { return };
-        let finding = findings::burst(&self.layout, self.view(), open, emit.now());
+        let finding = findings::burst(&self.layout, &self.state.places, self.view(), open, emit.now());
         self.state.book.apply(settings, &self.state.id, finding, emit);
     }
 
@@ -263,7 +267,8 @@ impl Network {
             let slow = is_slow(&self.layout, &self.state.history);
             let volume = self.layout.water_volume_m3;
             self.state.balance.observe(settings, volume, bin, &features, slow, false);
-            self.state.places.learn(&self.layout, &self.state.history, None);
+            let quiet = Suspicion::default();
+            self.state.places.learn(&self.layout, &self.state.history, bin, &features, quiet);
             self.state.stations.learn(&self.layout, &self.state.history);
             self.state.last_bin = bin;
         }
@@ -303,7 +308,9 @@ impl Network {
             Progress::Locate => self.say_burst(settings, emit),
             Progress::Over => {
                 let mut finding = match &self.state.burst.open {
-                    Some(open) => findings::burst(&self.layout, self.view(), open, emit.now()),
+                    Some(open) => {
+                        findings::burst(&self.layout, &self.state.places, self.view(), open, emit.now())
+                    }
                     None => return,
                 };
                 finding.active = false;
@@ -340,8 +347,9 @@ impl Network {
         let verdict =
             self.state.balance.observe(settings, self.layout.water_volume_m3, bin, &features, slow, true);
         if !burst_on {
-            let suspect = self.state.balance.suspect_since;
-            self.state.places.learn(&self.layout, &self.state.live, suspect);
+            let balance = &self.state.balance;
+            let suspicion = Suspicion { since: balance.suspect_since, leak: balance.open.as_ref() };
+            self.state.places.learn(&self.layout, &self.state.live, bin, &features, suspicion);
         }
         let circulation = self.state.balance.circulation;
         match verdict {

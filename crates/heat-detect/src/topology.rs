@@ -1,7 +1,11 @@
-//! The pipes of a network as a tree rooted at its sources.
+//! The pipes of a network: trenches, which way the water comes, which valves shut a place off.
 //!
-//! A tree is itself. Of meshed pipes it is the shortest-path tree by resistance, which carries most of the flow; what
-//! hangs on a loop's other side is then attributed to the stronger way only.
+//! Where every part has one source and no loop, the way to a node is the one path there is. Otherwise the network
+//! [is meshed](Topology::is_meshed): flows and heads then come from the solver ([`flows`]), and the shortest-path tree by
+//! resistance only orders the nodes. A pipe with a valve that is normally closed carries nothing: rings run open there.
+
+pub(crate) mod flows;
+mod isolation;
 
 use std::{
     cmp::Reverse,
@@ -10,7 +14,7 @@ use std::{
 
 use heat_model::{
     NetworkId, NodeId, PipeId, ValveId,
-    plant::{PlantModel, Side, SiteKind},
+    plant::{PlantModel, Side, SiteKind, ValveState},
 };
 
 /// A supply and a return pipe between the same nodes.
@@ -21,13 +25,24 @@ pub(crate) struct Trench {
     /// Node farther from it.
     pub(crate) lower: u32,
     pub(crate) length_m: f64,
+    pub(crate) diameter_m: f64,
     /// Pressure loss per squared mass flow of one pipe, Pa/(kg/s)2.
     pub(crate) resistance: f64,
     pub(crate) supply: Option<PipeId>,
     pub(crate) back: Option<PipeId>,
     /// Laid in, where known.
     pub(crate) laid_year: Option<u32>,
-    pub(crate) valves: Vec<ValveId>,
+    pub(crate) valves: Vec<Valve>,
+    /// A valve in it is normally closed.
+    pub(crate) is_closed: bool,
+}
+
+/// A valve of a trench that can be worked.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Valve {
+    pub(crate) id: ValveId,
+    /// Node at whose end it sits, where the table names its chamber.
+    pub(crate) at: Option<u32>,
 }
 
 impl Trench {
@@ -45,6 +60,12 @@ pub(crate) struct Topology {
     pub(crate) trenches: Vec<Trench>,
     /// Trench towards the source, per node; `None` at a root and at what no pipe joins.
     parent: Vec<Option<u32>>,
+    /// Source that a node's heads are counted from, per node: the first of its part.
+    reference: Vec<Option<u32>>,
+    /// Nodes that a source reaches, nearest first: each after the one its water comes from.
+    order: Vec<u32>,
+    sources: Vec<u32>,
+    meshed: bool,
     elevations_and_valves: bool,
 }
 
@@ -89,6 +110,7 @@ impl Topology {
                     upper: ends.0,
                     lower: ends.1,
                     length_m,
+                    diameter_m,
                     resistance: resistance(length_m, diameter_m, pipe.roughness_mm),
                     laid_year: pipe.laid_year,
                     ..Trench::default()
@@ -103,19 +125,27 @@ impl Topology {
             pipe_trench.insert(&pipe.id, index);
         }
         for valve in &plant.valves {
-            if let Some(&trench) = pipe_trench.get(&valve.pipe)
-                && valve.operable != Some(false)
-            {
-                topology.trenches[trench as usize].valves.push(valve.id.clone());
+            let Some(&trench) = pipe_trench.get(&valve.pipe) else { continue };
+            let chamber = valve
+                .chamber
+                .as_ref()
+                .and_then(|chamber| plant.sites.iter().find(|site| site.id == *chamber)?.node.as_ref());
+            let at = chamber.and_then(|node| topology.node(node));
+            let trench = &mut topology.trenches[trench as usize];
+            trench.is_closed |= valve.normal_state == Some(ValveState::Closed);
+            if valve.operable != Some(false) {
+                let at = at.filter(|node| [trench.upper, trench.lower].contains(node));
+                trench.valves.push(Valve { id: valve.id.clone(), at });
             }
         }
-        let sources: Vec<u32> = plant
+        topology.sources = plant
             .sites
             .iter()
             .filter(|site| site.kind == Some(SiteKind::Source))
+            .filter(|site| site.network.as_ref().is_none_or(|of| of == network))
             .filter_map(|site| site.node.as_ref().and_then(|node| topology.node(node)))
             .collect();
-        topology.root_at(&sources);
+        topology.find_ways();
         topology.elevations_and_valves = !topology.trenches.is_empty()
             && topology.trenches.iter().any(|trench| !trench.valves.is_empty())
             && plant
@@ -131,26 +161,27 @@ impl Topology {
     }
 
     /// Shortest paths by resistance from all sources at once (Dijkstra), ties by index.
-    fn root_at(&mut self, sources: &[u32]) {
+    fn find_ways(&mut self) {
         let count = self.nodes.len();
         let mut around: Vec<Vec<u32>> = vec![Vec::new(); count];
-        for (index, trench) in (0_u32..).zip(&self.trenches) {
+        for (index, trench) in (0_u32..).zip(&self.trenches).filter(|(_, trench)| !trench.is_closed) {
             around[trench.upper as usize].push(index);
             around[trench.lower as usize].push(index);
         }
         self.parent = vec![None; count];
-        let mut distance = vec![f64::INFINITY; count];
+        let (mut distance, mut done) = (vec![f64::INFINITY; count], vec![false; count]);
         let mut queue = BinaryHeap::new();
-        for &source in sources {
+        for &source in &self.sources {
             distance[source as usize] = 0.0;
             queue.push(Reverse((0_u64, source)));
         }
         while let Some(Reverse((bits, node))) = queue.pop() {
             // Non-negative floats order as their bits.
             let so_far = f64::from_bits(bits);
-            if so_far > distance[node as usize] {
+            if so_far > distance[node as usize] || std::mem::replace(&mut done[node as usize], true) {
                 continue;
             }
+            self.order.push(node);
             for &index in &around[node as usize] {
                 let trench = &self.trenches[index as usize];
                 let other = if trench.upper == node { trench.lower } else { trench.upper };
@@ -162,12 +193,34 @@ impl Topology {
                 }
             }
         }
-        for node in 0..count {
-            if let Some(index) = self.parent[node] {
-                let trench = &mut self.trenches[index as usize];
-                let node = u32::try_from(node).expect("node indexes are u32");
-                if trench.upper == node {
-                    std::mem::swap(&mut trench.upper, &mut trench.lower);
+        for (index, trench) in (0_u32..).zip(&mut self.trenches) {
+            let is_way_to = |node: u32| self.parent[node as usize] == Some(index);
+            let nearer = distance[trench.lower as usize] < distance[trench.upper as usize];
+            if is_way_to(trench.upper) || (nearer && !is_way_to(trench.lower)) {
+                std::mem::swap(&mut trench.upper, &mut trench.lower);
+            }
+        }
+        self.find_references(&around);
+    }
+
+    /// Parts that are joined, whatever source feeds them; more than one source or a loop makes a mesh.
+    fn find_references(&mut self, around: &[Vec<u32>]) {
+        self.reference = vec![None; self.nodes.len()];
+        for &source in &self.sources {
+            if self.reference[source as usize].is_some() {
+                continue;
+            }
+            self.reference[source as usize] = Some(source);
+            let mut stack = vec![source];
+            while let Some(node) = stack.pop() {
+                for &index in &around[node as usize] {
+                    let trench = &self.trenches[index as usize];
+                    self.meshed |= !self.is_in_tree(index);
+                    let other = if trench.upper == node { trench.lower } else { trench.upper };
+                    if self.reference[other as usize].is_none() {
+                        self.reference[other as usize] = Some(source);
+                        stack.push(other);
+                    }
                 }
             }
         }
@@ -190,6 +243,26 @@ impl Topology {
         self.elevations_and_valves
     }
 
+    /// Whether water reaches some node in more than one way, or from more than one source.
+    pub(crate) const fn is_meshed(&self) -> bool {
+        self.meshed
+    }
+
+    /// Source that the heads of a node are counted from; `None` where no source reaches it.
+    pub(crate) fn reference(&self, node: u32) -> Option<u32> {
+        self.reference[node as usize]
+    }
+
+    /// Whether a source's water stands in the trench.
+    pub(crate) fn is_fed(&self, trench: u32) -> bool {
+        self.reference[self.trenches[trench as usize].upper as usize].is_some()
+    }
+
+    /// Nodes that a source reaches, each after the one its water comes from.
+    pub(crate) fn order(&self) -> &[u32] {
+        &self.order
+    }
+
     /// Trench towards the source.
     pub(crate) fn parent(&self, node: u32) -> Option<u32> {
         self.parent[node as usize]
@@ -208,34 +281,6 @@ impl Topology {
     pub(crate) fn is_in_tree(&self, trench: u32) -> bool {
         self.parent[self.trenches[trench as usize].lower as usize] == Some(trench)
     }
-
-    /// Nearest trenches with valves around one: towards the source, and each way beyond.
-    pub(crate) fn isolating_valves(&self, trench: u32) -> Vec<ValveId> {
-        let mut valves = Vec::new();
-        let own = &self.trenches[trench as usize];
-        match std::iter::once(trench)
-            .chain(self.path(own.upper))
-            .find(|&index| !self.trenches[index as usize].valves.is_empty())
-        {
-            Some(index) => valves.extend(self.trenches[index as usize].valves.iter().cloned()),
-            None => return valves,
-        }
-        let mut below = vec![own.lower];
-        while let Some(node) = below.pop() {
-            for (index, child) in (0_u32..).zip(&self.trenches) {
-                if child.upper == node && index != trench && self.is_in_tree(index) {
-                    if child.valves.is_empty() {
-                        below.push(child.lower);
-                    } else {
-                        valves.extend(child.valves.iter().cloned());
-                    }
-                }
-            }
-        }
-        valves.sort();
-        valves.dedup();
-        valves
-    }
 }
 
 /// Darcy-Weisbach with Haaland's fully rough limit where the roughness is known.
@@ -249,3 +294,6 @@ fn resistance(length_m: f64, diameter_m: f64, roughness_mm: Option<f64>) -> f64 
     let area = std::f64::consts::PI / 4.0 * diameter_m * diameter_m;
     friction * length_m / diameter_m / (2.0 * MEAN_DENSITY_KG_M3 * area * area)
 }
+
+#[cfg(test)]
+mod tests;

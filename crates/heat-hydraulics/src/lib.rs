@@ -1,16 +1,19 @@
-//! Steady hydraulics of water networks: properties of water, loss of a pipe, tree networks in closed form.
+//! Steady hydraulics of water networks: properties of water, loss of a pipe, meshed networks, and trees in closed form.
 //!
-//! Is: pure functions and plain structures over `f64`, with the unit in every name. Is not: a meshed solver (it will
-//! stand beside [`tree`] and take the same [`pipe::Resistance`]), pressure waves, heat transport.
+//! Is: pure functions and plain structures over `f64`, with the unit in every name. Is not: pressure waves, heat
+//! transport.
 //!
 //! Invariants:
-//! - Flows of a solved tree balance at every node to rounding.
-//! - Nothing reads a clock, allocates in an inner loop, or depends on hash-map order.
+//! - Flows of a solution balance at every node to rounding; a solution that has not converged is an error.
+//! - Nothing reads a clock, or depends on hash-map order or on the machine's vector instructions.
 //!
-//! Start reading at [`tree::RootedTree`]; [`plant::NetworkTree`] makes one from the plant tables.
+//! Start reading at [`network::Network`] and [`solver::Solver`] for meshes, at [`tree::RootedTree`] for trees;
+//! [`plant::NetworkTree`] makes one from the plant tables.
 #![warn(missing_docs)]
 
+pub mod network;
 pub mod pipe;
 pub mod plant;
+pub mod solver;
 pub mod tree;
 pub mod water;

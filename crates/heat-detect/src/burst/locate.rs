@@ -1,16 +1,23 @@
 //! Where is it? Ranks pipes by how well a loss there explains the changes of pressure.
 //!
-//! On a tree the loss q flows from the source to the break on one path, on top of what the stations take. So the supply
-//! pressure of a station falls by the extra loss of head on what its own path shares with that path,
-//! `sum K ((Q+q)^2 - Q^2)`; a break in the return takes q out of what flows back, and the return
-//! pressures of the stations beyond fall likewise. Station flows before and after are measured, so what they
-//! change by themselves is taken out first. Residuals are judged by a Student t likelihood, so that one wrong gauge
-//! does not decide; the share of the loss that the supply side shows (source less stations) tells the side. The prior
-//! is length and age. Meshed pipes are judged over their shortest-path tree ([`crate::topology`]).
+//! A loss q flows from the source to the break on top of what the stations take, so the supply pressure of a station
+//! falls by the extra loss of head on what its own way shares with that way; a break in the return takes q out of what
+//! flows back, and the return pressures of the stations beyond fall likewise. How far each gauge falls is what
+//! [`response`] computes, in a tree exactly, in a mesh from the solver's sensitivities. What the stations' own flows
+//! change by themselves is taken out before.
+//!
+//! The posterior over pipes is prior x pressures x side. The prior is length and age, and how large a hole the loss needs
+//! in this bore. Pressures are judged by a Student t likelihood, so that one wrong gauge does not decide, around a common
+//! change of all gauges of a side (the source's own gauge errs, too); place within the pipe and size of the loss are
+//! averaged over, not chosen. The side is told by the sums of the flows. Without evidence the prior is what remains, so
+//! a ranking is never worse than it for lack of data.
+
+pub(crate) mod response;
 
 use heat_model::plant::Side;
 
-use crate::topology::Topology;
+use crate::topology::{Topology, Trench};
+use response::Model;
 
 /// Degrees of freedom of the residuals' distribution.
 const STUDENT: f64 = 4.0;
@@ -22,8 +29,22 @@ const MODEL_ERROR: f64 = 0.12;
 const AGE_PER_YEAR: f64 = 0.03;
 /// Year against which age counts; only differences matter.
 const AGE_REFERENCE_YEAR: f64 = 2030.0;
-/// Beyond this many trenches each is judged at its middle only.
+/// Beyond this many trenches each is judged at its middle and for the likeliest loss only.
 const FINE_MAX: usize = 1_000;
+/// Places within a trench.
+const POSITIONS: [f64; 3] = [0.15, 0.5, 0.85];
+/// Losses, in standard deviations of its error, with their weights.
+const LOSSES: [(f64, f64); 3] = [(-1.0, 0.27), (0.0, 0.46), (1.0, 0.27)];
+/// Pressure that drives a loss out of the pipe where none is measured, Pa.
+const DRIVING_PA: f64 = 5e5;
+/// Discharge coefficient of a hole.
+const DISCHARGE: f64 = 0.62;
+/// A hole of this share of the bore halves the prior: most breaks are small against their pipe.
+const HOLE_SHARE: f64 = 0.25;
+/// Flow meters of stations fail, too: the side is never more certain than 50 to 1.
+const SIDE_MAX: f64 = 3.9;
+/// Density of the water lost, kg/m3.
+const DENSITY_KG_M3: f64 = 975.0;
 
 /// One pressure's change that the stations' own flows do not explain.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,9 +59,11 @@ pub(crate) struct Residual {
 /// Everything a ranking needs.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Case {
-    /// Flow of every trench without the loss, kg/s.
+    /// Flow of every trench without the loss, kg/s, from its upper to its lower node.
     pub(crate) flows: Vec<f64>,
     pub(crate) residuals: Vec<Residual>,
+    /// Standard deviation of what all residuals of a side have in common, Pa: supply, return.
+    pub(crate) common_sigma: [f64; 2],
     pub(crate) loss_kg_s: f64,
     /// Relative uncertainty of the loss.
     pub(crate) loss_error: f64,
@@ -56,142 +79,148 @@ pub(crate) struct Ranked {
     pub(crate) probability: f64,
 }
 
-/// Flow of every trench from the flows taken at nodes.
-pub(crate) fn trench_flows(topology: &Topology, takes: impl IntoIterator<Item = (u32, f64)>) -> Vec<f64> {
-    let mut flows = vec![0.0; topology.trenches.len()];
-    for (node, flow) in takes {
-        for trench in topology.path(node) {
-            flows[trench as usize] += flow;
-        }
-    }
-    flows
+/// Pipes by their probability.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Ranking {
+    /// By falling probability; they sum to 1.
+    pub(crate) pipes: Vec<Ranked>,
+    /// Nats by which the evidence moved the prior over trenches: near 0 it told nothing about the place.
+    pub(crate) information: f64,
+    /// The solver had no answer for this mesh: pressures did not count.
+    pub(crate) unsolved: bool,
 }
 
-/// Loss of head from the source to a node, Pa.
-pub(crate) fn head_loss(topology: &Topology, flows: &[f64], node: u32) -> f64 {
-    topology
-        .path(node)
-        .map(|trench| {
-            let flow = flows[trench as usize];
-            topology.trenches[trench as usize].resistance * flow * flow.abs()
-        })
-        .sum()
-}
+const SIDES: [Side; 2] = [Side::Supply, Side::Return];
 
-/// Pipes by falling probability; they sum to 1.
-pub(crate) fn rank(topology: &Topology, case: &Case) -> Vec<Ranked> {
-    let mut depth_of_node = vec![0.0_f64; topology.nodes()];
-    let mut marked = vec![u32::MAX; topology.nodes()];
-    let positions: &[f64] = if topology.trenches.len() <= FINE_MAX { &[0.15, 0.5, 0.85] } else { &[0.5] };
-    let factors: &[f64] = if topology.trenches.len() <= FINE_MAX { &[-1.0, 0.0, 1.0] } else { &[0.0] };
-    let mut scored: Vec<(u32, Side, f64)> = Vec::new();
-    for (index, trench) in (0_u32..).zip(&topology.trenches) {
-        if !topology.is_in_tree(index) {
-            continue;
-        }
-        for side in [Side::Supply, Side::Return] {
-            if (match side {
-                Side::Supply => &trench.supply,
-                Side::Return => &trench.back,
-            })
-            .is_none()
-            {
+/// Ranks all fed pipes.
+pub(crate) fn rank(topology: &Topology, case: &Case) -> Ranking {
+    let is_fine = topology.trenches.len() <= FINE_MAX;
+    let positions: &[f64] = if is_fine { &POSITIONS } else { &POSITIONS[1..2] };
+    let losses: &[(f64, f64)] = if is_fine { &LOSSES } else { &[(0.0, 1.0)] };
+    let mut scored: Vec<(u32, Side, f64, f64)> = Vec::new();
+    let mut unsolved = false;
+    for (number, side) in SIDES.into_iter().enumerate() {
+        let gauges: Vec<Residual> = case.residuals.iter().copied().filter(|r| r.side == side).collect();
+        let nodes: Vec<u32> = gauges.iter().map(|gauge| gauge.node).collect();
+        let common = case.common_sigma[number];
+        let model = (!gauges.is_empty()).then(|| Model::new(topology, case, side, &nodes));
+        unsolved |= matches!(model, Some(None));
+        let mut model = model.flatten();
+        let mut falls = vec![0.0; nodes.len()];
+        // What these gauges say of a loss elsewhere: on the other side, or none they feel.
+        let nothing = fit(&gauges, &falls, common);
+        for (index, trench) in (0_u32..).zip(&topology.trenches) {
+            if !topology.is_fed(index) || pipe_of(trench, side).is_none() {
                 continue;
             }
-            let mut best = f64::NEG_INFINITY;
-            for position in positions {
-                for factor in factors {
-                    let loss = case.loss_kg_s * (1.0 + factor * case.loss_error);
-                    let place = Place { trench: index, side, position: *position, loss };
-                    mark(topology, case, place, &mut depth_of_node, &mut marked);
-                    let fit = fit(topology, case, place, &depth_of_node, &marked) - 0.5 * factor * factor;
-                    best = best.max(fit);
+            let mut fits = Vec::with_capacity(positions.len() * losses.len());
+            if let Some(model) = &mut model {
+                for position in positions {
+                    for (deviation, weight) in losses {
+                        let loss_kg_s = case.loss_kg_s * (1.0 + deviation * case.loss_error).max(0.05);
+                        model.falls(
+                            response::Place { trench: index, position: *position, loss_kg_s },
+                            &mut falls,
+                        );
+                        let fit = TEMPER * (fit(&gauges, &falls, common) - nothing);
+                        fits.push(fit + (weight / positions.len() as f64).ln());
+                    }
                 }
             }
-            scored.push((index, side, TEMPER * best + side_fit(case, side) + prior(trench).ln()));
+            let pressures = if fits.is_empty() { 0.0 } else { log_sum(&fits) };
+            let prior = prior(trench, case.loss_kg_s).ln();
+            scored.push((index, side, prior, pressures + side_fit(case, side)));
         }
     }
-    let highest = scored.iter().map(|(_, _, score)| *score).fold(f64::NEG_INFINITY, f64::max);
-    let total: f64 = scored.iter().map(|(_, _, score)| (score - highest).exp()).sum();
-    let mut ranked: Vec<Ranked> = scored
-        .into_iter()
-        .map(|(trench, side, score)| Ranked { trench, side, probability: (score - highest).exp() / total })
+    let mut ranking = normalised(topology, &scored);
+    ranking.unsolved = unsolved;
+    ranking
+}
+
+fn normalised(topology: &Topology, scored: &[(u32, Side, f64, f64)]) -> Ranking {
+    let log_prior = log_sum(&scored.iter().map(|(_, _, prior, _)| *prior).collect::<Vec<_>>());
+    let log_posterior = log_sum(&scored.iter().map(|(_, _, prior, fit)| prior + fit).collect::<Vec<_>>());
+    let mut of_trench = vec![(0.0, 0.0); topology.trenches.len()];
+    let mut pipes: Vec<Ranked> = scored
+        .iter()
+        .map(|&(trench, side, prior, fit)| {
+            let probability = (prior + fit - log_posterior).exp();
+            let entry: &mut (f64, f64) = &mut of_trench[trench as usize];
+            *entry = (entry.0 + (prior - log_prior).exp(), entry.1 + probability);
+            Ranked { trench, side, probability }
+        })
         .collect();
-    ranked.sort_by(|a, b| {
+    pipes.sort_by(|a, b| {
         b.probability.total_cmp(&a.probability).then(a.trench.cmp(&b.trench)).then(a.side.cmp(&b.side))
     });
-    ranked
+    let information = of_trench
+        .iter()
+        .filter(|(prior, posterior)| *prior > 0.0 && *posterior > 0.0)
+        .map(|(prior, posterior)| posterior * (posterior / prior).ln())
+        .sum();
+    Ranking { pipes, information, unsolved: false }
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    trench: u32,
-    side: Side,
-    position: f64,
-    loss: f64,
-}
-
-/// Extra fall of pressure at every node of the path from the source to the place, Pa.
-fn mark(topology: &Topology, case: &Case, place: Place, extra: &mut [f64], marked: &mut [u32]) {
-    let mut path: Vec<u32> = std::iter::once(place.trench)
-        .chain(topology.path(topology.trenches[place.trench as usize].upper))
-        .collect();
-    path.reverse();
-    let mut sum = 0.0;
-    if let Some(first) = path.first() {
-        let root = topology.trenches[*first as usize].upper as usize;
-        extra[root] = 0.0;
-        marked[root] = place.trench;
-    }
-    for index in path {
-        let trench = &topology.trenches[index as usize];
-        let flow = case.flows[index as usize];
-        let with = match place.side {
-            Side::Supply => flow + place.loss,
-            Side::Return => flow - place.loss,
-        };
-        let change = trench.resistance * (with * with.abs() - flow * flow.abs()).abs();
-        sum += if index == place.trench { place.position * change } else { change };
-        extra[trench.lower as usize] = sum;
-        marked[trench.lower as usize] = place.trench;
+fn pipe_of(trench: &Trench, side: Side) -> Option<&heat_model::PipeId> {
+    match side {
+        Side::Supply => trench.supply.as_ref(),
+        Side::Return => trench.back.as_ref(),
     }
 }
 
-fn fit(topology: &Topology, case: &Case, place: Place, extra: &[f64], marked: &[u32]) -> f64 {
-    let mut score = 0.0;
-    for residual in &case.residuals {
-        let expected = if residual.side == place.side {
-            // Where the way to this node leaves the way to the place.
-            let mut node = residual.node;
-            while marked[node as usize] != place.trench {
-                match topology.parent(node) {
-                    Some(trench) => node = topology.trenches[trench as usize].upper,
-                    None => break,
-                }
-            }
-            if marked[node as usize] == place.trench { -extra[node as usize] } else { 0.0 }
-        } else {
-            0.0
-        };
-        let sigma = residual.sigma.hypot(MODEL_ERROR * expected);
-        let z = (residual.value - expected) / sigma;
-        score -= f64::midpoint(STUDENT, 1.0) * (1.0 + z * z / STUDENT).ln() + (sigma / residual.sigma).ln();
+fn log_sum(logs: &[f64]) -> f64 {
+    let highest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if highest.is_finite() {
+        highest + logs.iter().map(|log| (log - highest).exp()).sum::<f64>().ln()
+    } else {
+        highest
+    }
+}
+
+/// Log likelihood of the gauges' residuals, where each should have fallen by this much. The common change is
+/// the one that fits best.
+fn fit(gauges: &[Residual], falls: &[f64], common_sigma: f64) -> f64 {
+    let off = |gauge: &Residual, fall: f64| (gauge.value + fall, gauge.sigma.hypot(MODEL_ERROR * fall));
+    let mut common = 0.0;
+    for _ in 0..2 {
+        let (mut sum, mut weights) = (0.0, common_sigma.max(1.0).powi(-2));
+        for (gauge, &fall) in gauges.iter().zip(falls) {
+            let (value, sigma) = off(gauge, fall);
+            let z = (value - common) / sigma;
+            let weight = (STUDENT + 1.0) / (STUDENT + z * z) / (sigma * sigma);
+            sum += weight * value;
+            weights += weight;
+        }
+        common = sum / weights;
+    }
+    let mut score = -0.5 * (common / common_sigma.max(1.0)).powi(2);
+    for (gauge, &fall) in gauges.iter().zip(falls) {
+        let (value, sigma) = off(gauge, fall);
+        let z = (value - common) / sigma;
+        score -= f64::midpoint(STUDENT, 1.0) * (1.0 + z * z / STUDENT).ln() + (sigma / gauge.sigma).ln();
     }
     score
 }
 
 fn side_fit(case: &Case, side: Side) -> f64 {
     case.supply_side.map_or(0.0, |(share, sigma)| {
-        let expected = match side {
-            Side::Supply => 1.0,
-            Side::Return => 0.0,
+        let log = |expected: f64| -0.5 * ((share - expected) / sigma.max(0.2)).powi(2);
+        let (supply, back) = (log(1.0), log(0.0));
+        let (own, other) = match side {
+            Side::Supply => (supply, back),
+            Side::Return => (back, supply),
         };
-        // Never more certain than 50 to 1: station meters fail, too.
-        (-0.5 * ((share - expected) / sigma.max(0.2)).powi(2)).max(-3.9)
+        0.5 * (own - other).clamp(-SIDE_MAX, SIDE_MAX)
     })
 }
 
-fn prior(trench: &crate::topology::Trench) -> f64 {
+/// What a utility knows without any sensor, and that the hole must fit the bore.
+fn prior(trench: &Trench, loss_kg_s: f64) -> f64 {
     let age = trench.laid_year.map_or(0.0, |year| (AGE_REFERENCE_YEAR - f64::from(year)).clamp(0.0, 60.0));
-    trench.length_m * (1.0 + AGE_PER_YEAR * age)
+    let bore = std::f64::consts::PI / 4.0 * trench.diameter_m * trench.diameter_m;
+    let hole = loss_kg_s.max(0.0) / (DISCHARGE * (2.0 * DENSITY_KG_M3 * DRIVING_PA).sqrt());
+    trench.length_m * (1.0 + AGE_PER_YEAR * age) / (1.0 + (hole / (HOLE_SHARE * bore)).powi(2))
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,33 +5,22 @@ use std::time::Duration;
 
 use heat_model::{
     AppendTime, EventTime, SiteId,
-    incident::{Candidate, Class, Evidence},
+    incident::{Class, Evidence},
     plant::{ModelLevel, Side, SiteKind},
 };
 
-use super::place::{self, Places};
+use super::{
+    located::{burst_case, place_by_pipes},
+    place::{self, Places},
+};
 use crate::{
     Finding,
     balance::Leak,
     bins::BIN_US,
-    burst::{
-        OpenBurst, View,
-        locate::{Case, Ranked, Residual, head_loss, rank, trench_flows},
-    },
+    burst::{OpenBurst, View},
     layout::{Layout, Role},
-    topology::Topology,
 };
 
-/// Pipes listed on an incident.
-const CANDIDATES_MAX: usize = 60;
-/// Pipes below this probability are not listed.
-const CANDIDATE_MIN: f64 = 0.001;
-/// A place is named from this probability on; below, the branch is.
-const PLACE_MIN: f64 = 0.05;
-/// Share of the probability that the smallest branch must hold.
-const BRANCH_SHARE: f64 = 0.8;
-/// Noise floor of a change of pressure, Pa.
-const CHANGE_FLOOR_PA: f64 = 800.0;
 /// Temperatures that turn kg/s into m3/h, degC.
 const SUPPLY_CELSIUS: f64 = 85.0;
 const RETURN_CELSIUS: f64 = 45.0;
@@ -72,7 +61,13 @@ fn volume_flow_m3_h(loss_kg_s: f64, side: Option<Side>) -> f64 {
 }
 
 /// An open burst, judged with what is known now.
-pub(crate) fn burst(layout: &Layout, view: View<'_>, open: &OpenBurst, now: AppendTime) -> Finding {
+pub(crate) fn burst(
+    layout: &Layout,
+    places: &Places,
+    view: View<'_>,
+    open: &OpenBurst,
+    now: AppendTime,
+) -> Finding {
     let mut finding = empty("burst", Class::Burst, EventTime::from_micros(open.onset_us), layout.level());
     finding.evidence.clone_from(&open.evidence);
     finding.strength = f64::from(open.votes);
@@ -92,8 +87,10 @@ pub(crate) fn burst(layout: &Layout, view: View<'_>, open: &OpenBurst, now: Appe
         }
     };
     if layout.topology.has_pipes() {
-        let case = burst_case(layout, view, open.loss_kg_s, &before, &after);
-        place_by_pipes(layout, &case, &mut finding);
+        match burst_case(layout, places, view, open.loss_kg_s, &before, &after) {
+            Some(case) => place_by_pipes(layout, &case, &mut finding),
+            None => finding.lacked.push("hydraulic_solution".to_owned()),
+        }
     } else {
         place_by_drops(layout, &before, &after, &mut finding);
     }
@@ -101,103 +98,6 @@ pub(crate) fn burst(layout: &Layout, view: View<'_>, open: &OpenBurst, now: Appe
     finding.loss_kg_s = Some(open.loss_kg_s);
     finding.loss_m3_h = Some(volume_flow_m3_h(open.loss_kg_s, finding.side));
     finding
-}
-
-fn burst_case(
-    layout: &Layout,
-    view: View<'_>,
-    loss_kg_s: f64,
-    before: &impl Fn(u32) -> Option<f64>,
-    after: &impl Fn(u32) -> Option<f64>,
-) -> Case {
-    let topology = &layout.topology;
-    // Silent stations take what they took.
-    let latest = |signal: u32| after(signal).or_else(|| before(signal));
-    let flows_before = trench_flows(topology, place::takes(layout, before));
-    let flows_after = trench_flows(topology, place::takes(layout, &latest));
-    let mut residuals = Vec::new();
-    for (side, role) in place::SIDES {
-        let change = |signal: u32| Some(after(signal)? - before(signal)?);
-        let Some(source) = place::source_pressure(layout, role, &change) else { continue };
-        for site in layout.sites.iter().filter(|site| site.kind != SiteKind::Source) {
-            let (Some(node), Some(signal)) = (site.node, site.signal(role)) else { continue };
-            let Some(changed) = change(signal) else { continue };
-            let head = head_loss(topology, &flows_after, node) - head_loss(topology, &flows_before, node);
-            let value = match side {
-                Side::Supply => changed - source + head,
-                Side::Return => changed - source - head,
-            };
-            let noise = view.trackers[signal as usize].sigma(CHANGE_FLOOR_PA).min(4_000.0);
-            // What the stations' own changes of flow move is known to a tenth.
-            residuals.push(Residual {
-                node,
-                side,
-                value,
-                sigma: noise.hypot(CHANGE_FLOOR_PA).hypot(0.1 * head),
-            });
-        }
-    }
-    let total = |of: &dyn Fn(u32) -> Option<f64>, kind: SiteKind| -> f64 {
-        layout.of_kind(kind).filter_map(|(_, site)| place::station_flow(layout, site, &of)).sum()
-    };
-    let rise = total(&latest, SiteKind::Source) - total(before, SiteKind::Source);
-    let taken = total(&latest, SiteKind::Station) - total(before, SiteKind::Station);
-    let supply_side =
-        (loss_kg_s > 0.0).then(|| ((rise - taken) / loss_kg_s, 0.012 * view.circulation / loss_kg_s));
-    Case { flows: flows_after, residuals, loss_kg_s, loss_error: 0.15, supply_side }
-}
-
-/// Ranks the pipes and takes place, side, branch, stations and valves from the ranking.
-fn place_by_pipes(layout: &Layout, case: &Case, finding: &mut Finding) {
-    let topology = &layout.topology;
-    let ranked = rank(topology, case);
-    finding.candidates = ranked
-        .iter()
-        .filter(|ranked| ranked.probability >= CANDIDATE_MIN)
-        .take(CANDIDATES_MAX)
-        .filter_map(|ranked| {
-            let pipe = topology.trenches[ranked.trench as usize].pipe(ranked.side)?;
-            Some(Candidate { pipe: pipe.clone(), probability: ranked.probability })
-        })
-        .collect();
-    let Some(best) = ranked.first() else { return };
-    let on_side: f64 = ranked.iter().filter(|r| r.side == best.side).map(|r| r.probability).sum();
-    finding.side = (on_side > 0.6).then_some(best.side);
-    if best.probability >= PLACE_MIN {
-        finding.place = finding.candidates.first().map(|candidate| candidate.pipe.as_str().to_owned());
-    }
-    finding.branch = sites_behind(layout, smallest_branch(topology, &ranked));
-    finding.affected = sites_behind(layout, Some(best.trench));
-    finding.valves = topology.isolating_valves(best.trench);
-}
-
-/// Lowest trench below (and with) which most of the probability lies; `None` for the whole network.
-fn smallest_branch(topology: &Topology, ranked: &[Ranked]) -> Option<u32> {
-    let mut below = vec![0.0; topology.trenches.len()];
-    for ranked in ranked {
-        let lower = topology.trenches[ranked.trench as usize].lower;
-        for trench in topology.path(lower) {
-            below[trench as usize] += ranked.probability;
-        }
-    }
-    // Depth grows as the probability below can only fall: the deepest that still holds enough.
-    (0_u32..)
-        .zip(&below)
-        .filter(|(index, share)| **share >= BRANCH_SHARE && topology.is_in_tree(*index))
-        .max_by_key(|(index, _)| topology.path(topology.trenches[*index as usize].lower).count())
-        .map(|(index, _)| index)
-}
-
-/// Stations whose water passes the trench.
-fn sites_behind(layout: &Layout, trench: Option<u32>) -> Vec<SiteId> {
-    let Some(trench) = trench else { return Vec::new() };
-    layout
-        .of_kind(SiteKind::Station)
-        .filter(|(_, site)| {
-            site.node.is_some_and(|node| layout.topology.path(node).any(|index| index == trench))
-        })
-        .map(|(_, site)| site.id.clone())
-        .collect()
 }
 
 /// Without pipes: the stations whose pressures fell furthest beyond the common fall are nearest.
@@ -273,7 +173,7 @@ pub(crate) fn leak(layout: &Layout, places: &Places, leak: &Leak, circulation: f
         onset,
     ));
     finding.evidence.push(evidence(layout, "make_up_meter_at_fault", leak.fault_probability, "1", onset));
-    match places.case(layout, leak.loss_kg_s, leak.supply_side) {
+    match places.case(layout, leak) {
         Some(case) => place_by_pipes(layout, &case, &mut finding),
         None => finding.lacked.push("pipes".to_owned()),
     }

@@ -1,185 +1,347 @@
 //! Pressures that the pipe model does not explain, gathered for locating.
 //!
-//! For every site with a pressure, each quarter hour: pressure less the source's, with the head that the measured
-//! flows lose on the way put back. Its mean over quiet days is the gauge's offset and the model's error; a leak shifts
-//! it by what it adds on the common path. Averages over hours make up for what one reading cannot tell.
+//! For every site with a pressure, each quarter hour: pressure less its source's, with the head that the measured flows
+//! lose on the way put back. What is left on quiet days is the gauge's offset and, growing with the square of the load, the
+//! error of the pipe table's roughness: both are learned for every gauge ([`baseline`]). A leak shifts the rest by what it
+//! adds on the common way. Averages over hours make up for what one reading cannot tell; of a growing leak the late hours
+//! count most.
+//!
+//! Beside the pressures stands the side's witness: source supply less stations, and stations less source return.
+//! A silent station counts with its usual share.
+//!
+//! The newest day stays apart, so that a leak that is found only after hours has not been learned before.
 
-use heat_hydraulics::water::density_kg_m3;
+pub(crate) mod baseline;
+pub(crate) mod takes;
+
+use std::collections::VecDeque;
+
 use heat_model::plant::{Side, SiteKind};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    balance::{Leak, features::Features},
     bins::Bins,
-    burst::locate::{Case, Residual, head_loss, trench_flows},
-    layout::{Layout, Role, Site},
+    burst::locate::{Case, Residual},
+    layout::{Layout, Role},
 };
+use baseline::Baseline;
+use takes::{Shares, Takes};
 
-/// Memory of the quiet mean, bins: two days.
-const MEMORY_BINS: f64 = 192.0;
-/// Bins before a shift can be told.
-const KNOWN_BINS: u32 = 48;
-/// Errors of gauges and flows are alike over this many bins; beyond, averages gain.
-const CORRELATED_BINS: f64 = 8.0;
-/// Noise floor of a mean, Pa.
+/// Bins that are not learned yet: a day.
+const FINE_MAX: usize = 96;
+/// Bins in one column of what is older, while a loss is suspected.
+const COARSE_BINS: u16 = 16;
+/// Columns of these: 14 days, the longest a leak may grow.
+const COARSE_MAX: usize = 84;
+/// Bins before a suspicion began in which a leak may already have been: half a day.
+const MARGIN_BINS: i64 = 48;
+/// Memory of the mean flows, bins: a day.
+const FLOW_BINS: f64 = 96.0;
+/// Noise floor of a mean pressure, Pa.
 const FLOOR_PA: f64 = 150.0;
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-struct Gauge {
-    mean: f64,
-    square: f64,
-    bins: u32,
-    sum: f64,
-    count: u32,
-}
-
-/// Gathered residuals by site and side, and flows since suspicion.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct Places {
-    gauges: Vec<[Gauge; 2]>,
-    flows: Vec<(f64, u32)>,
-    suspect: bool,
-}
-
-/// The source's pressures by side in a picture of the network.
-pub(crate) fn source_pressure(
-    layout: &Layout,
-    role: Role,
-    value: &impl Fn(u32) -> Option<f64>,
-) -> Option<f64> {
-    layout.of_kind(SiteKind::Source).find_map(|(_, source)| value(source.signal(role)?))
-}
-
-/// Mass flow that a station takes.
-pub(crate) fn station_flow(layout: &Layout, site: &Site, value: &impl Fn(u32) -> Option<f64>) -> Option<f64> {
-    let (signal, temperature, assumed) = match (site.signal(Role::SupplyFlow), site.signal(Role::ReturnFlow))
-    {
-        (Some(signal), _) => (signal, Role::SupplyTemperature, 85.0),
-        (None, Some(signal)) => (signal, Role::ReturnTemperature, 45.0),
-        (None, None) => return None,
-    };
-    let flow = value(signal)?;
-    if layout.placed[signal as usize].is_mass {
-        return Some(flow);
-    }
-    let celsius =
-        site.signal(temperature).and_then(value).filter(|t| (0.0..=180.0).contains(t)).unwrap_or(assumed);
-    Some(flow * density_kg_m3(celsius))
-}
-
-/// What every station takes; those without a meter share what the metered leave of the source's flow.
-pub(crate) fn takes(layout: &Layout, value: &impl Fn(u32) -> Option<f64>) -> Vec<(u32, f64)> {
-    let mut takes = Vec::new();
-    let mut unmetered = Vec::new();
-    let mut metered_sum = 0.0;
-    for (_, site) in layout.of_kind(SiteKind::Station) {
-        let Some(node) = site.node else { continue };
-        match station_flow(layout, site, value) {
-            Some(flow) => {
-                metered_sum += flow;
-                takes.push((node, flow));
-            }
-            None => unmetered.push(node),
-        }
-    }
-    if !unmetered.is_empty() {
-        let supply: f64 = layout
-            .of_kind(SiteKind::Source)
-            .filter_map(|(_, source)| station_flow(layout, source, value))
-            .sum();
-        let each = ((supply - metered_sum) / unmetered.len() as f64).max(0.0);
-        takes.extend(unmetered.into_iter().map(|node| (node, each)));
-    }
-    takes
-}
+/// Error of the loss as the balance tells it.
+const LOSS_ERROR: f64 = 0.2;
 
 pub(crate) const SIDES: [(Side, Role); 2] =
     [(Side::Supply, Role::SupplyPressure), (Side::Return, Role::ReturnPressure)];
 
+/// One quarter hour, or the mean of some.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Column {
+    /// First bin.
+    bin: i64,
+    bins: u16,
+    /// Square of the load, against its mean.
+    load: f32,
+    /// Circulation, kg/s.
+    circulation: f32,
+    /// In the order of [`Places::baselines`]; NaN where missing.
+    values: Vec<f32>,
+    /// A leak was on.
+    spoiled: bool,
+}
+
+/// What the balance thinks of a bin.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Suspicion<'a> {
+    /// Bin from which on a loss is suspected.
+    pub(crate) since: Option<i64>,
+    /// The leak that is said.
+    pub(crate) leak: Option<&'a Leak>,
+}
+
+/// What was gathered for locating.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Places {
+    fine: VecDeque<Column>,
+    coarse: VecDeque<Column>,
+    /// The witness of the side first, then by site: supply, return.
+    baselines: Vec<Baseline>,
+    /// What the gauges of a side have in common.
+    common: [Baseline; 2],
+    shares: Shares,
+    /// Mean flow of every trench, kg/s, and the mean circulation and load that go with it.
+    flows: Vec<f64>,
+    circulation: f64,
+    load: f64,
+    bins: u32,
+    /// Onset of the leak that is on.
+    leak_since: Option<i64>,
+}
+
+/// The source's pressures by side in a picture of the network: of the source that the node's heads are counted from.
+pub(crate) fn source_pressure(
+    layout: &Layout,
+    role: Role,
+    node: u32,
+    value: &impl Fn(u32) -> Option<f64>,
+) -> Option<f64> {
+    let reference = layout.topology.reference(node)?;
+    layout
+        .of_kind(SiteKind::Source)
+        .filter(|(_, source)| source.node == Some(reference))
+        .find_map(|(_, source)| value(source.signal(role)?))
+}
+
 impl Places {
-    /// Takes the lower open bin; while `suspect`, it counts as after, else as quiet.
-    pub(crate) fn learn(&mut self, layout: &Layout, bins: &Bins, suspect: Option<i64>) {
+    /// Takes the lower open bin. Under suspicion nothing young is learned.
+    pub(crate) fn learn(
+        &mut self,
+        layout: &Layout,
+        bins: &Bins,
+        bin: i64,
+        features: &Features,
+        suspicion: Suspicion<'_>,
+    ) {
+        let Suspicion { since: suspect, leak } = suspicion;
         if !layout.topology.has_pipes() {
             return;
         }
-        self.gauges.resize(layout.sites.len(), <[Gauge; 2]>::default());
-        self.flows.resize(layout.topology.trenches.len(), (0.0, 0));
-        if suspect.is_some() != self.suspect {
-            self.suspect = suspect.is_some();
-            for gauge in self.gauges.iter_mut().flatten() {
-                (gauge.sum, gauge.count) = (0.0, 0);
+        match (leak, suspect) {
+            (Some(leak), _) => {
+                let since = self.leak_since.map_or(leak.onset_bin, |since| since.min(leak.onset_bin));
+                self.leak_since = Some(since);
             }
-            self.flows.fill((0.0, 0));
+            (None, None) => self.end_suspicion(),
+            (None, Some(_)) => {}
         }
+        if let Some(column) = self.column(layout, bins, bin, features, suspect.is_none()) {
+            self.fine.push_back(column);
+        }
+        while self.fine.len() > FINE_MAX {
+            let Some(oldest) = self.fine.pop_front() else { break };
+            let from = self.leak_since.or(suspect);
+            if from.is_some_and(|from| oldest.bin >= from - MARGIN_BINS) {
+                self.keep(oldest);
+            } else if !oldest.spoiled {
+                self.settle(layout, &oldest);
+            }
+        }
+    }
+
+    fn end_suspicion(&mut self) {
+        self.coarse.clear();
+        if let Some(since) = self.leak_since.take() {
+            for column in self.fine.iter_mut().filter(|column| column.bin >= since - MARGIN_BINS) {
+                column.spoiled = true;
+            }
+        }
+    }
+
+    fn column(
+        &mut self,
+        layout: &Layout,
+        bins: &Bins,
+        bin: i64,
+        features: &Features,
+        quiet: bool,
+    ) -> Option<Column> {
         let value = |signal: u32| bins.mean(signal);
-        let flows = trench_flows(&layout.topology, takes(layout, &value));
-        if self.suspect {
-            for ((sum, count), flow) in self.flows.iter_mut().zip(&flows) {
-                *sum += flow;
-                *count += 1;
-            }
+        let takes = self.shares.takes(layout, &value);
+        let circulation = takes.total;
+        if circulation <= 0.0 {
+            return None;
         }
-        for (side_index, (side, role)) in SIDES.into_iter().enumerate() {
-            let Some(source) = source_pressure(layout, role, &value) else { continue };
-            for (site, gauges) in layout.sites.iter().zip(&mut self.gauges) {
+        if quiet {
+            self.shares.learn(layout, &value, circulation);
+        }
+        let picture = layout.topology.picture(&takes.at, &takes::gives(layout, &value))?;
+        self.bins = self.bins.saturating_add(1);
+        let weight = 1.0 / f64::from(self.bins).min(FLOW_BINS);
+        self.flows.resize(layout.topology.trenches.len(), 0.0);
+        for (mean, flow) in self.flows.iter_mut().zip(&picture.flows) {
+            *mean += weight * (flow - *mean);
+        }
+        self.circulation += weight * (circulation - self.circulation);
+        if self.bins <= FINE_MAX as u32 {
+            // A scale only; it stays, so that what was learned against it holds.
+            self.load += (circulation * circulation - self.load) / f64::from(self.bins);
+        }
+        let mut values = vec![f32::NAN; 1 + 2 * layout.sites.len()];
+        values[0] = witness(features, &takes).map_or(f32::NAN, |share| share as f32);
+        for (site, slots) in layout.sites.iter().zip(values[1..].chunks_exact_mut(2)) {
+            if site.kind == SiteKind::Source {
+                continue;
+            }
+            for ((side, role), slot) in SIDES.into_iter().zip(slots) {
                 let (Some(node), Some(pressure)) = (site.node, site.signal(role).and_then(value)) else {
                     continue;
                 };
-                if site.kind == SiteKind::Source {
-                    continue;
-                }
-                let head = head_loss(&layout.topology, &flows, node);
+                let Some(source) = source_pressure(layout, role, node, &value) else { continue };
+                let head = picture.heads[node as usize];
                 let residual = match side {
                     Side::Supply => pressure - source + head,
                     Side::Return => pressure - source - head,
                 };
-                gauges[side_index].take(residual, self.suspect);
+                *slot = residual as f32;
+            }
+        }
+        let load = (circulation * circulation / self.load) as f32;
+        Some(Column { bin, bins: 1, load, circulation: circulation as f32, values, spoiled: false })
+    }
+
+    /// A column that is old and quiet: the baselines learn it.
+    fn settle(&mut self, layout: &Layout, column: &Column) {
+        self.baselines.resize(1 + 2 * layout.sites.len(), Baseline::default());
+        let load = f64::from(column.load);
+        let mut common = [None, None];
+        for (side, common) in common.iter_mut().enumerate() {
+            let gauges = self.baselines[1..].iter().zip(&column.values[1..]).skip(side).step_by(2);
+            let (mut sum, mut count) = (0.0, 0_u32);
+            for (baseline, value) in gauges.filter(|(_, value)| value.is_finite()) {
+                if let Some(expected) = baseline.expected(load) {
+                    sum += f64::from(*value) - expected;
+                    count += 1;
+                }
+            }
+            // Half of a lone gauge's change is taken for the source's.
+            *common = (count > 0).then(|| sum / f64::from(count + 1));
+        }
+        for (side, value) in common.iter().enumerate() {
+            if let Some(value) = value {
+                self.common[side].learn(*value, 1.0, 0.0);
+            }
+        }
+        for (slot, (baseline, value)) in self.baselines.iter_mut().zip(&column.values).enumerate() {
+            if value.is_finite() {
+                let shared = if slot == 0 { 0.0 } else { common[(slot - 1) % 2].unwrap_or(0.0) };
+                baseline.learn(f64::from(*value), load, shared);
             }
         }
     }
 
-    /// The case as the averages since suspicion tell it; `None` until they can.
-    pub(crate) fn case(
-        &self,
-        layout: &Layout,
-        loss_kg_s: f64,
-        supply_side: Option<(f64, f64)>,
-    ) -> Option<Case> {
-        let flows: Vec<f64> =
-            self.flows.iter().map(|(sum, count)| sum / f64::from((*count).max(1))).collect();
-        if flows.len() != layout.topology.trenches.len() || !self.suspect {
-            return None;
-        }
-        let mut residuals = Vec::new();
-        for (site, gauges) in layout.sites.iter().zip(&self.gauges) {
-            let Some(node) = site.node else { continue };
-            for (gauge, (side, _)) in gauges.iter().zip(SIDES) {
-                if gauge.bins < KNOWN_BINS || gauge.count == 0 {
-                    continue;
+    /// A column that is old and suspect: kept as a mean of hours.
+    fn keep(&mut self, column: Column) {
+        match self.coarse.back_mut() {
+            Some(last) if last.bins < COARSE_BINS && last.values.len() == column.values.len() => {
+                let weight = 1.0 / f32::from(last.bins + 1);
+                let mix = |mean: &mut f32, value: f32| {
+                    if value.is_finite() {
+                        *mean = if mean.is_finite() { *mean + weight * (value - *mean) } else { value };
+                    }
+                };
+                for (mean, value) in last.values.iter_mut().zip(&column.values) {
+                    mix(mean, *value);
                 }
-                let variance = (gauge.square - gauge.mean * gauge.mean).max(0.0);
-                let independent = (f64::from(gauge.count) / CORRELATED_BINS).max(1.0);
-                residuals.push(Residual {
-                    node,
-                    side,
-                    value: gauge.sum / f64::from(gauge.count) - gauge.mean,
-                    sigma: (variance / independent).sqrt().hypot(FLOOR_PA),
-                });
+                mix(&mut last.load, column.load);
+                mix(&mut last.circulation, column.circulation);
+                last.bins += 1;
+            }
+            Some(_) | None => {
+                if self.coarse.len() == COARSE_MAX {
+                    self.coarse.pop_front();
+                }
+                self.coarse.push_back(column);
             }
         }
-        Some(Case { flows, residuals, loss_kg_s, loss_error: 0.2, supply_side })
+    }
+
+    /// What every station takes at values of this moment.
+    pub(crate) fn takes(&self, layout: &Layout, value: &impl Fn(u32) -> Option<f64>) -> Takes {
+        self.shares.takes(layout, value)
+    }
+
+    /// The case of a leak as the averages since its onset tell it; without any, the flows alone. `None` where no pipes
+    /// are described.
+    pub(crate) fn case(&self, layout: &Layout, leak: &Leak) -> Option<Case> {
+        if !layout.topology.has_pipes() {
+            return None;
+        }
+        let mut columns: Vec<&Column> =
+            self.coarse.iter().chain(&self.fine).filter(|column| column.bin >= leak.onset_bin).collect();
+        if columns.is_empty() {
+            columns.extend(self.fine.back());
+        }
+        // What a growing leak shows grows with it: weighted by its size, its late hours say most.
+        let last = columns.last().map_or(leak.onset_bin, |column| column.bin);
+        let span = (last - leak.onset_bin + 1).max(1) as f64;
+        let grown = |column: &Column| {
+            let age = (column.bin - leak.onset_bin) as f64 + 0.5 * f64::from(column.bins);
+            if leak.abrupt { 1.0 } else { (age / span).clamp(0.0, 1.0) }
+        };
+        let weights: Vec<f64> = columns.iter().map(|column| grown(column) * f64::from(column.bins)).collect();
+        let total: f64 = weights.iter().sum();
+        let share: f64 =
+            columns.iter().zip(&weights).map(|(column, weight)| weight * grown(column)).sum::<f64>()
+                / total.max(1e-9);
+        let loss_kg_s = leak.loss_kg_s * if total > 0.0 { share } else { 1.0 };
+        let mean = |slot: usize, baseline: &Baseline| mean_off(&columns, &weights, slot, baseline);
+        let floored = |(value, sigma): (f64, f64)| (value, sigma.hypot(FLOOR_PA));
+
+        let mut residuals = Vec::new();
+        for (index, site) in layout.sites.iter().enumerate() {
+            let Some(node) = site.node else { continue };
+            for (number, (side, _)) in SIDES.into_iter().enumerate() {
+                let slot = 1 + 2 * index + number;
+                let Some((value, sigma)) = self.baselines.get(slot).and_then(|b| mean(slot, b)).map(floored)
+                else {
+                    continue;
+                };
+                residuals.push(Residual { node, side, value, sigma });
+            }
+        }
+        let count: f64 = columns.iter().map(|column| f64::from(column.bins)).sum();
+        let circulation =
+            columns.iter().zip(&weights).map(|(c, w)| f64::from(c.circulation) * w).sum::<f64>()
+                / total.max(1e-9);
+        let scale =
+            if self.circulation > 0.0 && circulation > 0.0 { circulation / self.circulation } else { 1.0 };
+        // The witness stands at plus the loss for the supply side and at minus for the return.
+        let supply_side = self.baselines.first().and_then(|b| mean(0, b)).filter(|_| loss_kg_s > 0.0).map(
+            |(value, sigma)| {
+                let size = loss_kg_s / circulation.max(1e-9);
+                (0.5 + 0.5 * value / size, 0.5 * sigma / size)
+            },
+        );
+        Some(Case {
+            flows: self.flows.iter().map(|flow| flow * scale).collect(),
+            residuals,
+            common_sigma: self.common.each_ref().map(|common| common.sigma(count).max(FLOOR_PA)),
+            loss_kg_s,
+            loss_error: LOSS_ERROR,
+            supply_side,
+        })
     }
 }
 
-impl Gauge {
-    fn take(&mut self, residual: f64, suspect: bool) {
-        if suspect {
-            self.sum += residual;
-            self.count += 1;
-            return;
-        }
-        self.bins = self.bins.saturating_add(1);
-        let weight = 1.0 / f64::from(self.bins).min(MEMORY_BINS);
-        self.mean += weight * (residual - self.mean);
-        self.square += weight * (residual * residual - self.square);
+/// Source supply less stations, less what stations give back and the source does not get, as a share of circulation: a
+/// loss on the supply side raises it by itself, one on the return side lowers it by itself.
+fn witness(features: &Features, takes: &Takes) -> Option<f64> {
+    let (supply, total) = (features.supply?, takes.metered_total()?);
+    let back = features.back.or_else(|| Some(supply - features.make_up?))?;
+    Some((supply + back - 2.0 * total) / total)
+}
+
+/// Mean of a slot over columns beyond what its baseline expects, and its standard deviation.
+fn mean_off(columns: &[&Column], weights: &[f64], slot: usize, baseline: &Baseline) -> Option<(f64, f64)> {
+    let (mut sum, mut weight_sum, mut square_sum) = (0.0, 0.0, 0.0);
+    for (column, &weight) in columns.iter().zip(weights) {
+        let Some(value) = column.values.get(slot).filter(|value| value.is_finite()) else { continue };
+        sum += weight * (f64::from(*value) - baseline.expected(f64::from(column.load))?);
+        weight_sum += weight;
+        square_sum += weight * weight / f64::from(column.bins);
     }
+    let bins = weight_sum * weight_sum / square_sum;
+    (weight_sum > 0.0).then(|| (sum / weight_sum, baseline.sigma(bins)))
 }

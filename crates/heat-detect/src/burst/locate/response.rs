@@ -1,0 +1,175 @@
+//! How far pressures fall where water is lost.
+//!
+//! Tree: the exact difference `sum K ((Q+q)^2 - Q^2)` on the part that a gauge's way shares with the way to the break. Mesh:
+//! the solver's sensitivities say how the loss divides over the ways; in a network small enough each trench's loss of head is
+//! then taken exactly at the flow so found, in a larger one the linear answer stands.
+
+use heat_model::plant::Side;
+
+use super::Case;
+use crate::topology::{
+    Topology,
+    flows::{Mesh, slope},
+};
+
+/// A mesh of up to this many nodes is judged from sensitivities of every node.
+const EXACT_NODES_MAX: usize = 1_200;
+
+/// A place to be judged.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) trench: u32,
+    /// From 0 at the upper to 1 at the lower node.
+    pub(crate) position: f64,
+    pub(crate) loss_kg_s: f64,
+}
+
+/// Answers of one side's gauges.
+#[derive(Debug)]
+pub(crate) struct Model<'a> {
+    topology: &'a Topology,
+    case: &'a Case,
+    side: Side,
+    gauges: &'a [u32],
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Tree {
+        extra: Vec<f64>,
+        marked: Vec<u32>,
+        mark: u32,
+    },
+    /// Falls of all nodes per kg/s, by the node where it is lost; and room for one place's falls.
+    Exact {
+        columns: Vec<Vec<f64>>,
+        linear: Vec<f64>,
+        exact: Vec<f64>,
+    },
+    /// Falls per kg/s by gauge, of losses at all nodes.
+    Linear {
+        rows: Vec<Vec<f64>>,
+    },
+}
+
+impl<'a> Model<'a> {
+    /// `None` where the solver has no answer.
+    pub(crate) fn new(topology: &'a Topology, case: &'a Case, side: Side, gauges: &'a [u32]) -> Option<Self> {
+        let kind = if topology.is_meshed() {
+            let mut mesh = Mesh::new(topology)?;
+            let mut responses = mesh.linear(&case.flows, case.loss_kg_s)?;
+            if topology.nodes() <= EXACT_NODES_MAX {
+                let nodes = u32::try_from(topology.nodes()).expect("node indexes are u32");
+                let columns = (0..nodes).map(|node| responses.falls(node)).collect();
+                let room = vec![0.0; topology.nodes()];
+                Kind::Exact { columns, linear: room.clone(), exact: room }
+            } else {
+                Kind::Linear { rows: gauges.iter().map(|&gauge| responses.falls(gauge)).collect() }
+            }
+        } else {
+            Kind::Tree { extra: vec![0.0; topology.nodes()], marked: vec![0; topology.nodes()], mark: 0 }
+        };
+        Some(Self { topology, case, side, gauges, kind })
+    }
+
+    /// Fall of every gauge, Pa, where this much is lost at this place.
+    pub(crate) fn falls(&mut self, place: Place, falls: &mut [f64]) {
+        let Self { topology, case, side, gauges, kind } = self;
+        let trench = &topology.trenches[place.trench as usize];
+        let (upper, lower) = (trench.upper as usize, trench.lower as usize);
+        match kind {
+            Kind::Tree { extra, marked, mark } => {
+                *mark += 1;
+                mark_way(topology, case, *side, place, extra, marked, *mark);
+                for (fall, &gauge) in falls.iter_mut().zip(*gauges) {
+                    *fall = at_fork(topology, gauge, extra, marked, *mark);
+                }
+            }
+            Kind::Exact { columns, linear, exact } => {
+                let ends = columns[upper].iter().zip(&columns[lower]);
+                for (fall, (near, far)) in linear.iter_mut().zip(ends) {
+                    *fall = place.loss_kg_s * (near + place.position * (far - near));
+                }
+                make_exact(topology, case, *side, place.loss_kg_s, linear, exact);
+                for (fall, &gauge) in falls.iter_mut().zip(*gauges) {
+                    *fall = exact[gauge as usize];
+                }
+            }
+            Kind::Linear { rows } => {
+                for (fall, row) in falls.iter_mut().zip(rows) {
+                    *fall = place.loss_kg_s * (row[upper] + place.position * (row[lower] - row[upper]));
+                }
+            }
+        }
+    }
+}
+
+/// Extra loss of head of a trench whose flow towards its lower node changes by `more` on the supply side; on the return
+/// side the same trench carries that much less.
+fn change(resistance: f64, flow: f64, more: f64, side: Side) -> f64 {
+    let loss = |flow: f64| resistance * flow * flow.abs();
+    match side {
+        Side::Supply => loss(flow + more) - loss(flow),
+        Side::Return => loss(flow) - loss(flow - more),
+    }
+}
+
+/// Extra fall at every node of the way from the source to the place, Pa.
+fn mark_way(
+    topology: &Topology,
+    case: &Case,
+    side: Side,
+    place: Place,
+    extra: &mut [f64],
+    marked: &mut [u32],
+    mark: u32,
+) {
+    let upper = topology.trenches[place.trench as usize].upper;
+    let mut way: Vec<u32> = std::iter::once(place.trench).chain(topology.path(upper)).collect();
+    way.reverse();
+    let root = topology.trenches[way[0] as usize].upper as usize;
+    (extra[root], marked[root]) = (0.0, mark);
+    let mut sum = 0.0;
+    for index in way {
+        let trench = &topology.trenches[index as usize];
+        let flow = case.flows[index as usize];
+        let more = change(trench.resistance, flow, place.loss_kg_s, side);
+        sum += if index == place.trench { place.position * more } else { more };
+        // A closed trench ends at its valve: what lies beyond hangs on another way.
+        if index != place.trench || topology.is_in_tree(index) {
+            (extra[trench.lower as usize], marked[trench.lower as usize]) = (sum, mark);
+        }
+    }
+}
+
+/// Extra fall where the way to this node leaves the way to the place.
+fn at_fork(topology: &Topology, mut node: u32, extra: &[f64], marked: &[u32], mark: u32) -> f64 {
+    while marked[node as usize] != mark {
+        match topology.parent(node) {
+            Some(trench) => node = topology.trenches[trench as usize].upper,
+            None => return 0.0,
+        }
+    }
+    extra[node as usize]
+}
+
+/// From the linear network's falls to those of the quadratic one: the changes of flow are kept, the heads follow along
+/// the shortest ways.
+fn make_exact(
+    topology: &Topology,
+    case: &Case,
+    side: Side,
+    loss_kg_s: f64,
+    linear: &[f64],
+    exact: &mut [f64],
+) {
+    exact.copy_from_slice(linear);
+    for &node in topology.order() {
+        let Some(index) = topology.parent(node) else { continue };
+        let trench = &topology.trenches[index as usize];
+        let (upper, flow) = (trench.upper as usize, case.flows[index as usize]);
+        let more = (linear[node as usize] - linear[upper]) / slope(trench.resistance, flow, loss_kg_s);
+        exact[node as usize] = exact[upper] + change(trench.resistance, flow, more, side);
+    }
+}

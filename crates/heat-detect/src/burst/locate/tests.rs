@@ -1,0 +1,154 @@
+use heat_model::{NetworkId, plant::PlantModel};
+
+use super::*;
+use crate::topology::flows::Picture;
+
+/// A street from the source A by B to C and D, a branch B - E; `chord` closes a ring C - E.
+fn topology(chord: bool) -> Topology {
+    let mut pipes = Vec::new();
+    let mut trenches = vec![
+        ("AB", "A", "B", 100.0),
+        ("BC", "B", "C", 300.0),
+        ("CD", "C", "D", 200.0),
+        ("BE", "B", "E", 250.0),
+    ];
+    if chord {
+        trenches.push(("CE", "C", "E", 150.0));
+    }
+    for (name, from, to, length) in trenches {
+        for (suffix, side) in [("s", "supply"), ("r", "return")] {
+            pipes.push(
+                serde_json::json!({"id": format!("{name}{suffix}"), "circuit": "p", "from": from, "to": to,
+                "side": side, "length_m": length, "inner_diameter_mm": 100.0}),
+            );
+        }
+    }
+    let plant: PlantModel = serde_json::from_value(serde_json::json!({
+        "circuits": [{"id": "p", "network": "n"}],
+        "sites": [{"id": "source", "kind": "source", "node": "A"}],
+        "pipes": pipes
+    }))
+    .unwrap();
+    Topology::new(&NetworkId::new("n").unwrap(), &plant)
+}
+
+fn node(topology: &Topology, id: &str) -> u32 {
+    topology.node(&id.parse().unwrap()).unwrap()
+}
+
+fn picture(topology: &Topology, more: Option<(&str, f64)>) -> Picture {
+    let mut takes: Vec<(u32, f64)> =
+        [("C", 2.0), ("D", 3.0), ("E", 4.0)].iter().map(|(id, flow)| (node(topology, id), *flow)).collect();
+    takes.extend(more.map(|(id, flow)| (node(topology, id), flow)));
+    topology.picture(&takes, &[]).unwrap()
+}
+
+/// What gauges at C, D and E would show of a loss at a node of the supply.
+fn case(topology: &Topology, at: &str, loss_kg_s: f64) -> Case {
+    let (sound, broken) = (picture(topology, None), picture(topology, Some((at, loss_kg_s))));
+    let residuals = ["C", "D", "E"]
+        .iter()
+        .flat_map(|id| {
+            let node = node(topology, id);
+            let fall = broken.heads[node as usize] - sound.heads[node as usize];
+            [(Side::Supply, -fall), (Side::Return, 0.0)].map(|(side, value)| Residual {
+                node,
+                side,
+                value,
+                sigma: 300.0,
+            })
+        })
+        .collect();
+    Case {
+        flows: sound.flows,
+        residuals,
+        common_sigma: [300.0; 2],
+        loss_kg_s,
+        loss_error: 0.15,
+        supply_side: None,
+    }
+}
+
+fn name(topology: &Topology, ranked: &Ranked) -> String {
+    topology.trenches[ranked.trench as usize].pipe(ranked.side).unwrap().as_str().to_owned()
+}
+
+#[test]
+fn a_loss_at_the_end_of_a_street_is_placed_there_and_on_its_side() {
+    let topology = topology(false);
+    let ranking = rank(&topology, &case(&topology, "D", 4.0));
+    assert_eq!(name(&topology, &ranking.pipes[0]), "CDs", "{ranking:?}");
+    assert!(ranking.information > 0.5 && ranking.pipes[0].probability > 0.6, "{ranking:?}");
+    let sum: f64 = ranking.pipes.iter().map(|ranked| ranked.probability).sum();
+    assert!((sum - 1.0).abs() < 1e-9 && ranking.pipes.len() == 8);
+}
+
+#[test]
+fn without_evidence_the_ranking_is_that_of_length_and_says_that_nothing_was_learned() {
+    let topology = topology(false);
+    let silent = Case { residuals: Vec::new(), ..case(&topology, "D", 0.1) };
+    let ranking = rank(&topology, &silent);
+    let lengths: Vec<f64> =
+        ranking.pipes.iter().map(|ranked| topology.trenches[ranked.trench as usize].length_m).collect();
+    assert!(lengths.is_sorted_by(|a, b| a >= b), "{lengths:?}");
+    assert!(ranking.information < 1e-9, "{}", ranking.information);
+}
+
+#[test]
+fn the_sums_of_the_flows_tell_the_side_but_never_beyond_fifty_to_one() {
+    let topology = topology(false);
+    let told = Case { residuals: Vec::new(), supply_side: Some((0.0, 0.01)), ..case(&topology, "D", 0.1) };
+    let ranking = rank(&topology, &told);
+    let of_return: f64 = ranking
+        .pipes
+        .iter()
+        .filter(|ranked| ranked.side == Side::Return)
+        .map(|ranked| ranked.probability)
+        .sum();
+    assert!(of_return > 0.95 && of_return < 0.985, "{of_return}");
+}
+
+#[test]
+fn one_wrong_gauge_does_not_decide() {
+    let topology = topology(false);
+    let mut spoiled = case(&topology, "D", 4.0);
+    spoiled.residuals.retain(|residual| residual.side == Side::Supply);
+    // A second gauge each at C and E, right; one more at E, which fell by itself.
+    let doubles: Vec<Residual> = spoiled.residuals.clone();
+    spoiled.residuals.extend(doubles);
+    let wrong = Residual { node: node(&topology, "E"), side: Side::Supply, value: -90_000.0, sigma: 300.0 };
+    spoiled.residuals.push(wrong);
+    assert_eq!(name(&topology, &rank(&topology, &spoiled).pipes[0]), "CDs");
+}
+
+#[test]
+fn a_gauges_fall_in_a_mesh_is_near_what_the_solver_gives_for_the_broken_network() {
+    let topology = topology(true);
+    for (at, pipe) in [("D", "CD"), ("E", "BE"), ("C", "BC")] {
+        for loss_kg_s in [0.2, 2.0] {
+            let case = case(&topology, at, loss_kg_s);
+            let gauges: Vec<u32> = case.residuals.iter().step_by(2).map(|residual| residual.node).collect();
+            let trench = topology.trenches.iter().position(|trench| {
+                trench.supply.as_ref().is_some_and(|id| id.as_str() == format!("{pipe}s"))
+            });
+            let trench = u32::try_from(trench.unwrap()).unwrap();
+            let lower = topology.trenches[trench as usize].lower;
+            let position = if lower == node(&topology, at) { 1.0 } else { 0.0 };
+            let mut falls = vec![0.0; gauges.len()];
+            let mut model = Model::new(&topology, &case, Side::Supply, &gauges).unwrap();
+            model.falls(response::Place { trench, position, loss_kg_s }, &mut falls);
+            for (fall, residual) in falls.iter().zip(case.residuals.iter().step_by(2)) {
+                let exact = -residual.value;
+                assert!((fall - exact).abs() < 0.12 * exact.abs() + 20.0, "{at} {loss_kg_s}: {fall} {exact}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_loss_behind_a_ring_is_placed_there() {
+    let topology = topology(true);
+    let ranking = rank(&topology, &case(&topology, "D", 3.0));
+    assert_eq!(name(&topology, &ranking.pipes[0]), "CDs", "{ranking:?}");
+    assert!(!ranking.unsolved);
+}
