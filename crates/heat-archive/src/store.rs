@@ -8,6 +8,8 @@ use object_store::{
     ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, local::LocalFileSystem, path::Path,
 };
 
+use crate::{archive::ArchiveError, location::Location};
+
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What became of a conditional put.
@@ -24,25 +26,38 @@ pub(crate) struct Found {
     pub(crate) bytes: u64,
 }
 
-/// A store. Every put is whole or absent, and durable, names included, when it returns: on the local file system
+/// A store. Every put is whole or absent, and durable, names included, when it returns. On the local file system
 /// object_store writes beside the target, syncs the file, renames or links it, and syncs the folder and every folder
-/// that it had to create.
+/// that it had to create. A bucket takes an object whole in one request (files of the archive are tens of megabytes, so
+/// no upload has parts that could be left over), and a conditional put is decided by the bucket.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
-    objects: Arc<LocalFileSystem>,
-    root: PathBuf,
+    objects: Arc<dyn ObjectStore>,
+    /// Of a folder.
+    root: Option<PathBuf>,
+    address: String,
 }
 
 impl Store {
-    pub(crate) fn local(root: &std::path::Path) -> Result<Self, BoxError> {
+    /// Opens a folder, which is created if it is not there, or a bucket, which is not asked yet.
+    pub(crate) async fn open(location: &Location) -> Result<Self, ArchiveError> {
+        let failed = |source| ArchiveError::Open { location: location.to_string(), source };
+        if let Some(folder) = location.folder().map(PathBuf::from) {
+            let opened = tokio::task::spawn_blocking(move || Self::local(&folder)).await;
+            return opened.map_err(BoxError::from).and_then(|store| store).map_err(failed);
+        }
+        Err(ArchiveError::Location { location: location.to_string() })
+    }
+
+    fn local(root: &std::path::Path) -> Result<Self, BoxError> {
         std::fs::create_dir_all(root)?;
         let root = std::fs::canonicalize(root)?;
         let objects = LocalFileSystem::new_with_prefix(&root)?.with_fsync(true);
-        Ok(Self { objects: Arc::new(objects), root })
+        Ok(Self { objects: Arc::new(objects), address: root.display().to_string(), root: Some(root) })
     }
 
-    pub(crate) fn root(&self) -> &std::path::Path {
-        &self.root
+    pub(crate) fn address(&self, path: &str) -> String {
+        format!("{}/{path}", self.address)
     }
 
     pub(crate) async fn put(&self, path: &str, bytes: Bytes) -> Result<(), BoxError> {
@@ -54,7 +69,8 @@ impl Store {
     /// A process that died while it wrote leaves `PATH#1`, which object_store neither lists nor removes. The rerun
     /// comes by the same path.
     async fn remove_stale_upload(&self, path: &str) -> Result<(), BoxError> {
-        let stale = self.root.join(format!("{path}#1"));
+        let Some(root) = &self.root else { return Ok(()) };
+        let stale = root.join(format!("{path}#1"));
         let remove = move || match std::fs::remove_file(&stale) {
             Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
                 Err(error)
@@ -68,7 +84,24 @@ impl Store {
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         match self.objects.put_opts(&Path::parse(path)?, PutPayload::from_bytes(bytes), options).await {
             Ok(_) => Ok(Created::Created),
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(Created::AlreadyThere),
+            // Buckets say so too when an earlier attempt of the same put got through and its answer was lost: whoever
+            // asked compares what is there.
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
+                Ok(Created::AlreadyThere)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Makes a file known under a second path as well; what was there before is replaced.
+    pub(crate) async fn copy(&self, from: &str, to: &str) -> Result<(), BoxError> {
+        Ok(self.objects.copy(&Path::parse(from)?, &Path::parse(to)?).await?)
+    }
+
+    /// Takes a file away; one that is not there is no error.
+    pub(crate) async fn delete(&self, path: &str) -> Result<(), BoxError> {
+        match self.objects.delete(&Path::parse(path)?).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
@@ -96,9 +129,10 @@ impl Store {
     }
 
     /// Makes durable what a folder lists: a process that died between linking a file and syncing its folder leaves
-    /// a name that a power cut could still take back.
+    /// a name that a power cut could still take back. A bucket lists nothing that is not durable.
     pub(crate) async fn sync_folder(&self, folder: &str) -> Result<(), BoxError> {
-        let path = self.root.join(folder);
+        let Some(root) = &self.root else { return Ok(()) };
+        let path = root.join(folder);
         let sync = move || match std::fs::File::open(&path) {
             Ok(folder) => folder.sync_all(),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),

@@ -26,7 +26,7 @@ async fn list(archive: &Archive, files: bool) -> Result<ExitStatus, Failure> {
             .await?
             .into_iter()
             .filter(|file| file.dataset == Dataset::Readings)
-            .map(|file| archive.root().join(&file.path).display().to_string())
+            .map(|file| archive.address(&file.path))
             .collect();
         paths.sort();
         for path in paths {
