@@ -10,7 +10,7 @@ use crate::{
     layout::{self, MANIFESTS},
     location::Location,
     manifest::{Manifest, ManifestError},
-    store::{BoxError, Created, Store},
+    store::{Created, Store},
     view::View,
     writer::SealedCommit,
 };
@@ -20,7 +20,7 @@ mod error;
 
 pub use error::{ArchiveError, ChainFault, Disposition};
 
-/// An archive: a folder or bucket with files that manifests name. Clones share what they know of it.
+/// An archive: a folder with files that manifests name. Clones share what they know of it.
 #[derive(Debug, Clone)]
 pub struct Archive {
     pub(crate) store: Store,
@@ -83,7 +83,7 @@ impl Archive {
         Ok(Self { store, views: Arc::default() })
     }
 
-    /// Where a file of the archive is to be found by others: a path, or a URL.
+    /// Where a file of the archive is to be found by others.
     pub fn address(&self, path: &str) -> String {
         self.store.address(path)
     }

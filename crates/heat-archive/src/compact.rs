@@ -244,7 +244,9 @@ impl Archive {
                 merged.repeats.0.iter().for_each(|hour| repeats.add(hour));
                 merged.erased.0.iter().for_each(|hour| erased.add(hour));
                 temporary.extend(merged.files.iter().map(|file| file.path.clone()));
-                next.push(merged.files.into_iter().filter_map(|entry| live(entry, target.revision)).collect());
+                next.push(
+                    merged.files.into_iter().filter_map(|entry| live(entry, target.revision)).collect(),
+                );
             }
             chains = next;
         }
@@ -316,9 +318,9 @@ fn changes_of(
     }];
     let rollups = rollup::folder_of(path);
     let before = view.folders().get(&rollups).filter(|_| path != rollups);
-    let inputs: Vec<String> =
-        before.map(|folder| folder.live.keys().cloned().collect()).unwrap_or_default();
-    if Dataset::of_path(path) == Some(Dataset::Readings) && !(inputs.is_empty() && merged.rollups.is_empty()) {
+    let inputs: Vec<String> = before.map(|folder| folder.live.keys().cloned().collect()).unwrap_or_default();
+    if Dataset::of_path(path) == Some(Dataset::Readings) && !(inputs.is_empty() && merged.rollups.is_empty())
+    {
         changes.push(Change {
             folder: rollups,
             commits_up_to: None,

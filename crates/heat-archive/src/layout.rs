@@ -197,11 +197,18 @@ pub(crate) fn folder_of(path: &str) -> &str {
 
 /// The day that a folder or path names.
 pub(crate) fn day_of(path: &str) -> Option<i64> {
-    let date = path.split('/').find_map(|part| part.strip_prefix("date="))?;
+    day_of_date(path.split('/').find_map(|part| part.strip_prefix("date="))?)
+}
+
+/// The day of a date written as `YYYY-MM-DD`; the inverse of [`date_of_day`].
+pub fn day_of_date(date: &str) -> Option<i64> {
     let (year, rest) = date.split_once('-')?;
     let (month, day) = rest.split_once('-')?;
     let (year, month, day): (i64, i64, i64) = (year.parse().ok()?, month.parse().ok()?, day.parse().ok()?);
-    // The inverse of `date_of_day`, after the same source.
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    // After the same source.
     let year = year - i64::from(month <= 2);
     let era = year.div_euclid(400);
     let year_of_era = year.rem_euclid(400);

@@ -105,13 +105,7 @@ impl RowHasher {
         };
         let flags = [row.quality as u8, row.code as u8];
         let signal_hash = self.signal_hash(&row.signal);
-        RowLayout::new(&shared).hash(
-            signal_hash,
-            row.event_time.as_micros(),
-            row.value,
-            row.raw_value,
-            flags,
-        )
+        RowLayout::new(&shared).hash(signal_hash, row.event_time.as_micros(), row.value, row.raw_value, flags)
     }
 
     fn gateway_hash(&mut self, gateway: &GatewayId) -> u64 {

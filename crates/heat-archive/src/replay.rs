@@ -9,9 +9,7 @@ use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 use heat_model::{
     Body, DeviceId, Envelope, NetworkId, Offset, Origin, PartitionId, Position, Reading, SignalSet,
-    SignalSetId, SiteId,
-    reading::SignalDecl,
-    record::Readings,
+    SignalSetId, SiteId, reading::SignalDecl, record::Readings,
 };
 use xxhash_rust::xxh3::xxh3_64;
 

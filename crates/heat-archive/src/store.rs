@@ -26,38 +26,37 @@ pub(crate) struct Found {
     pub(crate) bytes: u64,
 }
 
-/// A store. Every put is whole or absent, and durable, names included, when it returns. On the local file system
+/// A store. Every put is whole or absent, and durable, names included, when it returns: on the local file system
 /// object_store writes beside the target, syncs the file, renames or links it, and syncs the folder and every folder
-/// that it had to create. A bucket takes an object whole in one request (files of the archive are tens of megabytes, so
-/// no upload has parts that could be left over), and a conditional put is decided by the bucket.
+/// that it had to create.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
-    objects: Arc<dyn ObjectStore>,
-    /// Of a folder.
-    root: Option<PathBuf>,
-    address: String,
+    objects: Arc<LocalFileSystem>,
+    root: PathBuf,
 }
 
 impl Store {
-    /// Opens a folder, which is created if it is not there, or a bucket, which is not asked yet.
+    /// Opens a folder; creates it if it is not there.
     pub(crate) async fn open(location: &Location) -> Result<Self, ArchiveError> {
-        let failed = |source| ArchiveError::Open { location: location.to_string(), source };
-        if let Some(folder) = location.folder().map(PathBuf::from) {
-            let opened = tokio::task::spawn_blocking(move || Self::local(&folder)).await;
-            return opened.map_err(BoxError::from).and_then(|store| store).map_err(failed);
-        }
-        Err(ArchiveError::Location { location: location.to_string() })
+        let Some(folder) = location.folder().map(PathBuf::from) else {
+            return Err(ArchiveError::Location { location: location.to_string() });
+        };
+        let opened = tokio::task::spawn_blocking(move || Self::local(&folder)).await;
+        opened
+            .map_err(BoxError::from)
+            .and_then(|store| store)
+            .map_err(|source| ArchiveError::Open { location: location.to_string(), source })
     }
 
     fn local(root: &std::path::Path) -> Result<Self, BoxError> {
         std::fs::create_dir_all(root)?;
         let root = std::fs::canonicalize(root)?;
         let objects = LocalFileSystem::new_with_prefix(&root)?.with_fsync(true);
-        Ok(Self { objects: Arc::new(objects), address: root.display().to_string(), root: Some(root) })
+        Ok(Self { objects: Arc::new(objects), root })
     }
 
     pub(crate) fn address(&self, path: &str) -> String {
-        format!("{}/{path}", self.address)
+        self.root.join(path).display().to_string()
     }
 
     pub(crate) async fn put(&self, path: &str, bytes: Bytes) -> Result<(), BoxError> {
@@ -69,8 +68,7 @@ impl Store {
     /// A process that died while it wrote leaves `PATH#1`, which object_store neither lists nor removes. The rerun
     /// comes by the same path.
     async fn remove_stale_upload(&self, path: &str) -> Result<(), BoxError> {
-        let Some(root) = &self.root else { return Ok(()) };
-        let stale = root.join(format!("{path}#1"));
+        let stale = self.root.join(format!("{path}#1"));
         let remove = move || match std::fs::remove_file(&stale) {
             Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
                 Err(error)
@@ -84,11 +82,7 @@ impl Store {
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         match self.objects.put_opts(&Path::parse(path)?, PutPayload::from_bytes(bytes), options).await {
             Ok(_) => Ok(Created::Created),
-            // Buckets say so too when an earlier attempt of the same put got through and its answer was lost: whoever
-            // asked compares what is there.
-            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
-                Ok(Created::AlreadyThere)
-            }
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(Created::AlreadyThere),
             Err(error) => Err(error.into()),
         }
     }
@@ -129,10 +123,9 @@ impl Store {
     }
 
     /// Makes durable what a folder lists: a process that died between linking a file and syncing its folder leaves
-    /// a name that a power cut could still take back. A bucket lists nothing that is not durable.
+    /// a name that a power cut could still take back.
     pub(crate) async fn sync_folder(&self, folder: &str) -> Result<(), BoxError> {
-        let Some(root) = &self.root else { return Ok(()) };
-        let path = root.join(folder);
+        let path = self.root.join(folder);
         let sync = move || match std::fs::File::open(&path) {
             Ok(folder) => folder.sync_all(),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),

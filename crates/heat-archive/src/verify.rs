@@ -288,7 +288,8 @@ impl Archive {
                     continue;
                 }
                 let view = layout::file_name(&path).and_then(|name| views.get(&name.of));
-                let folder = view.and_then(|view| Some((view, view.folders().get(layout::folder_of(&path))?)));
+                let folder =
+                    view.and_then(|view| Some((view, view.folders().get(layout::folder_of(&path))?)));
                 if folder.is_some_and(|(view, folder)| is_replaced(view, folder, &path)) {
                     report.replaced += 1;
                 } else {

@@ -9,9 +9,7 @@ use std::{
 };
 
 use heat_archive::{
-    Archive, ArchiveError, CompactReport, CompactSettings,
-    archive::Disposition,
-    compact::RetentionSettings,
+    Archive, ArchiveError, CompactReport, CompactSettings, archive::Disposition, compact::RetentionSettings,
     revise::ReviseStep,
 };
 use heat_model::{PartitionId, time::MICROS_PER_DAY};

@@ -11,9 +11,8 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawArchive {
-    /// Folder, or URL of a bucket (`s3://bucket/prefix`, `gs://…`, `az://…`); default: `archive` in the data directory.
-    #[serde(alias = "location")]
-    pub url: Option<String>,
+    /// Folder or URL; default: `archive` in the data directory.
+    pub location: Option<String>,
     /// Longest time from the log to a published file; default "60s".
     pub rotation: Option<String>,
     /// Most readings in one commit; default 1000000.
@@ -60,7 +59,7 @@ pub struct CompactionSettings {
 /// The archiver's settings.
 #[derive(Debug, Clone)]
 pub struct ArchiverSettings {
-    /// Folder or bucket.
+    /// The folder.
     pub location: Location,
     /// When commits close.
     pub rotation: RotationSettings,
@@ -80,7 +79,6 @@ impl ArchiverSettings {
         raw: RawArchive,
         default_location: PathBuf,
         repeats: RepeatSettings,
-        environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
         let mut rotation = RotationSettings::default();
@@ -106,13 +104,10 @@ impl ArchiverSettings {
                 faults.push(Fault::new("archive.buffer_max_bytes", "must be at least 1048576 (1 MiB)"))
             }
         }
-        let url = raw.url.unwrap_or_else(|| default_location.to_string_lossy().into_owned());
-        let location = Location::from(url).with_environment(environment);
-        if !location.is_supported() {
-            faults.push(Fault::new(
-                "archive.url",
-                "give a folder's path, or a bucket as s3://bucket/prefix, gs://bucket/prefix or az://container/prefix",
-            ));
+        let location = raw.location.unwrap_or_else(|| default_location.to_string_lossy().into_owned());
+        let location = Location::from(location);
+        if location.folder().is_none() {
+            faults.push(Fault::new("archive.location", "must be a folder, as a path or a file:// URL"));
         }
         let compaction = compaction(raw.compaction, raw.retention, &mut faults);
         if !faults.is_empty() {
@@ -134,21 +129,22 @@ fn compaction(
     retention: BTreeMap<Dataset, String>,
     faults: &mut Vec<Fault>,
 ) -> Option<CompactionSettings> {
-    let mut time = |key: &str, text: Option<&str>, default: &str, range: std::ops::RangeInclusive<Duration>| {
-        let key = format!("archive.compaction.{key}");
-        match parse_duration(text.unwrap_or(default)) {
-            Ok(time) if range.contains(&time) => time,
-            Ok(_) => {
-                let bounds = format!("must lie between {:?} and {:?}", range.start(), range.end());
-                faults.push(Fault::new(key, bounds));
-                *range.start()
+    let mut time =
+        |key: &str, text: Option<&str>, default: &str, range: std::ops::RangeInclusive<Duration>| {
+            let key = format!("archive.compaction.{key}");
+            match parse_duration(text.unwrap_or(default)) {
+                Ok(time) if range.contains(&time) => time,
+                Ok(_) => {
+                    let bounds = format!("must lie between {:?} and {:?}", range.start(), range.end());
+                    faults.push(Fault::new(key, bounds));
+                    *range.start()
+                }
+                Err(problem) => {
+                    faults.push(Fault::new(key, problem));
+                    *range.start()
+                }
             }
-            Err(problem) => {
-                faults.push(Fault::new(key, problem));
-                *range.start()
-            }
-        }
-    };
+        };
     let day = Duration::from_hours(24);
     let every = time("every", raw.every.as_deref(), "1h", Duration::from_secs(1)..=day);
     let closes_after = time("closes_after", raw.closes_after.as_deref(), "6h", Duration::ZERO..=30 * day);

@@ -88,7 +88,8 @@ pub(crate) async fn one(
     id: LetterId,
 ) -> Result<Option<(LetterKey, DeadLetter)>, LettersError> {
     let mut rows = Vec::new();
-    for file in files_of(archive, id.partition).await?.iter().filter(|file| file.offsets.contains(id.offset)) {
+    for file in files_of(archive, id.partition).await?.iter().filter(|file| file.offsets.contains(id.offset))
+    {
         rows.extend(rows_of(archive, file).await?);
     }
     match rows.into_iter().find(|(position, _)| position.offset == id.offset) {
@@ -155,10 +156,7 @@ async fn files_of(archive: &Archive, partition: PartitionId) -> Result<Vec<LiveF
     Ok(files)
 }
 
-async fn rows_of(
-    archive: &Archive,
-    file: &LiveFile,
-) -> Result<Vec<(Position, TableRow)>, ArchiveError> {
+async fn rows_of(archive: &Archive, file: &LiveFile) -> Result<Vec<(Position, TableRow)>, ArchiveError> {
     let mut rows = archive.table_rows(&file.entry.path).await?;
     rows.sort_by_key(|(position, _)| position.offset);
     Ok(rows)

@@ -101,11 +101,7 @@ impl Archive {
     }
 
     /// The manifests of a partition that are to be read, in order: chapters, and the commits that none stands for.
-    pub(crate) async fn chain(
-        &self,
-        topic: &str,
-        partition: PartitionId,
-    ) -> Result<Vec<Link>, ArchiveError> {
+    pub(crate) async fn chain(&self, topic: &str, partition: PartitionId) -> Result<Vec<Link>, ArchiveError> {
         let listed = self.list(&layout::partition_folder(MANIFESTS, topic, partition)).await?;
         let mut chain: Vec<Link> = listed
             .into_iter()

@@ -41,17 +41,14 @@ pub enum ChainFault {
 pub enum ArchiveError {
     /// The location is of a kind that is not supported.
     #[error(
-        "cannot archive to {location}: give a folder as a path or a file:// URL, or a bucket as s3://, gs:// or az://"
+        "cannot archive to {location}: give a folder of the local file system, as a path or a file:// URL"
     )]
     Location {
         /// As given.
         location: String,
     },
-    /// The folder or bucket cannot be opened.
-    #[error(
-        "open the archive at {location}: create the folder or make it writable for this user; of a bucket, check its \
-         settings and credentials"
-    )]
+    /// The folder cannot be opened.
+    #[error("open the archive's folder {location}: create it, or make it writable for this user")]
     Open {
         /// As given.
         location: String,
@@ -60,8 +57,7 @@ pub enum ArchiveError {
     },
     /// Something could not be written. Nothing of the commit counts yet.
     #[error(
-        "write {path} in the archive: free space on its disk, make it writable, or renew the credentials; what is to \
-         be written waits"
+        "write {path} in the archive: free space on its disk or make it writable; what is to be written waits"
     )]
     Write {
         /// What.
@@ -120,7 +116,9 @@ pub enum ArchiveError {
         path: String,
     },
     /// Another process has revised the same files.
-    #[error("another process has published {path}: run compaction in one place; this run gives way, its work does not count")]
+    #[error(
+        "another process has published {path}: run compaction in one place; this run gives way, its work does not count"
+    )]
     Revised {
         /// The revision that is there.
         path: String,

@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     archive::{Archive, ArchiveError},
-    layout::{self, Dataset, LEDGER, MANIFESTS, Stretch},
+    layout::{self, LEDGER, MANIFESTS, Stretch},
     manifest::{CHAPTER_FORMAT, Chapter, DatasetHours, FileEntry, LedgerEntry, Manifest, OffsetSpan},
     revise::{Observe, ReviseStep, at},
     store::Created,
@@ -48,7 +48,8 @@ impl Archive {
             chain.iter().filter(|link| link.next.is_none()).map(|link| link.path.as_str()).collect();
         let mut folded = 0;
         let foldable = single.len().saturating_sub(COMMITS_KEPT);
-        for paths in single[..foldable].chunks(CHAPTER_COMMITS).filter(|paths| paths.len() == CHAPTER_COMMITS) {
+        for paths in single[..foldable].chunks(CHAPTER_COMMITS).filter(|paths| paths.len() == CHAPTER_COMMITS)
+        {
             let mut fold = Fold::new(&view);
             for path in paths {
                 let manifest = self.manifest(path).await?;
@@ -71,9 +72,8 @@ impl Archive {
         let path = layout::chapter_path(topic, *partition, *first_offset, *next_offset);
         let put = self.store.put_if_absent(&path, manifest.to_bytes().into()).await;
         match put.map_err(|source| ArchiveError::Write { path: path.clone(), source })? {
-            Created::Created => Ok(()),
-            // Files may have been replaced since; the counts are the same.
-            Created::AlreadyThere => Ok(()),
+            // Of one that is there already the counts are the same, though files may have been replaced since.
+            Created::Created | Created::AlreadyThere => Ok(()),
         }
     }
 
@@ -132,7 +132,8 @@ impl<'a> Fold<'a> {
     }
 
     fn finish(mut self) -> (Manifest, Vec<u8>) {
-        let (first, last) = (self.manifests.first().expect("commits"), self.manifests.last().expect("commits"));
+        let (first, last) =
+            (self.manifests.first().expect("commits"), self.manifests.last().expect("commits"));
         let (first_offset, last_offset, next_offset) =
             (first.first_offset, last.last_offset, last.next_offset);
         let (topic, partition) = (first.topic.clone(), first.partition);

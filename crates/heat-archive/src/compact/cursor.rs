@@ -8,7 +8,6 @@ use crate::{
     archive::{Archive, ArchiveError},
     digest::HourDigests,
     read::{ArchivedReading, ArchivedSignal, RowHasher, Scan, read_batch, reader},
-    store::BoxError,
     verify::chain_of,
     view::LiveFile,
 };
@@ -108,20 +107,18 @@ impl<'a> Cursor<'a> {
     /// Decodes the next batch, of the next file if need be; leaves no rows at the end.
     async fn fill(&mut self) -> Result<(), MergeError> {
         while self.rows.is_empty() {
-            let Some(open) = &mut self.open else {
+            let Some(mut open) = self.open.take() else {
                 let Some(file) = self.files.pop_front() else { return Ok(()) };
                 self.open = Some(open_file(self.archive, file).await?);
                 continue;
             };
-            let failed = |error: BoxError| damaged(open.file, chain_of(error.as_ref()));
             let Some(batch) = open.batches.next() else {
-                let open = self.open.take().expect("it is open");
                 if open.hours.0 != open.file.entry.hours {
                     return Err(damaged(open.file, "its rows are not those that were written".to_owned()));
                 }
                 continue;
             };
-            let batch = batch.map_err(|error| failed(error.into()))?;
+            let batch = batch.map_err(|error| damaged(open.file, chain_of(&error)))?;
             let (rows, hasher, hours) = (&mut self.rows, &mut self.hasher, &mut open.hours);
             let end = read_batch(&batch, &mut |row| {
                 let hash = hasher.hash(&row);
@@ -131,9 +128,11 @@ impl<'a> Cursor<'a> {
             });
             let end = end.map_err(|error| damaged(open.file, chain_of(&error)))?;
             debug_assert!(end.is_continue(), "the visitor never breaks");
+            self.open = Some(open);
         }
         if self.head.is_none() {
-            self.head = self.rows.front().map(|(row, _)| (Arc::clone(&row.signal), row.signal.id.to_string()));
+            self.head =
+                self.rows.front().map(|(row, _)| (Arc::clone(&row.signal), row.signal.id.to_string()));
         }
         Ok(())
     }
@@ -144,8 +143,7 @@ async fn open_file<'a>(archive: &Archive, file: &'a LiveFile) -> Result<Open<'a>
         Err(error @ ArchiveError::Missing { .. }) => return Err(damaged(file, error.to_string())),
         bytes => bytes?,
     };
-    let batches =
-        reader(bytes, &Scan::default()).map_err(|error| damaged(file, chain_of(error.as_ref())))?;
+    let batches = reader(bytes, &Scan::default()).map_err(|error| damaged(file, chain_of(error.as_ref())))?;
     Ok(Open { file, batches, hours: HourDigests::default() })
 }
 

@@ -67,7 +67,7 @@ pub(super) async fn merge(
     let mut rows = Vec::new();
     while let Some(next) = cursors.iter().filter_map(Cursor::head).min().map(str::to_owned) {
         for cursor in &mut cursors {
-            if cursor.head() == Some(&next) {
+            if cursor.head() == Some(next.as_str()) {
                 cursor.take_signal(&mut rows).await?;
             }
         }
@@ -179,7 +179,7 @@ impl<'a> Writer<'a> {
             let hours = HourDigests::default();
             self.open = Some(OpenFile { file, rows: 0, hours, offsets, event_times });
         }
-        let open = self.open.as_mut().expect("opened above");
+        let Some(open) = &mut self.open else { return Ok(()) };
         let time = row.event_time.as_micros();
         open.rows += 1;
         open.hours.add_row(row.ingest_time.hour_start(), hash);
@@ -239,11 +239,7 @@ impl<'a> Writer<'a> {
             return Ok(());
         }
         let sums = std::mem::take(&mut self.sums);
-        let offsets = sums.iter().map(|sum| sum.offsets).reduce(|a, b| OffsetSpan {
-            first: a.first.min(b.first),
-            last: a.last.max(b.last),
-        });
-        let offsets = offsets.expect("there are sums");
+        let offsets = rollup::offsets(&sums);
         let stretch = self.stretch(offsets);
         let hours = rollup::digests(&sums);
         let folder = rollup::folder_of(self.target.folder);
@@ -251,15 +247,15 @@ impl<'a> Writer<'a> {
         let metadata = schema::metadata(&stretch, sums.len() as u64);
         let bytes = rollup::encode(&sums, metadata, self.target.settings.zstd_level)
             .map_err(|source| ArchiveError::Encode { path: path.clone(), source: source.into() })?;
-        let times = || sums.iter().map(|sum| sum.hour_us);
+        let (min_event_time_us, max_event_time_us) = rollup::times(&sums);
         self.merged.rollups.push(FileEntry {
             dataset: Dataset::Rollups,
             path: path.clone(),
             network: self.network.clone(),
             bytes: bytes.len() as u64,
             rows: sums.len() as u64,
-            min_event_time_us: times().min().expect("there are sums"),
-            max_event_time_us: times().max().expect("there are sums"),
+            min_event_time_us,
+            max_event_time_us,
             hours: hours.0,
             offsets: Some(offsets),
         });

@@ -128,6 +128,19 @@ pub(super) fn folder_of(readings: &str) -> String {
     format!("{}{rest}", Dataset::Rollups.folder())
 }
 
+/// Where rows, at least one, come from.
+pub(super) fn offsets(sums: &[HourSum]) -> OffsetSpan {
+    let first = sums.iter().map(|sum| sum.offsets.first).min().expect("a file has rows");
+    let last = sums.iter().map(|sum| sum.offsets.last).max().expect("a file has rows");
+    OffsetSpan { first, last }
+}
+
+/// The first and the last hour of rows, at least one.
+pub(super) fn times(sums: &[HourSum]) -> (i64, i64) {
+    let hours = || sums.iter().map(|sum| sum.hour_us);
+    (hours().min().expect("a file has rows"), hours().max().expect("a file has rows"))
+}
+
 /// Rows and digests by the hour that they sum up.
 pub(super) fn digests(sums: &[HourSum]) -> HourDigests {
     let mut hours = HourDigests::default();
@@ -157,13 +170,12 @@ pub(super) fn encode(
             let present = sums.iter().filter(|sum| sum.count > 0).map(of).collect();
             (present, sums.iter().map(|sum| i16::from(sum.count > 0)).collect())
         };
-        let id = |sum: &HourSum| sum.signal.id.clone();
         let column_values = match column {
-            0 => Values::Texts(texts(&|sum| id(sum).network.to_string())),
-            1 => Values::Texts(texts(&|sum| id(sum).site.to_string())),
-            2 => Values::Texts(texts(&|sum| id(sum).device.to_string())),
-            3 => Values::Texts(texts(&|sum| id(sum).name.to_string())),
-            4 => Values::Texts(texts(&|sum| id(sum).to_string())),
+            0 => Values::Texts(texts(&|sum| sum.signal.id.network.to_string())),
+            1 => Values::Texts(texts(&|sum| sum.signal.id.site.to_string())),
+            2 => Values::Texts(texts(&|sum| sum.signal.id.device.to_string())),
+            3 => Values::Texts(texts(&|sum| sum.signal.id.name.to_string())),
+            4 => Values::Texts(texts(&|sum| sum.signal.id.to_string())),
             5 => Values::Numbers(numbers(&|sum| sum.hour_us)),
             6 => Values::Texts(texts(&|sum| sum.signal.unit.clone())),
             7 => Values::Optional(values(&|sum| sum.min)),

@@ -36,6 +36,11 @@ pub(super) async fn read(archive: &Archive, file: &LiveFile) -> Result<Vec<Place
     Ok(rows)
 }
 
+fn ends(rows: &[PlacedRow]) -> OffsetSpan {
+    let (first, last) = (rows.first().expect("a file has rows"), rows.last().expect("a file has rows"));
+    OffsetSpan { first: first.position.offset, last: last.position.offset }
+}
+
 /// Writes rows, at least one, in order of the log.
 pub(super) async fn write(
     archive: &Archive,
@@ -43,8 +48,7 @@ pub(super) async fn write(
     mut rows: Vec<PlacedRow>,
 ) -> Result<FileEntry, ArchiveError> {
     rows.sort_by_key(|placed| placed.position.offset);
-    let (first, last) = (rows.first().expect("rows"), rows.last().expect("rows"));
-    let offsets = OffsetSpan { first: first.position.offset, last: last.position.offset };
+    let offsets = ends(&rows);
     let Target { topic, partition, .. } = *target;
     let stretch = Stretch { topic, partition, first: offsets.first, last: offsets.last };
     let mut entry = table::entry(target.dataset, String::new(), &rows, 0);

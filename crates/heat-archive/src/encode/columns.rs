@@ -105,7 +105,15 @@ impl GroupWriter<'_, '_> {
         let (least, greatest) = bounds(texts.values.iter().copied());
         let statistics = chunk::text_statistics(least, greatest);
         let filter = (with_filter && texts.values.len() > 1).then(|| chunk::bloom_filter(&texts.values));
-        chunk::append_chunk(self.group, &column, self.zstd, &dictionary, &pages, statistics, filter.transpose()?)
+        chunk::append_chunk(
+            self.group,
+            &column,
+            self.zstd,
+            &dictionary,
+            &pages,
+            statistics,
+            filter.transpose()?,
+        )
     }
 
     /// A column of unsigned numbers given as runs.

@@ -57,9 +57,10 @@ impl Archive {
                 let rows = read(self.bytes(path).await?)
                     .map_err(|source| ArchiveError::Unreadable { path: path.clone(), source })?;
                 for row in rows {
-                    let wanted = scan.signals.as_ref().is_none_or(|ids| {
-                        ids.iter().any(|id| id.to_string() == row.signal)
-                    });
+                    let wanted = scan
+                        .signals
+                        .as_ref()
+                        .is_none_or(|ids| ids.iter().any(|id| id.to_string() == row.signal));
                     let time = EventTime::from_micros(row.hour_us);
                     let inside =
                         scan.from.is_none_or(|from| time >= from) && scan.to.is_none_or(|to| time < to);
