@@ -142,6 +142,7 @@ pub(crate) async fn answer(archive: &Archive, question: &Question) -> Result<His
         signals: Some([question.signal.clone()].into()),
         from: Some(question.from),
         to: Some(question.to),
+        offsets: None,
     };
     archive.scan(&scan, &mut |reading| collector.add(&reading)).await?;
     if let Some(bound) = collector.too_many {

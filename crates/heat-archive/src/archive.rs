@@ -1,21 +1,30 @@
 //! The archive as a whole: where a partition resumes, and publishing.
 
-use std::ops::ControlFlow;
+use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 use heat_ledger::commit::CommitLedger;
 use heat_model::{Offset, PartitionId, record::NextOffset};
+use tokio::sync::Mutex;
 
 use crate::{
     layout::{self, MANIFESTS},
+    location::Location,
     manifest::{Manifest, ManifestError},
-    store::{BoxError, Created, Store},
+    store::{Created, Store},
+    view::View,
     writer::SealedCommit,
 };
 
-/// An archive: a folder with files that manifests name.
+mod chain;
+mod error;
+
+pub use error::{ArchiveError, ChainFault, Disposition};
+
+/// An archive: a folder with files that manifests name. Clones share what they know of it.
 #[derive(Debug, Clone)]
 pub struct Archive {
-    store: Store,
+    pub(crate) store: Store,
+    views: Arc<Mutex<BTreeMap<(String, PartitionId), Arc<View>>>>,
 }
 
 /// Where a partition's archive ends.
@@ -28,7 +37,7 @@ pub struct Resume {
     /// Where the next commit begins; `None` if the archive has nothing of the partition.
     pub next_offset: Option<NextOffset>,
     /// How many commits there are.
-    pub commits: usize,
+    pub commits: u64,
 }
 
 /// Proof that everything before its offset is archived, durable and named by a manifest: whoever holds it may commit
@@ -67,157 +76,16 @@ pub enum PublishStep {
     AfterManifest,
 }
 
-/// Whether trying again can help.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Disposition {
-    /// The store may recover: keep the commit and try again.
-    Retry,
-    /// A person must act.
-    Stop,
-}
-
-/// How the manifests of a partition fail to form a chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, thiserror::Error)]
-#[serde(rename_all = "snake_case")]
-pub enum ChainFault {
-    /// Offsets that no commit covers.
-    #[error("offsets {from}..{to} are in no commit: a manifest is missing")]
-    Hole {
-        /// First of them.
-        from: u64,
-        /// The first offset after them.
-        to: u64,
-    },
-    /// Offsets that two commits cover.
-    #[error("offsets {from}..{to} are in two commits: one manifest does not belong here")]
-    Overlap {
-        /// First of them.
-        from: u64,
-        /// The first offset after them.
-        to: u64,
-    },
-}
-
-/// Why the archive did not do what it should.
-#[derive(Debug, thiserror::Error)]
-pub enum ArchiveError {
-    /// The location is of a kind that is not supported.
-    #[error(
-        "cannot archive to {location}: give a folder of the local file system, as a path or a file:// URL"
-    )]
-    Location {
-        /// As given.
-        location: String,
-    },
-    /// The folder cannot be opened.
-    #[error("open the archive's folder {location}: create it, or make it writable for this user")]
-    Open {
-        /// As given.
-        location: String,
-        /// Why.
-        source: BoxError,
-    },
-    /// Something could not be written. Nothing of the commit counts yet.
-    #[error("write {path} in the archive: free space on its disk or make it writable; the commit waits")]
-    Write {
-        /// What.
-        path: String,
-        /// Why.
-        source: BoxError,
-    },
-    /// Something could not be read.
-    #[error("read {path} in the archive")]
-    Read {
-        /// What.
-        path: String,
-        /// Why.
-        source: BoxError,
-    },
-    /// A file that a manifest names is not there.
-    #[error("{path} is named by a manifest but is not in the archive: restore it from a backup")]
-    Missing {
-        /// What.
-        path: String,
-    },
-    /// A file is not Parquet, is torn, or does not have the archive's columns.
-    #[error(
-        "{path} cannot be read as a file of the archive: restore it from a backup, or run `heatstream archive verify`"
-    )]
-    Unreadable {
-        /// What.
-        path: String,
-        /// Why.
-        source: BoxError,
-    },
-    /// A manifest cannot be used.
-    #[error("the manifest {path} cannot be used: restore it from a backup")]
-    Manifest {
-        /// Which.
-        path: String,
-        /// Why.
-        source: ManifestError,
-    },
-    /// The manifests of a partition do not form one chain.
-    #[error("the manifests of {topic}-{partition} do not form a chain: run `heatstream archive verify`", partition = .partition.0)]
-    Chain {
-        /// The topic.
-        topic: String,
-        /// The partition.
-        partition: PartitionId,
-        /// How.
-        source: ChainFault,
-    },
-    /// Another archiver has published from the same offset on.
-    #[error(
-        "another archiver has published {path}: run one archiver for a partition; this one must give way"
-    )]
-    Fenced {
-        /// The manifest that is there.
-        path: String,
-    },
-    /// The observer ended the publishing.
-    #[error("publishing was ended at {step:?}")]
-    Ended {
-        /// Where.
-        step: PublishStep,
-    },
-}
-
-impl ArchiveError {
-    /// Whether trying again can help.
-    pub fn disposition(&self) -> Disposition {
-        match self {
-            Self::Open { .. } | Self::Write { .. } | Self::Read { .. } => Disposition::Retry,
-            Self::Location { .. }
-            | Self::Missing { .. }
-            | Self::Unreadable { .. }
-            | Self::Manifest { .. }
-            | Self::Chain { .. }
-            | Self::Fenced { .. }
-            | Self::Ended { .. } => Disposition::Stop,
-        }
-    }
-}
-
 impl Archive {
-    /// Opens the archive at a path or `file://` URL; creates the folder if it is not there.
-    pub async fn open(location: &str) -> Result<Self, ArchiveError> {
-        let path = match location.split_once("://") {
-            None => location.to_owned(),
-            Some(("file", path)) => path.to_owned(),
-            Some(_) => return Err(ArchiveError::Location { location: location.to_owned() }),
-        };
-        let opened = tokio::task::spawn_blocking(move || Store::local(path.as_ref())).await;
-        let store = opened
-            .map_err(BoxError::from)
-            .and_then(|store| store)
-            .map_err(|source| ArchiveError::Open { location: location.to_owned(), source })?;
-        Ok(Self { store })
+    /// Opens the archive at a path or URL; creates the folder if it is not there.
+    pub async fn open(location: impl Into<Location>) -> Result<Self, ArchiveError> {
+        let store = Store::open(&location.into()).await?;
+        Ok(Self { store, views: Arc::default() })
     }
 
-    /// The folder.
-    pub fn root(&self) -> &std::path::Path {
-        self.store.root()
+    /// Where a file of the archive is to be found by others.
+    pub fn address(&self, path: &str) -> String {
+        self.store.address(path)
     }
 
     /// Where a partition resumes, by its manifests alone. What they list is made durable first, so the answer may be
@@ -226,48 +94,13 @@ impl Archive {
         let folder = layout::partition_folder(MANIFESTS, topic, partition);
         let sync = self.store.sync_folder(&folder).await;
         sync.map_err(|source| ArchiveError::Write { path: folder, source })?;
-        let manifests = self.manifests(topic, partition).await?;
+        let view = self.view(topic, partition).await?;
         Ok(Resume {
             topic: topic.to_owned(),
             partition,
-            next_offset: manifests.last().map(|manifest| manifest.next_offset),
-            commits: manifests.len(),
+            next_offset: view.next_offset(),
+            commits: view.commits(),
         })
-    }
-
-    /// All manifests of a partition, in order, checked to form one chain.
-    pub async fn manifests(
-        &self,
-        topic: &str,
-        partition: PartitionId,
-    ) -> Result<Vec<Manifest>, ArchiveError> {
-        let folder = layout::partition_folder(MANIFESTS, topic, partition);
-        let found = self.list(&folder).await?;
-        let mut manifests: Vec<Manifest> = Vec::with_capacity(found.len());
-        for found in found {
-            let manifest = self.manifest(&found.path).await?;
-            if let Some(source) = manifests.last().and_then(|last| chain_fault(last, &manifest)) {
-                return Err(ArchiveError::Chain { topic: topic.to_owned(), partition, source });
-            }
-            manifests.push(manifest);
-        }
-        Ok(manifests)
-    }
-
-    /// Where each commit of a partition begins, in order, without reading its manifest.
-    pub async fn commits(&self, topic: &str, partition: PartitionId) -> Result<Vec<Offset>, ArchiveError> {
-        let found = self.list(&layout::partition_folder(MANIFESTS, topic, partition)).await?;
-        Ok(found.iter().filter_map(|found| layout::first_offset(&found.path)).collect())
-    }
-
-    /// The manifest of the commit that begins at this offset.
-    pub async fn commit_at(
-        &self,
-        topic: &str,
-        partition: PartitionId,
-        first: Offset,
-    ) -> Result<Manifest, ArchiveError> {
-        self.manifest(&layout::manifest_path(topic, partition, first)).await
     }
 
     /// All partitions of which there are manifests, in order.
@@ -278,7 +111,14 @@ impl Archive {
             let folder = found.path.rsplit_once('/').map_or("", |(folder, _)| folder);
             if folder != last_folder {
                 last_folder = folder.to_owned();
-                let manifest = self.manifest(&found.path).await?;
+                let manifest = match self.manifest(&found.path).await {
+                    // A chapter stands for it by now; the folder's next entry says the same.
+                    Err(ArchiveError::Missing { .. }) => {
+                        last_folder.clear();
+                        continue;
+                    }
+                    manifest => manifest?,
+                };
                 partitions.push((manifest.topic, manifest.partition));
             }
         }
@@ -354,7 +194,7 @@ impl Archive {
         }
     }
 
-    async fn put(&self, path: &str, bytes: bytes::Bytes) -> Result<(), ArchiveError> {
+    pub(crate) async fn put(&self, path: &str, bytes: bytes::Bytes) -> Result<(), ArchiveError> {
         // The names are deterministic and the rows under a name always the same, so replacing what an earlier
         // attempt left is safe, and makes it durable.
         let put = self.store.put(path, bytes).await;

@@ -14,6 +14,8 @@ use heat_model::{
 
 use crate::{
     digest::{self, HourDigests, RowLayout, SharedFields},
+    layout::Dataset,
+    read::ArchivedReading,
     writer::Keep,
 };
 
@@ -74,12 +76,18 @@ struct Bucket {
 struct Known {
     signal: Signal,
     hash: u64,
+    dataset: Dataset,
     /// The bucket of its last row in this commit.
     last: Option<(i64, u32)>,
 }
 
-#[derive(Debug)]
+/// Tells for each signal of a set whether it belongs to a home.
+pub type Households = Arc<dyn Fn(&SignalSet, usize) -> bool + Send + Sync>;
+
 pub(crate) struct Buffer {
+    households: Option<Households>,
+    /// Those of the next commit: what a signal is does not change within one.
+    next_households: Option<Option<Households>>,
     rows: Vec<Row>,
     messages: Vec<Message>,
     gateways: Vec<(GatewayId, u64)>,
@@ -91,9 +99,16 @@ pub(crate) struct Buffer {
     last_set: Option<(SignalSetId, Arc<[u32]>)>,
 }
 
-/// Rows of one file: buckets of one network and day, in order of the signal.
+impl std::fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Buffer").field("rows", &self.rows.len()).finish_non_exhaustive()
+    }
+}
+
+/// Rows of one file: buckets of one data set, network and day, in order of the signal.
 #[derive(Debug)]
 pub(crate) struct FileRows {
+    pub(crate) dataset: Dataset,
     pub(crate) network: NetworkId,
     pub(crate) day: i64,
     /// The signals in order, each with its number of rows.
@@ -106,6 +121,8 @@ pub(crate) struct FileRows {
 impl Buffer {
     pub(crate) fn new() -> Self {
         Self {
+            households: None,
+            next_households: None,
             rows: Vec::new(),
             messages: Vec::new(),
             gateways: Vec::new(),
@@ -262,20 +279,22 @@ impl Buffer {
         }
         let next = u32::try_from(self.known.len()).expect("the memory of signals is bounded far below");
         let hash = digest::signal_hash_of(set, index);
-        self.known.push(Known { signal: signal.clone(), hash, last: None });
+        let is_private = self.households.as_ref().is_some_and(|households| households(set, index));
+        let dataset = if is_private { Dataset::Households } else { Dataset::Readings };
+        self.known.push(Known { signal: signal.clone(), hash, dataset, last: None });
         self.signal_of.insert(signal, next);
         next
     }
 
-    /// The rows, file by file, in order of (network, day); each file's rows sorted by signal and event time. The
+    /// The rows, file by file, in order of (data set, network, day); each file's rows sorted by signal and event time. The
     /// buffer keeps them until [`Self::clear`].
     pub(crate) fn files(&self) -> impl Iterator<Item = FileRows> {
         let mut order: Vec<u32> =
             (0..u32::try_from(self.buckets.len()).expect("checked at insertion")).collect();
         order.sort_unstable_by_key(|&bucket| {
             let bucket = &self.buckets[bucket as usize];
-            let signal = &self.known[bucket.signal as usize].signal;
-            (&signal.network, bucket.day, &signal.id, &signal.unit, &signal.raw_unit)
+            let Known { signal, dataset, .. } = &self.known[bucket.signal as usize];
+            (*dataset, &signal.network, bucket.day, &signal.id, &signal.unit, &signal.raw_unit)
         });
         let sorted = self.sorted_rows(&order);
         let mut at = 0;
@@ -297,9 +316,10 @@ impl Buffer {
         })
     }
 
-    fn file_of(&self, bucket: u32) -> (&NetworkId, i64) {
+    fn file_of(&self, bucket: u32) -> (Dataset, &NetworkId, i64) {
         let bucket = &self.buckets[bucket as usize];
-        (&self.known[bucket.signal as usize].signal.network, bucket.day)
+        let known = &self.known[bucket.signal as usize];
+        (known.dataset, &known.signal.network, bucket.day)
     }
 
     /// Places of the rows, bucket by bucket in the given order (a counting sort); the log's order within a bucket.
@@ -335,8 +355,8 @@ impl Buffer {
             bucket.hours.0.iter().for_each(|hour| hours.add(hour));
             runs.push((self.known[bucket.signal as usize].signal.clone(), bucket.rows));
         }
-        let (network, day) = self.file_of(buckets[0]);
-        FileRows { network: network.clone(), day, runs, rows, hours }
+        let (dataset, network, day) = self.file_of(buckets[0]);
+        FileRows { dataset, network: network.clone(), day, runs, rows, hours }
     }
 
     /// Forgets the rows; names stay known.
@@ -349,11 +369,27 @@ impl Buffer {
             self.known[bucket.signal as usize].last = None;
         }
         if self.known.len() > REMEMBERED_SIGNALS_MAX || self.set_of.len() > REMEMBERED_SIGNALS_MAX {
-            self.known.clear();
-            self.signal_of.clear();
-            self.set_of.clear();
-            self.last_set = None;
+            self.forget_signals();
         }
+        if let Some(households) = self.next_households.take() {
+            self.households = households;
+            self.forget_signals();
+        }
+    }
+
+    /// Takes effect with the next commit, or at once if this one is empty.
+    pub(crate) fn set_households(&mut self, households: Option<Households>) {
+        self.next_households = Some(households);
+        if self.rows.is_empty() {
+            self.clear();
+        }
+    }
+
+    fn forget_signals(&mut self) {
+        self.known.clear();
+        self.signal_of.clear();
+        self.set_of.clear();
+        self.last_set = None;
     }
 }
 
@@ -365,6 +401,19 @@ fn archive_day(reading: &Reading, ingest_time: i64) -> i64 {
 }
 
 impl Row {
+    /// A row that comes from a file, not from the log: no bucket holds it.
+    pub(crate) fn of_file(reading: &ArchivedReading, message: u32) -> Self {
+        Self {
+            event_time: reading.event_time.as_micros(),
+            raw: reading.raw_value.unwrap_or(f64::NAN),
+            value: reading.value.unwrap_or(f64::NAN),
+            bucket: 0,
+            message,
+            quality: reading.quality as u8,
+            code: reading.code as u8,
+        }
+    }
+
     /// The words of its quality and code.
     pub(crate) fn words(quality: u8, code: u8) -> (&'static str, &'static str) {
         let quality = Quality::from_number(quality).expect("written from a Quality");

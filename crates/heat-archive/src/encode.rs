@@ -51,19 +51,49 @@ pub(crate) fn readings_file(
     file: &FileRows,
     metadata: Vec<KeyValue>,
 ) -> Result<Vec<u8>, ParquetError> {
-    let mut zstd = Zstd::new(shared.zstd_level).map_err(|error| ParquetError::External(Box::new(error)))?;
-    let properties = properties(&zstd, metadata)?;
-    let mut writer = SerializedFileWriter::new(Vec::new(), schema::readings(), Arc::new(properties))?;
-    let columns: Vec<ColumnDescPtr> = writer.schema_descr().columns().to_vec();
+    let mut writer = ReadingsFile::new(shared.zstd_level)?;
     let mut runs = file.runs.as_slice();
     let mut split = None;
     for rows in file.rows.chunks(ROW_GROUP_ROWS) {
         let of_group = runs_of_group(&mut runs, &mut split, rows.len());
-        let mut group = writer.next_row_group()?;
-        columns::write_group(&mut group, &columns, &mut zstd, shared, &of_group, rows)?;
-        group.close()?;
+        writer.write_group(shared, &of_group, rows)?;
     }
-    writer.into_inner()
+    writer.finish(metadata)
+}
+
+/// A file that grows by row groups, in memory.
+pub(crate) struct ReadingsFile {
+    writer: SerializedFileWriter<Vec<u8>>,
+    columns: Vec<ColumnDescPtr>,
+    zstd: Zstd,
+}
+
+impl ReadingsFile {
+    pub(crate) fn new(zstd_level: i32) -> Result<Self, ParquetError> {
+        let zstd = Zstd::new(zstd_level).map_err(|error| ParquetError::External(Box::new(error)))?;
+        let properties = properties(&zstd)?;
+        let writer = SerializedFileWriter::new(Vec::new(), schema::readings(), Arc::new(properties))?;
+        let columns = writer.schema_descr().columns().to_vec();
+        Ok(Self { writer, columns, zstd })
+    }
+
+    /// Rows in order of (signal, event time), no more than fit a row group, with the runs of their signals.
+    pub(crate) fn write_group(
+        &mut self,
+        shared: &Shared<'_>,
+        runs: &[(&Signal, usize)],
+        rows: &[Row],
+    ) -> Result<(), ParquetError> {
+        let mut group = self.writer.next_row_group()?;
+        columns::write_group(&mut group, &self.columns, &mut self.zstd, shared, runs, rows)?;
+        group.close()?;
+        Ok(())
+    }
+
+    pub(crate) fn finish(mut self, metadata: Vec<KeyValue>) -> Result<Vec<u8>, ParquetError> {
+        metadata.into_iter().for_each(|entry| self.writer.append_key_value_metadata(entry));
+        self.writer.into_inner()
+    }
 }
 
 /// Takes runs that cover `rows` rows; a run that a row group's end cuts goes on in the next.
@@ -89,7 +119,7 @@ fn runs_of_group<'a>(
     taken
 }
 
-fn properties(zstd: &Zstd, metadata: Vec<KeyValue>) -> Result<WriterProperties, ParquetError> {
+fn properties(zstd: &Zstd) -> Result<WriterProperties, ParquetError> {
     let sorting = schema::SORT_COLUMNS
         .map(|column_idx| SortingColumn { column_idx, descending: false, nulls_first: false })
         .to_vec();
@@ -99,8 +129,7 @@ fn properties(zstd: &Zstd, metadata: Vec<KeyValue>) -> Result<WriterProperties, 
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_data_page_row_count_limit(chunk::PAGE_ROWS)
         .set_write_batch_size(8 * 1024)
-        .set_sorting_columns(Some(sorting))
-        .set_key_value_metadata(Some(metadata));
+        .set_sorting_columns(Some(sorting));
     for name in ["event_time", "ingest_time", "append_time", "seq", "kafka_offset"] {
         builder = builder.set_column_encoding(ColumnPath::from(name), Encoding::DELTA_BINARY_PACKED);
     }

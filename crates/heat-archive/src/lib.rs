@@ -7,7 +7,10 @@
 //! Invariants:
 //! - What a commit holds, and where it ends, is a function of the log's content, the end of the commit before it and
 //!   [`RotationSettings`]; a rerun makes the same rows under the same names.
-//! - A file counts only if a manifest names it; the manifests of a partition form one chain without hole or overlap.
+//! - A file counts only if a manifest or a revision names it; the manifests of a partition form one chain without hole
+//!   or overlap, its revisions are numbered without a gap.
+//! - Written = held + removed, by data set and ingest hour, with digests: compaction, retention and erasure lose nothing
+//!   unseen.
 //! - [`Published`] exists only for what is durable, manifest included; committing an offset upstream takes one.
 //! - Memory is bounded by the rotation's bounds, whatever the number of dates and networks in a commit.
 //!
@@ -16,12 +19,16 @@
 
 pub mod archive;
 mod buffer;
+pub mod compact;
 pub mod digest;
 mod encode;
 pub mod layout;
+pub mod location;
 pub mod manifest;
 pub mod read;
 pub mod replay;
+pub mod revise;
+pub mod revision;
 pub mod rotation;
 pub mod schema;
 mod store;
@@ -29,13 +36,18 @@ pub mod table;
 #[cfg(test)]
 mod tests;
 pub mod verify;
+pub mod view;
 pub mod writer;
 
 pub use archive::{Archive, ArchiveError, PublishStep, Published, Resume};
+pub use buffer::Households;
+pub use compact::{CompactReport, CompactSettings};
 pub use layout::Dataset;
+pub use location::Location;
 pub use manifest::{FileEntry, Manifest};
 pub use read::{ArchivedReading, Scan};
 pub use rotation::RotationSettings;
 pub use table::TableRow;
 pub use verify::VerifyReport;
+pub use view::View;
 pub use writer::{CommitWriter, Keep, SealedCommit};

@@ -4,17 +4,25 @@ use heat_ledger::commit::{Found, Undecodable};
 use heat_model::{Offset, PartitionId, record::NextOffset};
 use serde::{Deserialize, Serialize};
 
-use crate::{digest::HourDigest, layout::Dataset};
+use crate::{
+    digest::HourDigest,
+    layout::{self, Dataset},
+};
 
-/// The format's number that this code writes, and the highest that it reads.
-pub const MANIFEST_FORMAT: u32 = 1;
+/// The format of a commit's manifest.
+pub const COMMIT_FORMAT: u32 = 1;
+
+/// The format of a chapter, which stands for many commits; the highest that this code reads.
+pub const CHAPTER_FORMAT: u32 = 2;
 
 /// What one commit holds: everything that the archive has of one stretch of a partition.
 ///
-/// It covers `first_offset..next_offset`. On Kafka some of these offsets may hold nothing (control records).
+/// It covers `first_offset..next_offset`. On Kafka some of these offsets may hold nothing (control records). A chapter
+/// stands for several commits that followed each other: their counts are summed, and of their files only those are
+/// listed that no revision had replaced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// [`MANIFEST_FORMAT`] of its writer.
+    /// [`COMMIT_FORMAT`] or [`CHAPTER_FORMAT`].
     pub format: u32,
     /// The topic.
     pub topic: String,
@@ -36,6 +44,48 @@ pub struct Manifest {
     pub files: Vec<FileEntry>,
     /// The commit's ledger, with what was found and said per gateway and epoch.
     pub ledger: LedgerEntry,
+    /// What a chapter stands for; absent in a commit's manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chapter: Option<Chapter>,
+}
+
+/// What remains to be known of commits that a chapter stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chapter {
+    /// How many commits.
+    pub commits: u64,
+    /// What their files held when they were written, whatever became of them since.
+    pub written: Vec<DatasetHours>,
+}
+
+/// Rows and digests of one data set by ingest hour.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetHours {
+    /// The data set.
+    pub dataset: Dataset,
+    /// In order of the hour.
+    pub hours: Vec<HourDigest>,
+}
+
+/// The offsets of the log that a file's rows come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OffsetSpan {
+    /// The lowest.
+    pub first: Offset,
+    /// The highest.
+    pub last: Offset,
+}
+
+impl OffsetSpan {
+    /// Whether an offset lies in it.
+    pub fn contains(self, offset: Offset) -> bool {
+        (self.first..=self.last).contains(&offset)
+    }
+
+    /// Whether the two share an offset.
+    pub fn overlaps(self, other: Self) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
 }
 
 /// One Parquet file of a commit.
@@ -55,8 +105,18 @@ pub struct FileEntry {
     pub min_event_time_us: i64,
     /// Latest event time.
     pub max_event_time_us: i64,
-    /// Rows and digest by ingest hour, in order of the hour.
+    /// Rows and digest by ingest hour, in order of the hour; of roll-ups, by the hour that they sum up.
     pub hours: Vec<HourDigest>,
+    /// Where its rows come from; absent in a commit, whose files share its stretch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offsets: Option<OffsetSpan>,
+}
+
+impl FileEntry {
+    /// The folder of its date and network, below the archive's root, wherever the file itself waits.
+    pub fn folder(&self) -> &str {
+        layout::folder_of(&self.path)
+    }
 }
 
 /// Where a commit's ledger stands.
@@ -76,7 +136,7 @@ pub enum ManifestError {
     Parse(#[source] serde_json::Error),
     /// Written by a later version.
     #[error(
-        "manifest format {found} is newer than {MANIFEST_FORMAT}: use the version that wrote it, or a later one"
+        "manifest format {found} is newer than {CHAPTER_FORMAT}: use the version that wrote it, or a later one"
     )]
     Newer {
         /// The number found.
@@ -93,6 +153,25 @@ impl Manifest {
         self.files.iter().filter(|file| file.dataset == dataset).map(|file| file.rows).sum()
     }
 
+    /// Commits that it stands for.
+    pub fn commits(&self) -> u64 {
+        self.chapter.as_ref().map_or(1, |chapter| chapter.commits)
+    }
+
+    /// What its files held when they were written, in order of (data set, hour) within each file.
+    pub(crate) fn written(&self) -> impl Iterator<Item = (Dataset, &HourDigest)> {
+        let files = self.files.iter().map(|file| (file.dataset, &file.hours));
+        let chapter = self.chapter.iter().flat_map(|chapter| &chapter.written);
+        let sums = chapter.map(|of| (of.dataset, &of.hours));
+        // A chapter's sums include the files that it still lists.
+        let files = files.filter(|_| self.chapter.is_none());
+        files.chain(sums).flat_map(|(dataset, hours)| hours.iter().map(move |hour| (dataset, hour)))
+    }
+
+    fn written_readings(&self) -> u64 {
+        self.written().filter(|(dataset, _)| dataset.holds_readings()).map(|(_, hour)| hour.rows).sum()
+    }
+
     /// The bytes to publish. Equal manifests have equal bytes.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         serde_json::to_vec_pretty(self).expect("a manifest has string keys only")
@@ -106,7 +185,7 @@ impl Manifest {
             format: u32,
         }
         let Format { format } = serde_json::from_slice(bytes).map_err(ManifestError::Parse)?;
-        if format > MANIFEST_FORMAT {
+        if format > CHAPTER_FORMAT {
             return Err(ManifestError::Newer { found: format });
         }
         let manifest: Self = serde_json::from_slice(bytes).map_err(ManifestError::Parse)?;
@@ -122,7 +201,7 @@ impl Manifest {
             return Err(ManifestError::Contradiction("first_offset lies behind last_offset"));
         }
         let archived: u64 = self.hours.iter().map(|hour| hour.archived).sum();
-        if archived != self.rows(Dataset::Readings) {
+        if archived != self.written_readings() {
             return Err(ManifestError::Contradiction("the files' rows differ from the readings archived"));
         }
         for file in &self.files {

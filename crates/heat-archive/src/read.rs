@@ -27,11 +27,15 @@ use crate::{
     archive::{Archive, ArchiveError},
     digest::{self, RowLayout, SharedFields},
     layout::Dataset,
-    manifest::FileEntry,
+    manifest::OffsetSpan,
     store::BoxError,
+    view::LiveFile,
 };
 
+pub(crate) mod rollups;
 pub(crate) mod tables;
+
+pub use rollups::HourRow;
 
 /// Rows decoded at a time.
 const BATCH_ROWS: usize = 8 * 1024;
@@ -80,36 +84,58 @@ pub struct ArchivedReading {
     pub offset: Offset,
 }
 
-impl ArchivedReading {
-    /// The row's hash, as `digest` documents.
-    pub(crate) fn hash(&self) -> u128 {
-        let id = &self.signal.id;
-        let signal_hash = digest::signal_hash([
-            id.network.as_str(),
-            id.site.as_str(),
-            id.device.as_str(),
-            id.name.as_str(),
-            &self.signal.unit,
-            &self.signal.raw_unit,
-        ]);
+/// Hashes rows as `digest` documents; remembers what the last row shares with the next.
+#[derive(Debug, Default)]
+pub(crate) struct RowHasher {
+    signal: Option<(Arc<ArchivedSignal>, u64)>,
+    gateway: Option<(GatewayId, u64)>,
+}
+
+impl RowHasher {
+    pub(crate) fn hash(&mut self, row: &ArchivedReading) -> u128 {
         let shared = SharedFields {
-            gateway_hash: digest::gateway_hash(self.gateway.as_str()),
-            ingest_time: self.ingest_time.as_micros(),
-            append_time: self.append_time.as_micros(),
-            epoch: self.epoch,
-            seq: self.seq,
-            offset: self.offset.0,
-            partition: self.partition.0,
-            lane: self.lane as u8,
+            gateway_hash: self.gateway_hash(&row.gateway),
+            ingest_time: row.ingest_time.as_micros(),
+            append_time: row.append_time.as_micros(),
+            epoch: row.epoch,
+            seq: row.seq,
+            offset: row.offset.0,
+            partition: row.partition.0,
+            lane: row.lane as u8,
         };
-        let flags = [self.quality as u8, self.code as u8];
-        RowLayout::new(&shared).hash(
-            signal_hash,
-            self.event_time.as_micros(),
-            self.value,
-            self.raw_value,
-            flags,
-        )
+        let flags = [row.quality as u8, row.code as u8];
+        let signal_hash = self.signal_hash(&row.signal);
+        RowLayout::new(&shared).hash(signal_hash, row.event_time.as_micros(), row.value, row.raw_value, flags)
+    }
+
+    fn gateway_hash(&mut self, gateway: &GatewayId) -> u64 {
+        match &self.gateway {
+            Some((known, hash)) if known == gateway => *hash,
+            Some(_) | None => {
+                let hash = digest::gateway_hash(gateway.as_str());
+                self.gateway = Some((gateway.clone(), hash));
+                hash
+            }
+        }
+    }
+
+    fn signal_hash(&mut self, signal: &Arc<ArchivedSignal>) -> u64 {
+        match &self.signal {
+            Some((known, hash)) if Arc::ptr_eq(known, signal) => *hash,
+            Some(_) | None => {
+                let id = &signal.id;
+                let hash = digest::signal_hash([
+                    id.network.as_str(),
+                    id.site.as_str(),
+                    id.device.as_str(),
+                    id.name.as_str(),
+                    &signal.unit,
+                    &signal.raw_unit,
+                ]);
+                self.signal = Some((Arc::clone(signal), hash));
+                hash
+            }
+        }
     }
 }
 
@@ -124,23 +150,28 @@ pub struct Scan {
     pub from: Option<EventTime>,
     /// Only with an event time before this.
     pub to: Option<EventTime>,
+    /// Only from records at these offsets.
+    pub offsets: Option<OffsetSpan>,
 }
 
 impl Scan {
-    /// Whether a file can hold what is wanted, by what its manifest says.
-    fn may_be_in(&self, file: &FileEntry) -> bool {
+    /// Whether a file can hold what is wanted, by what is known of it.
+    pub(crate) fn may_be_in(&self, dataset: Dataset, live: &LiveFile) -> bool {
+        let file = &live.entry;
         let network_wanted = |network: &NetworkId| {
             self.networks.as_ref().is_none_or(|wanted| wanted.contains(network))
                 && self.signals.as_ref().is_none_or(|wanted| wanted.iter().any(|id| id.network == *network))
         };
-        file.dataset == Dataset::Readings
+        file.dataset == dataset
+            && self.offsets.is_none_or(|wanted| live.offsets.overlaps(wanted))
             && file.network.as_ref().is_none_or(network_wanted)
             && self.from.is_none_or(|from| file.max_event_time_us >= from.as_micros())
             && self.to.is_none_or(|to| file.min_event_time_us < to.as_micros())
     }
 
-    fn wants(&self, signal: &str, event_time: i64, ids: Option<&BTreeSet<String>>) -> bool {
-        self.from.is_none_or(|from| event_time >= from.as_micros())
+    fn wants(&self, signal: &str, event_time: i64, offset: Offset, ids: Option<&BTreeSet<String>>) -> bool {
+        self.offsets.is_none_or(|wanted| wanted.contains(offset))
+            && self.from.is_none_or(|from| event_time >= from.as_micros())
             && self.to.is_none_or(|to| event_time < to.as_micros())
             && ids.is_none_or(|ids| ids.contains(signal))
     }
@@ -155,11 +186,10 @@ impl Archive {
         visit: &mut (dyn FnMut(ArchivedReading) -> ControlFlow<()> + Send),
     ) -> Result<(), ArchiveError> {
         for (topic, partition) in self.partitions().await? {
-            for manifest in self.manifests(&topic, partition).await? {
-                for file in manifest.files.iter().filter(|file| scan.may_be_in(file)) {
-                    if self.scan_file(&file.path, scan, visit).await?.is_break() {
-                        return Ok(());
-                    }
+            let view = self.view(&topic, partition).await?;
+            for file in view.live().filter(|file| scan.may_be_in(Dataset::Readings, file)) {
+                if self.scan_file(&file.entry.path, scan, visit).await?.is_break() {
+                    return Ok(());
                 }
             }
         }
@@ -194,7 +224,7 @@ pub(crate) fn read_readings(
 }
 
 /// Opens a file with its texts as dictionaries, so that a name is decoded once and not once a row.
-fn reader(bytes: Bytes, scan: &Scan) -> Result<ParquetRecordBatchReader, BoxError> {
+pub(crate) fn reader(bytes: Bytes, scan: &Scan) -> Result<ParquetRecordBatchReader, BoxError> {
     let plain = ArrowReaderMetadata::load(&bytes, ArrowReaderOptions::new())?;
     let fields: Vec<Field> = plain
         .schema()
@@ -214,15 +244,18 @@ fn reader(bytes: Bytes, scan: &Scan) -> Result<ParquetRecordBatchReader, BoxErro
     if *scan == Scan::default() {
         return Ok(builder.build()?);
     }
-    let mask = ProjectionMask::columns(builder.parquet_schema(), ["signal", "event_time"]);
+    let mask = ProjectionMask::columns(builder.parquet_schema(), ["signal", "event_time", "kafka_offset"]);
     let scan = scan.clone();
     let ids: Option<BTreeSet<String>> =
         scan.signals.as_ref().map(|signals| signals.iter().map(ToString::to_string).collect());
     let predicate = ArrowPredicateFn::new(mask, move |batch: RecordBatch| {
         let signals = texts(&batch, "signal").map_err(external)?;
         let times = numbers::<TimestampMicrosecondArray>(&batch, "event_time").map_err(external)?;
-        let wanted = (0..batch.num_rows())
-            .map(|row| Some(scan.wants(signals.get(row), times.value(row), ids.as_ref())));
+        let offsets = numbers::<Int64Array>(&batch, "kafka_offset").map_err(external)?;
+        let wanted = (0..batch.num_rows()).map(|row| {
+            let offset = Offset(offsets.value(row).cast_unsigned());
+            Some(scan.wants(signals.get(row), times.value(row), offset, ids.as_ref()))
+        });
         Ok(BooleanArray::from_iter(wanted))
     });
     Ok(builder.with_row_filter(RowFilter::new(vec![Box::new(predicate)])).build()?)
@@ -234,7 +267,7 @@ fn external(error: Fault) -> ArrowError {
 
 /// What a file's columns or cells lack.
 #[derive(Debug, thiserror::Error)]
-enum Fault {
+pub(crate) enum Fault {
     #[error("column {0} is missing or has another type")]
     Column(&'static str),
     #[error("{0:?} in column {1} is not one of its words")]
@@ -332,7 +365,8 @@ impl<'a> SignalColumns<'a> {
     }
 }
 
-fn read_batch(
+/// Hands the rows of a batch to `visit`.
+pub(crate) fn read_batch(
     batch: &RecordBatch,
     visit: &mut (dyn FnMut(ArchivedReading) -> ControlFlow<()> + Send),
 ) -> Result<ControlFlow<()>, Fault> {

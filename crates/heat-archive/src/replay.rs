@@ -2,50 +2,102 @@
 //!
 //! What the archive does not keep does not come back: heartbeats, repeats, a device's own sequence, factor and offset
 //! of a unit (`value` and `raw` are those of the rows), the value of a reading whose quality is bad, and how many
-//! messages a record accounts for. A signal set has the signals that the commit has rows of.
+//! messages a record accounts for. A signal set has the signals that the stretch has rows
+//! of.
 
 use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 use heat_model::{
-    Body, DeviceId, Envelope, NetworkId, Origin, Position, Reading, SignalSet, SignalSetId, SiteId,
-    reading::SignalDecl, record::Readings,
+    Body, DeviceId, Envelope, NetworkId, Offset, Origin, PartitionId, Position, Reading, SignalSet,
+    SignalSetId, SiteId, reading::SignalDecl, record::Readings,
 };
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     archive::{Archive, ArchiveError},
     layout::Dataset,
-    manifest::Manifest,
+    manifest::OffsetSpan,
     read::{ArchivedReading, ArchivedSignal, Scan},
     store::BoxError,
     table::TableRow,
 };
 
+/// Rows of readings that a piece of a replay holds, as far as commits tell.
+const PIECE_ROWS: u64 = 1_000_000;
+
+/// One piece of a partition's log, as much as may be held in memory at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece {
+    /// Its offsets.
+    pub offsets: OffsetSpan,
+    /// Rows of readings in it, roughly.
+    pub rows: u64,
+    /// The latest event time in the files that hold its rows; absent if none does.
+    pub max_event_time_us: Option<i64>,
+}
+
 impl Archive {
-    /// The records of one commit of the input topic, in order of their offsets. Holds the commit's rows in memory.
-    ///
-    /// To rebuild a partition's state, take its [`Archive::manifests`] one by one.
-    pub async fn replay(&self, manifest: &Manifest) -> Result<Vec<(Position, Envelope)>, ArchiveError> {
+    /// The pieces in which a partition's log is to be replayed, in order: whole commits, or equal parts of a chapter.
+    pub async fn pieces(&self, topic: &str, partition: PartitionId) -> Result<Vec<Piece>, ArchiveError> {
+        let view = self.view(topic, partition).await?;
+        let mut pieces: Vec<Piece> = Vec::new();
+        for manifest in self.manifests(topic, partition).await? {
+            let (first, next) = (manifest.first_offset.0, manifest.next_offset.0);
+            let readings = manifest.written().filter(|(dataset, _)| dataset.holds_readings());
+            let rows: u64 = readings.map(|(_, hour)| hour.rows).sum();
+            let parts = rows.div_ceil(PIECE_ROWS).clamp(1, next - first);
+            match pieces.last_mut() {
+                Some(last) if parts == 1 && last.rows + rows <= PIECE_ROWS => {
+                    last.offsets.last = manifest.last_offset;
+                    last.rows += rows;
+                }
+                Some(_) | None => pieces.extend((0..parts).map(|part| {
+                    let cut = |part: u64| first + (next - first) * part / parts;
+                    let offsets = OffsetSpan { first: Offset(cut(part)), last: Offset(cut(part + 1) - 1) };
+                    Piece { offsets, rows: rows / parts, max_event_time_us: None }
+                })),
+            }
+        }
+        for piece in &mut pieces {
+            let files = view.live().filter(|file| file.offsets.overlaps(piece.offsets));
+            piece.max_event_time_us = files.map(|file| file.entry.max_event_time_us).max();
+        }
+        Ok(pieces)
+    }
+
+    /// The records of a stretch of the input topic, in order of their offsets. Holds the stretch's rows in memory.
+    pub async fn replay(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        offsets: OffsetSpan,
+    ) -> Result<Vec<(Position, Envelope)>, ArchiveError> {
+        let view = self.view(topic, partition).await?;
+        let scan = Scan { offsets: Some(offsets), ..Scan::default() };
         let mut rows: Vec<ArchivedReading> = Vec::new();
         let mut records: Vec<(Position, Envelope)> = Vec::new();
-        for file in &manifest.files {
-            match file.dataset {
-                Dataset::Readings => {
+        for file in view.live().filter(|file| file.offsets.overlaps(offsets)) {
+            let path = &file.entry.path;
+            match file.entry.dataset {
+                Dataset::Readings | Dataset::Households => {
                     let mut collect = |row| {
                         rows.push(row);
                         ControlFlow::Continue(())
                     };
-                    let end = self.scan_file(&file.path, &Scan::default(), &mut collect).await?;
+                    let end = self.scan_file(path, &scan, &mut collect).await?;
                     debug_assert!(end.is_continue(), "the visitor never breaks");
                 }
                 Dataset::Inputs => {
-                    for (position, row) in self.table_rows(&file.path).await? {
+                    for (position, row) in self.table_rows(path).await? {
+                        if !offsets.contains(position.offset) {
+                            continue;
+                        }
                         let envelope = input_of(&row)
-                            .map_err(|source| ArchiveError::Unreadable { path: file.path.clone(), source })?;
+                            .map_err(|source| ArchiveError::Unreadable { path: path.clone(), source })?;
                         records.push((position, envelope));
                     }
                 }
-                Dataset::Incidents | Dataset::IncidentEvents | Dataset::Rejected => {}
+                Dataset::Incidents | Dataset::IncidentEvents | Dataset::Rejected | Dataset::Rollups => {}
             }
         }
         records.extend(records_of(rows));

@@ -68,6 +68,29 @@ message rows {
     required int64 kafka_offset;
 }";
 
+const ROLLUPS: &str = "
+message rollups {
+    required binary network (STRING);
+    required binary site (STRING);
+    required binary device (STRING);
+    required binary name (STRING);
+    required binary signal (STRING);
+    required int64 hour (TIMESTAMP(MICROS,true));
+    required binary unit (STRING);
+    optional double min;
+    optional double mean;
+    optional double max;
+    required int64 count;
+    required int64 readings;
+    required double good_share;
+}";
+
+/// The columns of `rollups`, in order.
+pub(crate) fn rollups() -> TypePtr {
+    static SCHEMA: LazyLock<TypePtr> = LazyLock::new(|| parsed(ROLLUPS));
+    Arc::clone(&SCHEMA)
+}
+
 /// The columns of `readings`, in order.
 pub(crate) fn readings() -> TypePtr {
     static SCHEMA: LazyLock<TypePtr> = LazyLock::new(|| parsed(READINGS));

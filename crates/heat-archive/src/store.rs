@@ -8,6 +8,8 @@ use object_store::{
     ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, local::LocalFileSystem, path::Path,
 };
 
+use crate::{archive::ArchiveError, location::Location};
+
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What became of a conditional put.
@@ -34,15 +36,27 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    pub(crate) fn local(root: &std::path::Path) -> Result<Self, BoxError> {
+    /// Opens a folder; creates it if it is not there.
+    pub(crate) async fn open(location: &Location) -> Result<Self, ArchiveError> {
+        let Some(folder) = location.folder().map(PathBuf::from) else {
+            return Err(ArchiveError::Location { location: location.to_string() });
+        };
+        let opened = tokio::task::spawn_blocking(move || Self::local(&folder)).await;
+        opened
+            .map_err(BoxError::from)
+            .and_then(|store| store)
+            .map_err(|source| ArchiveError::Open { location: location.to_string(), source })
+    }
+
+    fn local(root: &std::path::Path) -> Result<Self, BoxError> {
         std::fs::create_dir_all(root)?;
         let root = std::fs::canonicalize(root)?;
         let objects = LocalFileSystem::new_with_prefix(&root)?.with_fsync(true);
         Ok(Self { objects: Arc::new(objects), root })
     }
 
-    pub(crate) fn root(&self) -> &std::path::Path {
-        &self.root
+    pub(crate) fn address(&self, path: &str) -> String {
+        self.root.join(path).display().to_string()
     }
 
     pub(crate) async fn put(&self, path: &str, bytes: Bytes) -> Result<(), BoxError> {
@@ -69,6 +83,19 @@ impl Store {
         match self.objects.put_opts(&Path::parse(path)?, PutPayload::from_bytes(bytes), options).await {
             Ok(_) => Ok(Created::Created),
             Err(object_store::Error::AlreadyExists { .. }) => Ok(Created::AlreadyThere),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Makes a file known under a second path as well; what was there before is replaced.
+    pub(crate) async fn copy(&self, from: &str, to: &str) -> Result<(), BoxError> {
+        Ok(self.objects.copy(&Path::parse(from)?, &Path::parse(to)?).await?)
+    }
+
+    /// Takes a file away; one that is not there is no error.
+    pub(crate) async fn delete(&self, path: &str) -> Result<(), BoxError> {
+        match self.objects.delete(&Path::parse(path)?).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }

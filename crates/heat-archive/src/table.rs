@@ -131,6 +131,7 @@ pub(crate) fn entry(dataset: Dataset, path: String, rows: &[PlacedRow], bytes: u
         min_event_time_us: times().min().expect("a file has rows"),
         max_event_time_us: times().max().expect("a file has rows"),
         hours: hours.0,
+        offsets: None,
     }
 }
 

@@ -1,7 +1,10 @@
 //! Proof, without the log, that the archive holds what its manifests say: offsets without hole or overlap, files that
 //! open, rows and digests hour by hour.
 
-use std::{collections::BTreeSet, ops::ControlFlow};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::ControlFlow,
+};
 
 use heat_model::{PartitionId, time::MICROS_PER_HOUR};
 use parquet::file::{
@@ -14,11 +17,14 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::{
     archive::{Archive, ArchiveError, ChainFault, chain_fault},
     digest::{HourDigest, HourDigests},
-    layout::{self, Dataset, MANIFESTS},
+    layout::{self, COMPACTED, Dataset, MANIFESTS},
     manifest::{FileEntry, Manifest},
-    read::{Scan, read_readings, tables},
+    read::{RowHasher, Scan, read_readings, rollups, tables},
+    revise::is_replaced,
+    revision::Reason,
     schema::keys,
-    store::BoxError,
+    store::{BoxError, Found},
+    view::{LiveFile, View},
 };
 
 /// What is wrong, and where.
@@ -86,6 +92,23 @@ pub enum Fault {
         /// Which.
         path: String,
     },
+    /// What commits wrote is not what files hold and revisions left out: a revision is missing, or one too many.
+    Balance {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: PartitionId,
+        /// The data set.
+        dataset: Dataset,
+        /// Start of the UTC hour of ingest, microseconds since the epoch.
+        hour_start_us: i64,
+        /// Rows that commits wrote.
+        written_rows: u64,
+        /// Rows that files hold, by manifests and revisions.
+        held_rows: u64,
+        /// Rows that revisions left out.
+        removed_rows: u64,
+    },
 }
 
 /// One partition as its manifests tell.
@@ -96,13 +119,23 @@ pub struct PartitionReport {
     /// The partition.
     pub partition: PartitionId,
     /// Commits.
-    pub commits: usize,
+    pub commits: u64,
+    /// Revisions of their files.
+    pub revisions: u64,
     /// The first offset covered.
     pub first_offset: u64,
     /// The first offset not covered.
     pub next_offset: u64,
-    /// Rows over all files.
+    /// Rows over all files, without roll-ups.
     pub rows: u64,
+    /// Rows that commits wrote.
+    pub written: u64,
+    /// Rows left out as repeats.
+    pub repeats: u64,
+    /// Rows that retention gave up.
+    pub expired: u64,
+    /// Rows erased on request.
+    pub erased: u64,
 }
 
 /// What [`Archive::verify`] found.
@@ -116,8 +149,11 @@ pub struct VerifyReport {
     pub rows: u64,
     /// Everything that is wrong.
     pub faults: Vec<Fault>,
-    /// Files in the data sets' folders that no manifest names. After a crash there may be some; they do not count.
+    /// Files in the data sets' folders that neither manifest nor revision names. After a crash there may be some; they do
+    /// not count.
     pub orphans: Vec<String>,
+    /// Files that revisions replaced and that still wait for their grace time to pass.
+    pub replaced: usize,
 }
 
 impl VerifyReport {
@@ -128,72 +164,149 @@ impl VerifyReport {
 }
 
 impl Archive {
-    /// Reads the whole archive and holds it against its manifests. Faults are in the report; an error means that the
-    /// archive could not be looked at.
+    /// Reads the whole archive and holds it against its manifests and revisions. Faults are in the report; an error
+    /// means that the archive could not be looked at.
     pub async fn verify(&self) -> Result<VerifyReport, ArchiveError> {
         let mut report = VerifyReport::default();
-        let mut named = BTreeSet::new();
-        let mut last: Option<Manifest> = None;
+        let mut views = Vec::new();
+        let mut folders: BTreeMap<String, Vec<Found>> = BTreeMap::new();
         for found in self.list(MANIFESTS).await? {
+            let folder = found.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+            folders.entry(folder.to_owned()).or_default().push(found);
+        }
+        for found in folders.into_values() {
+            views.extend(self.verify_partition(&mut report, found).await?);
+        }
+        self.find_unnamed(&mut report, &views).await?;
+        Ok(report)
+    }
+
+    /// Files in the data sets' folders that neither manifest nor revision names, nor is about to.
+    pub async fn orphans(&self) -> Result<Vec<String>, ArchiveError> {
+        let mut views = Vec::new();
+        for (topic, partition) in self.partitions().await? {
+            views.push(View::clone(self.view(&topic, partition).await?.as_ref()));
+        }
+        let mut report = VerifyReport::default();
+        self.find_unnamed(&mut report, &views).await?;
+        Ok(report.orphans)
+    }
+
+    /// The files that together hold every row once, in order: what a reader that needs an atomic set should open. They
+    /// stay at least for compaction's grace time.
+    pub async fn files(&self) -> Result<Vec<FileEntry>, ArchiveError> {
+        let mut files = Vec::new();
+        for (topic, partition) in self.partitions().await? {
+            let view = self.view_with_hours(&topic, partition).await?;
+            files.extend(view.live().map(|file| file.entry.clone()));
+        }
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(files)
+    }
+
+    /// Verifies one partition, of which these manifests are listed; `None` if none of them can be used.
+    async fn verify_partition(
+        &self,
+        report: &mut VerifyReport,
+        listed: Vec<Found>,
+    ) -> Result<Option<View>, ArchiveError> {
+        let mut manifests: Vec<Manifest> = Vec::new();
+        for found in listed {
             let manifest = match self.manifest(&found.path).await {
                 Ok(manifest) => manifest,
                 Err(ArchiveError::Manifest { path, source }) => {
                     report.faults.push(Fault::Manifest { path, reason: chain_of(&source) });
                     continue;
                 }
+                // A chapter stands for it since the folder was listed.
+                Err(ArchiveError::Missing { .. }) => continue,
                 Err(error) => return Err(error),
             };
-            if !report.accept_manifest(&found.path, &manifest, last.as_ref()) {
+            if report.accept_manifest(&found.path, &manifest) {
+                manifests.push(manifest);
+            }
+        }
+        let Some(first) = manifests.first() else { return Ok(None) };
+        let mut view = View::new(&first.topic, first.partition, true);
+        self.apply_revisions(report, &mut view).await?;
+        manifests.sort_by_key(|manifest| (manifest.first_offset, manifest.chapter.is_none()));
+        let mut last: Option<Manifest> = None;
+        let mut chapters_end = 0;
+        for manifest in manifests {
+            if manifest.chapter.is_some() {
+                chapters_end = chapters_end.max(manifest.next_offset.0);
+            } else if manifest.first_offset.0 < chapters_end {
                 continue;
             }
-            for file in &manifest.files {
-                named.insert(file.path.clone());
-                self.verify_file(&mut report, &manifest, file).await?;
+            if let Some(chain) = last.as_ref().and_then(|last| chain_fault(last, &manifest)) {
+                let (topic, partition) = (manifest.topic.clone(), manifest.partition);
+                report.faults.push(Fault::Chain { topic, partition, chain });
             }
-            self.verify_ledger(&mut report, &manifest).await?;
+            self.verify_ledger(report, &manifest).await?;
+            view.apply_manifest(&manifest);
             last = Some(manifest);
         }
-        report.orphans = self.unnamed(&named).await?;
-        Ok(report)
+        for file in view.live() {
+            self.verify_file(report, &view, file).await?;
+        }
+        report.compare_sums(&view);
+        report.partitions.push(PartitionReport::of(&view));
+        Ok(Some(view))
     }
 
-    /// Files in the data sets' folders that no manifest names.
-    pub async fn orphans(&self) -> Result<Vec<String>, ArchiveError> {
-        let mut named = BTreeSet::new();
-        for (topic, partition) in self.partitions().await? {
-            for manifest in self.manifests(&topic, partition).await? {
-                named.extend(manifest.files.into_iter().map(|file| file.path));
+    async fn apply_revisions(&self, report: &mut VerifyReport, view: &mut View) -> Result<(), ArchiveError> {
+        let (topic, partition) = (view.topic().to_owned(), view.partition());
+        let listed = self.list(&layout::partition_folder(layout::REVISIONS, &topic, partition)).await?;
+        let mut due = 0;
+        for found in listed {
+            let Some((number, _)) = layout::manifest_span(&found.path) else { continue };
+            for missing in due..number.0 {
+                let path = layout::revision_path(&topic, partition, missing);
+                report.faults.push(Fault::Missing { path });
+            }
+            due = number.0 + 1;
+            match self.revision(&topic, partition, number.0).await {
+                Ok(revision) => view.apply_revision(&revision),
+                Err(ArchiveError::Manifest { path, source }) => {
+                    report.faults.push(Fault::Manifest { path, reason: chain_of(&source) });
+                }
+                Err(error) => return Err(error),
             }
         }
-        self.unnamed(&named).await
+        Ok(())
     }
 
-    /// The files that manifests name, in order: what a reader that needs an atomic set should open.
-    pub async fn files(&self) -> Result<Vec<FileEntry>, ArchiveError> {
-        let mut files = Vec::new();
-        for (topic, partition) in self.partitions().await? {
-            let manifests = self.manifests(&topic, partition).await?;
-            files.extend(manifests.into_iter().flat_map(|manifest| manifest.files));
+    /// Looks for files that hold nothing: left by a crash, foreign, or replaced.
+    async fn find_unnamed(&self, report: &mut VerifyReport, views: &[View]) -> Result<(), ArchiveError> {
+        let of = |view: &View| format!("{}/{}", layout::escaped(view.topic()), view.partition().0);
+        let views: BTreeMap<String, &View> = views.iter().map(|view| (of(view), view)).collect();
+        let named: BTreeSet<&str> =
+            views.values().flat_map(|view| view.live()).map(|file| file.entry.path.as_str()).collect();
+        for top in Dataset::ALL.map(Dataset::folder).into_iter().chain([COMPACTED]) {
+            for Found { path, .. } in self.list(top).await? {
+                if named.contains(path.as_str()) {
+                    continue;
+                }
+                let view = layout::file_name(&path).and_then(|name| views.get(&name.of));
+                let folder =
+                    view.and_then(|view| Some((view, view.folders().get(layout::folder_of(&path))?)));
+                if folder.is_some_and(|(view, folder)| is_replaced(view, folder, &path)) {
+                    report.replaced += 1;
+                } else {
+                    report.orphans.push(path);
+                }
+            }
         }
-        files.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(files)
-    }
-
-    async fn unnamed(&self, named: &BTreeSet<String>) -> Result<Vec<String>, ArchiveError> {
-        let mut unnamed = Vec::new();
-        for dataset in Dataset::ALL {
-            let found = self.list(dataset.folder()).await?;
-            unnamed.extend(found.into_iter().map(|found| found.path).filter(|path| !named.contains(path)));
-        }
-        Ok(unnamed)
+        Ok(())
     }
 
     async fn verify_file(
         &self,
         report: &mut VerifyReport,
-        manifest: &Manifest,
-        file: &FileEntry,
+        view: &View,
+        live: &LiveFile,
     ) -> Result<(), ArchiveError> {
+        let file = &live.entry;
         let path = file.path.clone();
         let bytes = match self.bytes(&path).await {
             Ok(bytes) => bytes,
@@ -208,7 +321,7 @@ impl Archive {
             report.faults.push(Fault::Size { path: path.clone(), expected_bytes, found_bytes });
         }
         report.files += 1;
-        match check_metadata(&bytes, manifest) {
+        match check_metadata(&bytes, view, live) {
             Ok(None) => {}
             Ok(Some(key)) => report.faults.push(Fault::Metadata { path: path.clone(), key }),
             Err(error) => {
@@ -217,7 +330,12 @@ impl Archive {
             }
         }
         match digest_file(bytes, file.dataset) {
-            Ok(hours) => report.compare_hours(&path, &file.hours, &hours.0),
+            Ok(hours) => {
+                if file.dataset != Dataset::Rollups {
+                    report.rows += hours.0.iter().map(|hour| hour.rows).sum::<u64>();
+                }
+                report.compare_hours(&path, &file.hours, &hours.0);
+            }
             Err(error) => report.faults.push(Fault::Unreadable { path, reason: chain_of(error.as_ref()) }),
         }
         Ok(())
@@ -240,40 +358,49 @@ impl Archive {
 }
 
 impl VerifyReport {
-    /// Takes up a manifest in the order of their paths; `false` if it stands where it does not belong.
-    fn accept_manifest(&mut self, path: &str, manifest: &Manifest, last: Option<&Manifest>) -> bool {
-        if layout::manifest_path(&manifest.topic, manifest.partition, manifest.first_offset) != path {
+    /// Takes up a manifest; `false` if it stands where it does not belong.
+    fn accept_manifest(&mut self, path: &str, manifest: &Manifest) -> bool {
+        let Manifest { topic, partition, first_offset, next_offset, .. } = manifest;
+        let expected = match manifest.chapter {
+            None => layout::manifest_path(topic, *partition, *first_offset),
+            Some(_) => layout::chapter_path(topic, *partition, *first_offset, *next_offset),
+        };
+        if expected != path {
             let reason = "its name is not that of the commit it describes".to_owned();
             self.faults.push(Fault::Manifest { path: path.to_owned(), reason });
-            return false;
         }
-        let rows: u64 = manifest.files.iter().map(|file| file.rows).sum();
-        let same = last.filter(|last| last.topic == manifest.topic && last.partition == manifest.partition);
-        match (same, self.partitions.last_mut()) {
-            (Some(last), Some(report)) => {
-                report.commits += 1;
-                report.next_offset = manifest.next_offset.0;
-                report.rows += rows;
-                if let Some(chain) = chain_fault(last, manifest) {
-                    let (topic, partition) = (manifest.topic.clone(), manifest.partition);
-                    self.faults.push(Fault::Chain { topic, partition, chain });
-                }
+        expected == path
+    }
+
+    /// Holds written against held and removed, by data set and hour.
+    fn compare_sums(&mut self, view: &View) {
+        let mut accounted = view.removed();
+        let removed = accounted.clone();
+        for file in view.live().filter(|file| file.entry.dataset != Dataset::Rollups) {
+            let dataset = file.entry.dataset;
+            file.entry.hours.iter().for_each(|hour| crate::view::add_to(&mut accounted, dataset, hour));
+        }
+        let keys: BTreeSet<_> = view.written().keys().chain(accounted.keys()).copied().collect();
+        for (dataset, hour_start_us) in keys {
+            let key = (dataset, hour_start_us);
+            let (written, accounted) = (view.written().get(&key), accounted.get(&key));
+            if written != accounted {
+                let removed_rows = removed.get(&key).map_or(0, |hour| hour.rows);
+                self.faults.push(Fault::Balance {
+                    topic: view.topic().to_owned(),
+                    partition: view.partition(),
+                    dataset,
+                    hour_start_us,
+                    written_rows: written.map_or(0, |hour| hour.rows),
+                    held_rows: accounted.map_or(0, |hour| hour.rows).saturating_sub(removed_rows),
+                    removed_rows,
+                });
             }
-            _ => self.partitions.push(PartitionReport {
-                topic: manifest.topic.clone(),
-                partition: manifest.partition,
-                commits: 1,
-                first_offset: manifest.first_offset.0,
-                next_offset: manifest.next_offset.0,
-                rows,
-            }),
         }
-        true
     }
 
     /// Both lists are in order of the hour.
     fn compare_hours(&mut self, path: &str, expected: &[HourDigest], found: &[HourDigest]) {
-        self.rows += found.iter().map(|hour| hour.rows).sum::<u64>();
         let hours: BTreeSet<i64> = expected.iter().chain(found).map(|hour| hour.hour_start_us).collect();
         for hour_start_us in hours {
             debug_assert_eq!(hour_start_us.rem_euclid(MICROS_PER_HOUR), 0, "an hour starts at its start");
@@ -292,13 +419,32 @@ impl VerifyReport {
     }
 }
 
+impl PartitionReport {
+    fn of(view: &View) -> Self {
+        Self {
+            topic: view.topic().to_owned(),
+            partition: view.partition(),
+            commits: view.commits(),
+            revisions: view.next_revision(),
+            first_offset: view.first_offset().map_or(0, |offset| offset.0),
+            next_offset: view.next_offset().map_or(0, |offset| offset.0),
+            rows: view.rows(),
+            written: view.written().values().map(|hour| hour.rows).sum(),
+            repeats: view.rows_removed(Reason::Repeat),
+            expired: view.rows_removed(Reason::Expired),
+            erased: view.rows_removed(Reason::Erased),
+        }
+    }
+}
+
 /// The digests of a file's rows, from the file alone.
 pub(crate) fn digest_file(bytes: bytes::Bytes, dataset: Dataset) -> Result<HourDigests, BoxError> {
     let mut hours = HourDigests::default();
     match dataset {
-        Dataset::Readings => {
+        Dataset::Readings | Dataset::Households => {
+            let mut hasher = RowHasher::default();
             let end = read_readings(bytes, &Scan::default(), &mut |row| {
-                hours.add_row(row.ingest_time.hour_start(), row.hash());
+                hours.add_row(row.ingest_time.hour_start(), hasher.hash(&row));
                 ControlFlow::Continue(())
             })?;
             debug_assert!(end.is_continue(), "the visitor never breaks");
@@ -308,21 +454,30 @@ pub(crate) fn digest_file(bytes: bytes::Bytes, dataset: Dataset) -> Result<HourD
                 hours.add_row(row.row.ingest_time.hour_start(), row.hash());
             }
         }
+        Dataset::Rollups => {
+            for row in rollups::read(bytes)? {
+                hours.add_row(row.hour_us, row.hash());
+            }
+        }
     }
     Ok(hours)
 }
 
-/// Names the first entry of a file's metadata that does not match the manifest.
-fn check_metadata(bytes: &bytes::Bytes, manifest: &Manifest) -> Result<Option<&'static str>, BoxError> {
+/// Names the first entry of a file's metadata that does not match what manifest or revision says.
+fn check_metadata(
+    bytes: &bytes::Bytes,
+    view: &View,
+    live: &LiveFile,
+) -> Result<Option<&'static str>, BoxError> {
     let file = SerializedFileReader::new(bytes.clone())?;
     let metadata = file.metadata().file_metadata();
     let no_entries = Vec::new();
     let entries: &Vec<KeyValue> = metadata.key_value_metadata().unwrap_or(&no_entries);
     let expected = [
-        (keys::TOPIC, manifest.topic.clone()),
-        (keys::PARTITION, manifest.partition.0.to_string()),
-        (keys::FIRST_OFFSET, manifest.first_offset.0.to_string()),
-        (keys::LAST_OFFSET, manifest.last_offset.0.to_string()),
+        (keys::TOPIC, view.topic().to_owned()),
+        (keys::PARTITION, view.partition().0.to_string()),
+        (keys::FIRST_OFFSET, live.offsets.first.0.to_string()),
+        (keys::LAST_OFFSET, live.offsets.last.0.to_string()),
     ];
     let differs = |(key, value): &&(&'static str, String)| {
         entries.iter().find(|entry| entry.key == *key).and_then(|entry| entry.value.as_ref()) != Some(value)
@@ -331,7 +486,7 @@ fn check_metadata(bytes: &bytes::Bytes, manifest: &Manifest) -> Result<Option<&'
 }
 
 /// An error and all that caused it, on one line.
-fn chain_of(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain_of(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

@@ -16,10 +16,10 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     archive::Resume,
-    buffer::{Buffer, FileRows},
+    buffer::{Buffer, FileRows, Households},
     encode,
     layout::{Dataset, Stretch},
-    manifest::{FileEntry, LedgerEntry, MANIFEST_FORMAT, Manifest},
+    manifest::{COMMIT_FORMAT, FileEntry, LedgerEntry, Manifest},
     rotation::{Fill, RotationSettings},
     schema,
     table::{self, PlacedRow, TableRow},
@@ -182,7 +182,19 @@ impl CommitWriter {
         self.rotation.is_past(&self.fill, now)
     }
 
-    /// Takes a record of the input topic. Readings go to `readings`, commands, tickets, forecasts and activations to
+    /// Says which signals are those of homes: their readings go to `households`. `None`: of none.
+    #[must_use]
+    pub fn with_households(mut self, households: Option<Households>) -> Self {
+        self.buffer.set_households(households);
+        self
+    }
+
+    /// The same from the next record on.
+    pub fn set_households(&mut self, households: Option<Households>) {
+        self.buffer.set_households(households);
+    }
+
+    /// Takes a record of the input topic. Readings go to `readings`, those of homes to `households`, commands, tickets, forecasts and activations to
     /// `inputs`, heartbeats to the ledger only.
     pub fn append(
         &mut self,
@@ -332,7 +344,7 @@ impl CommitWriter {
             zstd_level: self.zstd_level,
         };
         for rows in self.buffer.files() {
-            let path = stretch.readings_path(rows.day, &rows.network);
+            let path = stretch.readings_path(rows.dataset, rows.day, &rows.network);
             let metadata = schema::metadata(&stretch, rows.rows.len() as u64);
             let bytes = encode::readings_file(&shared, &rows, metadata)
                 .map_err(|source| SealError { path: path.clone(), source })?;
@@ -352,7 +364,7 @@ impl CommitWriter {
         let (entries, files) = files.into_iter().unzip();
         let ledger = self.ledger_bytes();
         let manifest = Manifest {
-            format: MANIFEST_FORMAT,
+            format: COMMIT_FORMAT,
             topic: self.topic.clone(),
             partition: self.partition,
             first_offset: Offset(self.first.0),
@@ -363,6 +375,7 @@ impl CommitWriter {
             undecodable: self.ledger.undecodable.clone(),
             files: entries,
             ledger: LedgerEntry { path: stretch.ledger_path(), xxh3: format!("{:016x}", xxh3_64(&ledger)) },
+            chapter: None,
         };
         Ok(SealedCommit { manifest, files, ledger: ledger.into() })
     }
@@ -371,7 +384,7 @@ impl CommitWriter {
 fn readings_entry(path: String, rows: &FileRows, bytes: usize) -> FileEntry {
     let times = || rows.rows.iter().map(|row| row.event_time);
     FileEntry {
-        dataset: Dataset::Readings,
+        dataset: rows.dataset,
         path,
         network: Some(rows.network.clone()),
         bytes: bytes as u64,
@@ -379,5 +392,6 @@ fn readings_entry(path: String, rows: &FileRows, bytes: usize) -> FileEntry {
         min_event_time_us: times().min().expect("a file has rows"),
         max_event_time_us: times().max().expect("a file has rows"),
         hours: rows.hours.0.clone(),
+        offsets: None,
     }
 }

@@ -3,14 +3,14 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, PoisonError,
         atomic::{AtomicI64, Ordering},
     },
     time::Duration,
 };
 
 use heat_archive::{
-    Archive, ArchiveError, CommitWriter, Dataset, Keep, Published, archive::Disposition, writer,
+    Archive, ArchiveError, CommitWriter, Dataset, Households, Keep, Published, archive::Disposition, writer,
 };
 use heat_codec::envelope::EnvelopeDecoder;
 use heat_ledger::{
@@ -23,9 +23,9 @@ use heat_model::{
     record::{NextOffset, Readings},
 };
 use heat_runtime::{Clock, Shutdown, admin::Health, tasks::Chain};
-use tokio::time::MissedTickBehavior;
+use tokio::{sync::watch, time::MissedTickBehavior};
 
-use crate::{metrics::ArchiverMetrics, role::PART, rows, settings::ArchiverSettings};
+use crate::{maintain::Own, metrics::ArchiverMetrics, role::PART, rows, settings::ArchiverSettings};
 
 /// A feed ended badly.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +67,7 @@ impl Kind {
 }
 
 /// What a feed needs.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Deps {
     pub(crate) settings: ArchiverSettings,
     pub(crate) log: Log,
@@ -77,6 +77,10 @@ pub(crate) struct Deps {
     pub(crate) clock: Clock,
     /// The log's time as the input's heartbeats tell it: closes commits of topics where nothing happens.
     pub(crate) log_time: Arc<AtomicI64>,
+    /// What this archiver has, for the work on closed dates.
+    pub(crate) own: Own,
+    /// Which signals belong to homes.
+    pub(crate) homes: watch::Receiver<Households>,
 }
 
 /// One partition.
@@ -122,6 +126,7 @@ impl Feed {
                     LogEvent::Revoked(partition) => {
                         self.publish(&mut consumer, partition, &shutdown).await?;
                         self.parts.remove(&partition);
+                        self.disown(partition);
                     }
                     LogEvent::Records { partition, records, .. } => {
                         self.records(&mut consumer, partition, records, &shutdown).await?;
@@ -190,11 +195,14 @@ impl Feed {
             Err(ReadError::NotAssigned { .. }) => return Ok(()),
             Err(error) => return Err(error.into()),
         }
+        let own = (topic.to_owned(), partition);
+        self.deps.own.lock().unwrap_or_else(PoisonError::into_inner).insert(own);
         tracing::info!(topic, partition = partition.0, resume = next.0, from = from.0, "archiving");
         self.parts.insert(
             partition,
             Part {
-                writer: CommitWriter::new(&resume, next, self.deps.settings.rotation),
+                writer: CommitWriter::new(&resume, next, self.deps.settings.rotation)
+                    .with_households(Some(Arc::clone(&self.deps.homes.borrow()))),
                 resume: next,
                 admission: input.then(|| Admission::new(self.deps.settings.repeats)),
                 devices: DeviceTracker::default(),
@@ -206,6 +214,21 @@ impl Feed {
         Ok(())
     }
 
+    fn disown(&self, partition: PartitionId) {
+        let own = (self.kind.topic().to_owned(), partition);
+        self.deps.own.lock().unwrap_or_else(PoisonError::into_inner).remove(&own);
+    }
+
+    /// Hears of another plant model.
+    fn look_at_homes(&mut self) {
+        if self.deps.homes.has_changed().unwrap_or(false) {
+            let homes = Arc::clone(&self.deps.homes.borrow_and_update());
+            for part in self.parts.values_mut() {
+                part.writer.set_households(Some(Arc::clone(&homes)));
+            }
+        }
+    }
+
     async fn records(
         &mut self,
         consumer: &mut Consumer,
@@ -213,6 +236,7 @@ impl Feed {
         records: Vec<Record>,
         shutdown: &Shutdown,
     ) -> Result<(), FeedError> {
+        self.look_at_homes();
         let mut rest = records.into_iter().peekable();
         while rest.peek().is_some() {
             let kind = self.kind;

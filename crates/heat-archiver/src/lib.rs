@@ -15,6 +15,8 @@ pub mod role;
 pub mod settings;
 
 mod feed;
+mod homes;
+mod maintain;
 mod rows;
 
 pub use role::{Archiver, BuildError, RunError};

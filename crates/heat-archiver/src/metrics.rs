@@ -28,6 +28,19 @@ pub const DEVICES: &str = "heat_archiver_devices";
 /// Devices that the bound made forgotten, by partition; one that speaks again is new.
 pub const DEVICES_FORGOTTEN: &str = "heat_archiver_devices_forgotten";
 
+/// Rows in files that compaction wrote.
+pub const COMPACTED_ROWS: &str = "heat_archiver_compacted_rows_total";
+/// Files that compaction replaced.
+pub const COMPACTED_FILES: &str = "heat_archiver_compacted_files_total";
+/// Rows that compaction left out because they repeat others.
+pub const COMPACTION_REPEATS: &str = "heat_archiver_compaction_repeats_total";
+/// Files that the last compaction could not read.
+pub const COMPACTION_UNREADABLE: &str = "heat_archiver_compaction_unreadable_files";
+/// Runs of compaction that failed.
+pub const COMPACTION_FAILURES: &str = "heat_archiver_compaction_failures_total";
+/// When the last run of compaction ended well.
+pub const LAST_COMPACTION: &str = "heat_archiver_last_compaction_timestamp_seconds";
+
 /// Handles of the archiver's metrics.
 #[derive(Debug, Clone)]
 pub struct ArchiverMetrics {
@@ -40,6 +53,12 @@ pub struct ArchiverMetrics {
     pub(crate) lag: IntGaugeVec,
     pub(crate) last_commit: IntGaugeVec,
     pub(crate) holes: IntGaugeVec,
+    pub(crate) compacted_rows: IntCounter,
+    pub(crate) compacted_files: IntCounter,
+    pub(crate) compaction_repeats: IntCounter,
+    pub(crate) compaction_unreadable: IntGauge,
+    pub(crate) compaction_failures: IntCounter,
+    pub(crate) last_compaction: IntGauge,
     /// missing, late, repeated, restart.
     device_numbers: [IntCounter; 4],
     devices: IntGaugeVec,
@@ -73,6 +92,14 @@ impl ArchiverMetrics {
                 "Numbers that gateways assigned and that never arrived, as far as proven.",
                 &["partition"],
             ),
+            compacted_rows: metrics.counter(COMPACTED_ROWS, "Rows in files that compaction wrote."),
+            compacted_files: metrics.counter(COMPACTED_FILES, "Files that compaction replaced."),
+            compaction_repeats: metrics
+                .counter(COMPACTION_REPEATS, "Rows that compaction left out because they repeat others."),
+            compaction_unreadable: metrics
+                .gauge(COMPACTION_UNREADABLE, "Files that the last compaction could not read."),
+            compaction_failures: metrics.counter(COMPACTION_FAILURES, "Runs of compaction that failed."),
+            last_compaction: metrics.gauge(LAST_COMPACTION, "When the last run of compaction ended well."),
             device_numbers: ["missing", "late", "repeated", "restart"]
                 .map(|outcome| numbers.with_label_values(&[outcome])),
             devices: metrics.gauges(DEVICES, "Devices whose own sequence is followed.", &["partition"]),

@@ -2,12 +2,16 @@
 
 use std::sync::{Arc, atomic::AtomicI64};
 
-use heat_archive::{Archive, ArchiveError};
+use heat_archive::{Archive, ArchiveError, Households};
 use heat_log::Log;
+use heat_model::plant::PlantModel;
 use heat_runtime::{Clock, Shutdown, admin::Health, metrics::Metrics};
+use tokio::sync::watch;
 
 use crate::{
     feed::{Deps, Feed, Kind},
+    homes,
+    maintain::{Maintenance, Own},
     metrics::ArchiverMetrics,
     settings::ArchiverSettings,
 };
@@ -25,25 +29,35 @@ pub enum BuildError {
 }
 
 /// Opened, not yet running.
-#[derive(Debug)]
 pub struct Archiver {
     deps: Deps,
+    homes: watch::Sender<Households>,
+}
+
+impl std::fmt::Debug for Archiver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Archiver").field("settings", &self.deps.settings).finish_non_exhaustive()
+    }
 }
 
 impl Archiver {
-    /// Opens the archive.
+    /// Opens the archive. `plant` tells homes until the log names a model.
     pub async fn build(
         settings: ArchiverSettings,
         log: Log,
         clock: Clock,
+        plant: &PlantModel,
         metrics: &Metrics,
         health: Health,
     ) -> Result<Self, BuildError> {
-        let archive = Archive::open(&settings.location).await?;
+        let archive = Archive::open(settings.location.clone()).await?;
         health.set(PART, false, "");
         let metrics = ArchiverMetrics::register(metrics);
         let log_time = Arc::new(AtomicI64::new(0));
-        Ok(Self { deps: Deps { settings, log, archive, metrics, health, clock, log_time } })
+        let (homes, homes_now) = watch::channel(homes::households(plant));
+        let own = Own::default();
+        let deps = Deps { settings, log, archive, metrics, health, clock, log_time, own, homes: homes_now };
+        Ok(Self { deps, homes })
     }
 
     /// Runs until shutdown, then publishes what is open.
@@ -51,7 +65,22 @@ impl Archiver {
         self.deps.health.set(PART, true, "");
         let [input, rejected, events, incidents] =
             Kind::ALL.map(|kind| Feed::new(kind, self.deps.clone()).run(shutdown.clone()));
-        let ended = tokio::try_join!(input, rejected, events, incidents);
+        let homes = homes::follow(self.deps.log.clone(), self.homes, shutdown.clone());
+        let maintenance = self.deps.settings.compaction.clone().map(|settings| Maintenance {
+            settings,
+            archive: self.deps.archive.clone(),
+            own: Arc::clone(&self.deps.own),
+            metrics: self.deps.metrics.clone(),
+            clock: self.deps.clock,
+        });
+        let maintained = async {
+            if let Some(maintenance) = maintenance {
+                maintenance.run(shutdown.clone()).await;
+            }
+            Ok(())
+        };
+        let homes = async { homes.await.map_err(RunError::from) };
+        let ended = tokio::try_join!(input, rejected, events, incidents, homes, maintained);
         self.deps.health.set(PART, false, "");
         ended.map(|_| ())
     }

@@ -1,8 +1,8 @@
 //! The `[archive]` table, and what it means once checked.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use heat_archive::RotationSettings;
+use heat_archive::{Dataset, Location, RotationSettings};
 use heat_ledger::repeats::RepeatSettings;
 use heat_runtime::config::{Fault, parse_duration};
 use serde::Deserialize;
@@ -19,13 +19,48 @@ pub struct RawArchive {
     pub commit_max_readings: Option<usize>,
     /// Most bytes that an open commit buffers, per partition; default 134217728 (128 MiB).
     pub buffer_max_bytes: Option<usize>,
+    /// Compaction of closed dates.
+    pub compaction: RawCompaction,
+    /// How long data sets are kept, such as `readings = "3650d"`; what is not named is kept for ever.
+    pub retention: BTreeMap<Dataset, String>,
+}
+
+/// The `[archive.compaction]` table as written.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawCompaction {
+    /// Whether the archiver compacts; default true.
+    pub enabled: Option<bool>,
+    /// How often it looks for closed dates; default "1h".
+    pub every: Option<String>,
+    /// A date is closed so long after its end (UTC); default "6h".
+    pub closes_after: Option<String>,
+    /// How long replaced files stay; default "15m".
+    pub grace: Option<String>,
+    /// Share of one core; default 0.25.
+    pub cpu_share_max: Option<f64>,
+}
+
+/// When and how the archiver works on closed dates.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CompactionSettings {
+    /// How often.
+    pub every: Duration,
+    /// A date is closed so long after its end.
+    pub closes_after: Duration,
+    /// How long replaced files stay.
+    pub grace: Duration,
+    /// Share of one core, above 0 and at most 1.
+    pub cpu_share_max: f64,
+    /// Days that data sets are kept.
+    pub retention_days: BTreeMap<Dataset, i64>,
 }
 
 /// The archiver's settings.
 #[derive(Debug, Clone)]
 pub struct ArchiverSettings {
-    /// Folder or URL.
-    pub location: String,
+    /// The folder.
+    pub location: Location,
     /// When commits close.
     pub rotation: RotationSettings,
     /// The window of repeats; the same for all readers of the log.
@@ -34,6 +69,8 @@ pub struct ArchiverSettings {
     pub retry_max_interval: Duration,
     /// How long draining may take.
     pub drain: Duration,
+    /// Work on closed dates; none if it is left to `heatstream archive compact`.
+    pub compaction: Option<CompactionSettings>,
 }
 
 impl ArchiverSettings {
@@ -67,15 +104,74 @@ impl ArchiverSettings {
                 faults.push(Fault::new("archive.buffer_max_bytes", "must be at least 1048576 (1 MiB)"))
             }
         }
+        let location = raw.location.unwrap_or_else(|| default_location.to_string_lossy().into_owned());
+        let location = Location::from(location);
+        if location.folder().is_none() {
+            faults.push(Fault::new("archive.location", "must be a folder, as a path or a file:// URL"));
+        }
+        let compaction = compaction(raw.compaction, raw.retention, &mut faults);
         if !faults.is_empty() {
             return Err(faults);
         }
         Ok(Self {
-            location: raw.location.unwrap_or_else(|| default_location.to_string_lossy().into_owned()),
+            location,
             rotation,
             repeats,
             retry_max_interval: Duration::from_secs(10),
             drain: Duration::from_secs(10),
+            compaction,
         })
     }
+}
+
+fn compaction(
+    raw: RawCompaction,
+    retention: BTreeMap<Dataset, String>,
+    faults: &mut Vec<Fault>,
+) -> Option<CompactionSettings> {
+    let mut time =
+        |key: &str, text: Option<&str>, default: &str, range: std::ops::RangeInclusive<Duration>| {
+            let key = format!("archive.compaction.{key}");
+            match parse_duration(text.unwrap_or(default)) {
+                Ok(time) if range.contains(&time) => time,
+                Ok(_) => {
+                    let bounds = format!("must lie between {:?} and {:?}", range.start(), range.end());
+                    faults.push(Fault::new(key, bounds));
+                    *range.start()
+                }
+                Err(problem) => {
+                    faults.push(Fault::new(key, problem));
+                    *range.start()
+                }
+            }
+        };
+    let day = Duration::from_hours(24);
+    let every = time("every", raw.every.as_deref(), "1h", Duration::from_secs(1)..=day);
+    let closes_after = time("closes_after", raw.closes_after.as_deref(), "6h", Duration::ZERO..=30 * day);
+    let grace = time("grace", raw.grace.as_deref(), "15m", Duration::ZERO..=30 * day);
+    let cpu_share_max = raw.cpu_share_max.unwrap_or(0.25);
+    if !(cpu_share_max > 0.0 && cpu_share_max <= 1.0) {
+        faults.push(Fault::new("archive.compaction.cpu_share_max", "must be above 0 and at most 1"));
+    }
+    let mut retention_days = BTreeMap::new();
+    for (dataset, text) in retention {
+        match parse_duration(&text) {
+            Ok(age) if age >= day => {
+                let days = age.as_secs().div_ceil(day.as_secs());
+                retention_days.insert(dataset, i64::try_from(days).unwrap_or(i64::MAX));
+            }
+            Ok(_) => faults.push(Fault::new(retention_key(dataset), "must be at least \"1d\"")),
+            Err(problem) => faults.push(Fault::new(retention_key(dataset), problem)),
+        }
+    }
+    let is_on = raw.enabled.unwrap_or(true);
+    if !is_on && !retention_days.is_empty() {
+        let remedy = "retention is part of compaction: enable it, or run `heatstream archive retain`";
+        faults.push(Fault::new("archive.compaction.enabled", remedy));
+    }
+    is_on.then_some(CompactionSettings { every, closes_after, grace, cpu_share_max, retention_days })
+}
+
+fn retention_key(dataset: Dataset) -> String {
+    format!("archive.retention.{}", dataset.folder())
 }

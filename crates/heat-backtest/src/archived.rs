@@ -1,6 +1,6 @@
 //! The archive as the log it was written from.
 
-use heat_archive::{Archive, ArchiveError, Dataset};
+use heat_archive::{Archive, ArchiveError};
 use heat_model::{Body, Envelope, NetworkId, Position};
 
 use crate::Span;
@@ -20,8 +20,9 @@ pub struct Stretch {
 pub async fn stretches(archive: &Archive) -> Result<Vec<Stretch>, ArchiveError> {
     let mut stretches = Vec::new();
     for (topic, partition) in archive.partitions().await? {
-        let manifests = archive.manifests(&topic, partition).await?;
-        let rows = manifests.iter().map(|manifest| manifest.rows(Dataset::Readings)).sum();
+        let view = archive.view(&topic, partition).await?;
+        let of_readings = view.live().filter(|file| file.entry.dataset.holds_readings());
+        let rows = of_readings.map(|file| file.entry.rows).sum();
         if rows > 0 {
             stretches.push(Stretch { topic, partition, rows });
         }
@@ -29,7 +30,7 @@ pub async fn stretches(archive: &Archive) -> Result<Vec<Stretch>, ArchiveError> 
     Ok(stretches)
 }
 
-/// Hands the records of one partition to `take`, in the log's order, commit by commit; holds one commit in memory.
+/// Hands the records of one partition to `take`, in the log's order, piece by piece; holds one piece in memory.
 /// `take` also gets the number of rows read so far.
 pub async fn replay<E: From<ArchiveError>>(
     archive: &Archive,
@@ -38,12 +39,12 @@ pub async fn replay<E: From<ArchiveError>>(
     take: &mut dyn FnMut(&Position, &Envelope, u64) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut rows = 0;
-    for manifest in archive.manifests(&stretch.topic, stretch.partition).await? {
-        let held = manifest.rows(Dataset::Readings);
-        let latest = manifest.files.iter().map(|file| file.max_event_time_us).max();
-        // Nothing arrives before it is measured, but for clocks that are ahead: those commits are read in vain.
-        if latest.is_some_and(|latest| span.has_begun(latest)) {
-            for (position, envelope) in archive.replay(&manifest).await? {
+    for piece in archive.pieces(&stretch.topic, stretch.partition).await? {
+        // Nothing arrives before it is measured, but for clocks that are ahead: those pieces are read in vain.
+        if piece.max_event_time_us.is_some_and(|latest| span.has_begun(latest)) {
+            for (position, envelope) in
+                archive.replay(&stretch.topic, stretch.partition, piece.offsets).await?
+            {
                 let at_us = position.append_time.as_micros();
                 if span.is_over(at_us) {
                     return Ok(());
@@ -53,7 +54,7 @@ pub async fn replay<E: From<ArchiveError>>(
                 }
             }
         }
-        rows += held;
+        rows += piece.rows;
     }
     Ok(())
 }

@@ -115,7 +115,7 @@ pub(crate) async fn build_archiver(
     metrics: &Metrics,
 ) -> Result<Archiver, BenchError> {
     let settings = settled(ArchiverSettings::from_raw(RawArchive::default(), archive, repeats))?;
-    Archiver::build(settings, log.clone(), Clock, metrics, Health::default())
+    Archiver::build(settings, log.clone(), Clock, &PlantModel::default(), metrics, Health::default())
         .await
         .map_err(BenchError::act("build the archiver"))
 }

@@ -89,6 +89,29 @@ impl EpochFound {
         }
     }
 
+    fn absorb(&mut self, later: &Self) {
+        let pick = |a: Option<u64>, b: Option<u64>, of: fn(u64, u64) -> u64| match (a, b) {
+            (Some(a), Some(b)) => Some(of(a, b)),
+            (one, None) | (None, one) => one,
+        };
+        self.first_seq = pick(self.first_seq, later.first_seq, u64::min);
+        self.last_seq = pick(self.last_seq, later.last_seq, u64::max);
+        self.numbered += later.numbered;
+        for found in &later.hours {
+            hour_mut(
+                &mut self.hours,
+                found.hour_start_us,
+                |found| found.hour_start_us,
+                |hour_start_us| Found { hour_start_us, ..Found::default() },
+            )
+            .add(found);
+        }
+        self.last_heartbeat = later.last_heartbeat.or(self.last_heartbeat);
+        for said in &later.said {
+            *hour_mut(&mut self.said, said.hour_start_us, |said| said.hour_start_us, |_| *said) = *said;
+        }
+    }
+
     /// Sums over all hours; `hour_start_us` is 0.
     pub fn total(&self) -> Found {
         let mut total = Found::default();
@@ -200,6 +223,35 @@ impl CommitLedger {
             |hour_start_us| Undecodable { hour_start_us, records: 0 },
         )
         .records += 1;
+    }
+
+    /// Adds the ledger of the commit that follows, so that both read as one commit.
+    pub fn absorb(&mut self, later: &Self) {
+        for epoch in &later.epochs {
+            let key = (&epoch.gateway, epoch.epoch);
+            match self.epochs.binary_search_by(|known| (&known.gateway, known.epoch).cmp(&key)) {
+                Ok(place) => self.epochs[place].absorb(epoch),
+                Err(place) => self.epochs.insert(place, epoch.clone()),
+            }
+        }
+        for of_hour in &later.undecodable {
+            hour_mut(
+                &mut self.undecodable,
+                of_hour.hour_start_us,
+                |undecodable| undecodable.hour_start_us,
+                |hour_start_us| Undecodable { hour_start_us, records: 0 },
+            )
+            .records += of_hour.records;
+        }
+        for of_hour in &later.devices {
+            hour_mut(
+                &mut self.devices,
+                of_hour.hour_start_us,
+                |hour| hour.hour_start_us,
+                |hour_start_us| DeviceHour { hour_start_us, ..DeviceHour::default() },
+            )
+            .add(of_hour);
+        }
     }
 
     /// What was found by ingest hour, over all gateways, in order of the hour.

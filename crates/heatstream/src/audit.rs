@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use heat_archive::{Archive, ArchiveError, Dataset, TableRow, verify::Fault as ArchiveFault};
+use heat_archive::{
+    Archive, ArchiveError, Dataset, Location, TableRow, revision::Reason, verify::Fault as ArchiveFault,
+};
 use heat_codec::{dead_letter::DeadLetter, envelope::EnvelopeDecoder};
 use heat_ledger::{
     admission::{Admission, Verdict},
@@ -45,7 +47,7 @@ pub(crate) async fn run(arguments: AuditArguments) -> Result<ExitStatus, Failure
         (None, base) => {
             let dir = DataDir::find(base.as_deref().unwrap_or(Path::new("heatstream-data")))?;
             let log = if arguments.without_log { None } else { Some(open_embedded(&dir)?) };
-            (dir.archive().display().to_string(), crate::up::REPEATS, log)
+            (Location::from(dir.archive().display().to_string()), crate::up::REPEATS, log)
         }
     };
     let mut report = of_log(&location, repeats, log.as_ref()).await?;
@@ -112,7 +114,7 @@ impl Window {
 }
 
 /// The API's hook: audits and gives JSON.
-pub(crate) fn source(location: String, repeats: RepeatSettings, log: Log) -> heat_api::AuditSource {
+pub(crate) fn source(location: Location, repeats: RepeatSettings, log: Log) -> heat_api::AuditSource {
     Arc::new(move || {
         let (location, log) = (location.clone(), log.clone());
         Box::pin(async move {
@@ -124,7 +126,7 @@ pub(crate) fn source(location: String, repeats: RepeatSettings, log: Log) -> hea
 
 /// Audits an archive, and what the log holds behind it; without the log, what is archived.
 pub(crate) async fn of_log(
-    location: &str,
+    location: &Location,
     repeats: RepeatSettings,
     log: Option<&Log>,
 ) -> Result<AuditReport, Failure> {
@@ -157,20 +159,26 @@ async fn gather_archive(
                     Err(error) => return Err(error.into()),
                 }
             }
-            for file in &manifest.files {
-                match file.dataset {
-                    Dataset::Readings => {
-                        for hour in &file.hours {
-                            *evidence.rows.entry(hour.hour_start_us).or_default() += hour.rows;
-                        }
-                    }
-                    Dataset::Rejected => {
-                        for (_, row) in archive.table_rows(&file.path).await? {
-                            letters.count_row(partition, &row)?;
-                        }
-                    }
-                    Dataset::Incidents | Dataset::IncidentEvents | Dataset::Inputs => {}
+        }
+        let view = archive.view(&topic, partition).await?;
+        for (hour, rows) in view.written_readings() {
+            *evidence.rows.entry(hour).or_default() += rows;
+        }
+        for reason in [Reason::Repeat, Reason::Expired, Reason::Erased] {
+            for (hour, rows) in view.removed_readings(reason) {
+                let held = evidence.rows.entry(hour).or_default();
+                *held = held.saturating_sub(rows);
+                let removed = evidence.removed.entry(hour).or_default();
+                match reason {
+                    Reason::Repeat => removed.repeats += rows,
+                    Reason::Expired => removed.expired += rows,
+                    Reason::Erased => removed.erased += rows,
                 }
+            }
+        }
+        for file in view.live().filter(|file| file.entry.dataset == Dataset::Rejected) {
+            for (_, row) in archive.table_rows(&file.entry.path).await? {
+                letters.count_row(partition, &row)?;
             }
         }
     }
@@ -187,6 +195,7 @@ async fn gather_archive(
             | ArchiveFault::Unreadable { .. }
             | ArchiveFault::Size { .. }
             | ArchiveFault::Metadata { .. }
+            | ArchiveFault::Balance { .. }
             | ArchiveFault::Ledger { .. } => None,
         };
         evidence.faults.push(Difference { hour_start_us, stage: Stage::Archive, what: describe(&fault) });
@@ -214,6 +223,14 @@ pub(crate) fn describe(fault: &ArchiveFault) -> String {
             }
             std::cmp::Ordering::Less => format!("{path}: {} rows were added", found_rows - expected_rows),
         },
+        ArchiveFault::Balance {
+            topic, partition, dataset, written_rows, held_rows, removed_rows, ..
+        } => format!(
+            "{topic}/{}: {written_rows} rows of {} were written, files hold {held_rows}, revisions left out \
+             {removed_rows}",
+            partition.0,
+            dataset.folder()
+        ),
         ArchiveFault::Ledger { path } => format!("{path} is not the ledger that its manifest names"),
     }
 }

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use heat_archive::Dataset;
 
 /// heatstream (暖流): telemetry of district heating, from MQTT through the log to incidents, Parquet and metrics.
 #[derive(Debug, Parser)]
@@ -218,22 +219,95 @@ pub(crate) enum AuditBy {
 pub(crate) enum ArchiveCommand {
     /// What the archive holds.
     List {
-        /// Folder of the archive.
-        #[arg(long, value_name = "URL")]
-        archive: String,
-        /// The files of the readings that together are complete: an atomic set for readers.
+        #[command(flatten)]
+        archive: ArchiveLocation,
+        /// The files that together hold every row once: an atomic set for readers.
         #[arg(long)]
         files: bool,
+        /// The data set whose files are listed.
+        #[arg(long, value_name = "NAME", default_value = "readings", value_parser = dataset)]
+        dataset: Dataset,
     },
     /// Proves that the archive is whole: no hole, no overlap, every row as it was written.
     Verify {
-        /// Folder of the archive.
-        #[arg(long, value_name = "URL")]
-        archive: String,
+        #[command(flatten)]
+        archive: ArchiveLocation,
         /// As JSON.
         #[arg(long)]
         json: bool,
     },
+    /// Makes one sorted file of the many of each closed date and network, leaves repeats out, and sums up the hours.
+    Compact {
+        #[command(flatten)]
+        archive: ArchiveLocation,
+        /// Dates before this one are closed; default: those that ended 6 hours ago, in UTC.
+        #[arg(long, value_name = "DATE", value_parser = date)]
+        before: Option<i64>,
+        /// How long replaced files stay for readers that work with an older list.
+        #[arg(long, value_name = "TIME", default_value = "15m", value_parser = duration)]
+        grace: Duration,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Gives up dates that are older than asked for; the next compaction deletes their files.
+    Retain {
+        #[command(flatten)]
+        archive: ArchiveLocation,
+        /// What to keep, such as readings=3650d; data sets that are not named are kept whole.
+        #[arg(long, value_name = "NAME=TIME", required = true, value_parser = kept)]
+        keep: Vec<(Dataset, i64)>,
+        /// Say what would go, and do nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Erases the readings of one site from every file, at once and for good.
+    Erase {
+        #[command(flatten)]
+        archive: ArchiveLocation,
+        /// Its network.
+        #[arg(long, value_name = "ID")]
+        network: String,
+        /// The site.
+        #[arg(long, value_name = "ID")]
+        site: String,
+        /// Only what was measured at this time or later (RFC 3339).
+        #[arg(long, value_name = "TIME")]
+        from: Option<String>,
+        /// Only what was measured before this.
+        #[arg(long, value_name = "TIME")]
+        to: Option<String>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ArchiveLocation {
+    /// Folder of the archive.
+    #[arg(long = "archive", value_name = "URL")]
+    pub(crate) url: String,
+}
+
+fn dataset(text: &str) -> Result<Dataset, String> {
+    let names = || Dataset::ALL.map(Dataset::folder).join(", ");
+    let found = Dataset::ALL.into_iter().find(|dataset| dataset.folder() == text);
+    found.ok_or_else(|| format!("the data sets are {}", names()))
+}
+
+fn date(text: &str) -> Result<i64, String> {
+    heat_archive::layout::day_of_date(text).ok_or_else(|| "write a date as 2026-11-24".to_owned())
+}
+
+/// A data set and how many days of it are kept.
+fn kept(text: &str) -> Result<(Dataset, i64), String> {
+    let (name, age) = text.split_once('=').ok_or("write NAME=TIME, such as readings=3650d")?;
+    let days = duration(age)?.as_secs().div_ceil(86_400);
+    Ok((dataset(name)?, i64::try_from(days).unwrap_or(i64::MAX)))
 }
 
 #[derive(Debug, Subcommand)]

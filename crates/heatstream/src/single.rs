@@ -66,7 +66,9 @@ pub(crate) async fn run(role: Role, arguments: RoleArguments) -> Result<ExitStat
             tasks.spawn("processor", processor.run(shutdown.clone()));
         }
         Role::Archiver => {
-            let archiver = Archiver::build(config.archiver, log.clone(), clock, &metrics, health).await?;
+            let plant = &config.shared.plant;
+            let archiver =
+                Archiver::build(config.archiver, log.clone(), clock, plant, &metrics, health).await?;
             tasks.spawn("archiver", archiver.run(shutdown.clone()));
         }
         Role::Exporter => {

@@ -152,7 +152,9 @@ async fn build(
     let processor =
         Processor::build(config.processor, plant, log.clone(), clock, &metrics, health.clone()).await?;
     let processor = with_state(processor, state, &config.archiver).await?;
-    let archiver = Archiver::build(config.archiver, log.clone(), clock, &metrics, health.clone()).await?;
+    let plant = &config.shared.plant;
+    let archiver =
+        Archiver::build(config.archiver, log.clone(), clock, plant, &metrics, health.clone()).await?;
     let deps = exporter_deps(&config.shared, log.clone(), &metrics, health);
     let exporter = Exporter::build(config.exporter, deps).await?;
     let addresses = Addresses { mqtt: gateway.mqtt_address(), api: api.address()?, admin: admin.address()? };

@@ -1,17 +1,17 @@
-//! Older letters from the archive's data set `rejected`, newest first: commits are read from the last backwards, as far
-//! as a page needs.
+//! Older letters from the archive's data set `rejected`, newest first: files are read from the last backwards, as far as a
+//! page needs. A file's letters follow those of the file before it in the log, compacted or not.
 
 use std::collections::BTreeMap;
 
-use heat_archive::{Archive, ArchiveError, Dataset, TableRow};
+use heat_archive::{Archive, ArchiveError, Dataset, TableRow, view::LiveFile};
 use heat_codec::dead_letter::{DeadLetter, LetterId, archived::ArchivedFault};
 use heat_log::topics;
-use heat_model::{GatewayId, InvalidId, Offset, Origin, PartitionId, Position};
+use heat_model::{GatewayId, InvalidId, Origin, PartitionId, Position};
 
 use super::{Filter, LetterKey, Summary};
 
-/// Most commits read for one page; a page that finds too little in them ends early, with a cursor.
-const COMMITS_MAX: usize = 400;
+/// Most files read for one page; a page that finds too little in them ends early, with a cursor.
+const FILES_MAX: usize = 400;
 
 /// The archive's letters cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +41,7 @@ pub(crate) async fn page(
     filter: &Filter,
     limit: usize,
 ) -> Result<Found, LettersError> {
-    let mut budget = COMMITS_MAX;
+    let mut budget = FILES_MAX;
     let mut backs: BTreeMap<PartitionId, Back<'_>> = BTreeMap::new();
     for (topic, partition) in archive.partitions().await? {
         if topic == topics::REJECTED {
@@ -87,11 +87,11 @@ pub(crate) async fn one(
     archive: &Archive,
     id: LetterId,
 ) -> Result<Option<(LetterKey, DeadLetter)>, LettersError> {
-    let commits = archive.commits(topics::REJECTED, id.partition).await?;
-    let Some(at) = commits.partition_point(|first| *first <= id.offset).checked_sub(1) else {
-        return Ok(None);
-    };
-    let rows = rows_of(archive, id.partition, commits[at]).await?;
+    let mut rows = Vec::new();
+    for file in files_of(archive, id.partition).await?.iter().filter(|file| file.offsets.contains(id.offset))
+    {
+        rows.extend(rows_of(archive, file).await?);
+    }
     match rows.into_iter().find(|(position, _)| position.offset == id.offset) {
         Some((position, row)) => Ok(Some((key_of(&position), letter_of(&position, &row)?))),
         None => Ok(None),
@@ -101,63 +101,63 @@ pub(crate) async fn one(
 /// One partition, read backwards.
 struct Back<'a> {
     archive: &'a Archive,
-    partition: PartitionId,
     before: LetterKey,
-    /// Commits not read yet, in order.
-    commits: Vec<Offset>,
-    /// Rows of the commit at hand, in order; the last is next.
+    /// Files not read yet, in order.
+    files: Vec<LiveFile>,
+    /// Rows of the file at hand, in order; the last is next.
     rows: Vec<(Position, TableRow)>,
 }
 
 impl<'a> Back<'a> {
-    /// Stands behind the last commit that may hold letters before `before`.
+    /// Stands behind the last file that may hold letters before `before`.
     async fn seek(
         archive: &'a Archive,
         partition: PartitionId,
         before: LetterKey,
     ) -> Result<Self, LettersError> {
-        let mut commits = archive.commits(topics::REJECTED, partition).await?;
-        // The first commit of which all letters lie at or behind `before`: append times only rise along a partition.
-        let (mut low, mut high) = (0, commits.len());
+        let mut files = files_of(archive, partition).await?;
+        // The first file of which all letters lie at or behind `before`: append times only rise along a partition.
+        let (mut low, mut high) = (0, files.len());
         while low < high {
             let middle = low + (high - low) / 2;
-            let rows = rows_of(archive, partition, commits[middle]).await?;
+            let rows = rows_of(archive, &files[middle]).await?;
             match rows.first() {
                 Some((position, _)) if key_of(position) >= before => high = middle,
-                // A commit without letters says nothing; looking at more than is needed does no harm.
+                // A file without letters says nothing; looking at more than is needed does no harm.
                 Some(_) | None => low = middle + 1,
             }
         }
-        commits.truncate(low);
-        Ok(Self { archive, partition, before, commits, rows: Vec::new() })
+        files.truncate(low);
+        Ok(Self { archive, before, files, rows: Vec::new() })
     }
 
     /// The next letter's place.
     async fn head(&mut self, budget: &mut usize) -> Result<Option<LetterKey>, LettersError> {
         while self.rows.is_empty() && *budget > 0 {
-            let Some(first) = self.commits.pop() else { return Ok(None) };
+            let Some(file) = self.files.pop() else { return Ok(None) };
             *budget -= 1;
-            self.rows = rows_of(self.archive, self.partition, first).await?;
+            self.rows = rows_of(self.archive, &file).await?;
             self.rows.retain(|(position, _)| key_of(position) < self.before);
         }
         Ok(self.rows.last().map(|(position, _)| key_of(position)))
     }
 
     fn has_more(&self) -> bool {
-        !self.commits.is_empty() || !self.rows.is_empty()
+        !self.files.is_empty() || !self.rows.is_empty()
     }
 }
 
-async fn rows_of(
-    archive: &Archive,
-    partition: PartitionId,
-    first: Offset,
-) -> Result<Vec<(Position, TableRow)>, ArchiveError> {
-    let manifest = archive.commit_at(topics::REJECTED, partition, first).await?;
-    let mut rows = Vec::new();
-    for file in manifest.files.iter().filter(|file| file.dataset == Dataset::Rejected) {
-        rows.extend(archive.table_rows(&file.path).await?);
-    }
+/// The files of a partition's letters, in order of the log.
+async fn files_of(archive: &Archive, partition: PartitionId) -> Result<Vec<LiveFile>, ArchiveError> {
+    let view = archive.view(topics::REJECTED, partition).await?;
+    let of_letters = view.live().filter(|file| file.entry.dataset == Dataset::Rejected);
+    let mut files: Vec<LiveFile> = of_letters.cloned().collect();
+    files.sort_by_key(|file| file.offsets.first);
+    Ok(files)
+}
+
+async fn rows_of(archive: &Archive, file: &LiveFile) -> Result<Vec<(Position, TableRow)>, ArchiveError> {
+    let mut rows = archive.table_rows(&file.entry.path).await?;
     rows.sort_by_key(|(position, _)| position.offset);
     Ok(rows)
 }

@@ -12,6 +12,7 @@ use std::io::Write;
 use bytes::Bytes;
 use parquet::{
     basic::{Compression, Encoding, PageType, Type, ZstdLevel},
+    bloom_filter::Sbbf,
     column::{
         page::{CompressedPage, Page, PageWriter},
         writer::ColumnCloseResult,
@@ -227,6 +228,13 @@ fn finish_page(zstd: &mut Zstd, page: &[u8], rows: usize, nulls: usize) -> Resul
     })
 }
 
+/// Tells whether a chunk may hold a text, wrongly in 1 % of cases.
+pub(super) fn bloom_filter(texts: &[&str]) -> Result<Sbbf> {
+    let mut filter = Sbbf::new_with_ndv_fpp(texts.len() as u64, 0.01)?;
+    texts.iter().for_each(|text| filter.insert(*text));
+    Ok(filter)
+}
+
 /// Writes one column chunk: the dictionary, then the pages.
 pub(super) fn append_chunk<W: Write + Send>(
     group: &mut SerializedRowGroupWriter<'_, W>,
@@ -235,6 +243,7 @@ pub(super) fn append_chunk<W: Write + Send>(
     dictionary: &Dictionary,
     pages: &[IndexPage],
     statistics: Statistics,
+    bloom_filter: Option<Sbbf>,
 ) -> Result<()> {
     let mut sink = TrackedWrite::new(Vec::new());
     let mut writer = SerializedPageWriter::new(&mut sink);
@@ -299,7 +308,7 @@ pub(super) fn append_chunk<W: Write + Send>(
         bytes_written: compressed as u64,
         rows_written: rows as u64,
         metadata,
-        bloom_filter: None,
+        bloom_filter,
         column_index,
         offset_index: Some(offset_index.build()),
     };

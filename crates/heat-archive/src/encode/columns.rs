@@ -34,7 +34,7 @@ pub(super) fn write_group(
     writer.texts(signals.iter().map(|(signal, rows)| (&*signal.site, *rows)))?;
     writer.texts(signals.iter().map(|(signal, rows)| (&*signal.device, *rows)))?;
     writer.texts(signals.iter().map(|(signal, rows)| (&*signal.name, *rows)))?;
-    writer.texts(signals.iter().map(|(signal, rows)| (&*signal.id, *rows)))?;
+    writer.texts_with_filter(signals.iter().map(|(signal, rows)| (&*signal.id, *rows)))?;
     writer.rows_as_numbers(rows.iter().map(|row| row.event_time).collect())?;
     writer.message_numbers(&messages, message_pages.as_deref(), |message| message.ingest_time)?;
     writer.message_numbers(&messages, message_pages.as_deref(), |message| message.append_time)?;
@@ -75,6 +75,19 @@ impl GroupWriter<'_, '_> {
 
     /// A text column given as runs.
     fn texts<'t>(&mut self, runs: impl Iterator<Item = (&'t str, usize)>) -> Result<()> {
+        self.write_texts(runs, false)
+    }
+
+    /// The same with a Bloom filter, where there is a choice.
+    fn texts_with_filter<'t>(&mut self, runs: impl Iterator<Item = (&'t str, usize)>) -> Result<()> {
+        self.write_texts(runs, true)
+    }
+
+    fn write_texts<'t>(
+        &mut self,
+        runs: impl Iterator<Item = (&'t str, usize)>,
+        with_filter: bool,
+    ) -> Result<()> {
         let column = self.next_column();
         let texts = Distinct::of(runs);
         let mut dictionary = Dictionary::default();
@@ -91,7 +104,16 @@ impl GroupWriter<'_, '_> {
         }
         let (least, greatest) = bounds(texts.values.iter().copied());
         let statistics = chunk::text_statistics(least, greatest);
-        chunk::append_chunk(self.group, &column, self.zstd, &dictionary, &pages, statistics)
+        let filter = (with_filter && texts.values.len() > 1).then(|| chunk::bloom_filter(&texts.values));
+        chunk::append_chunk(
+            self.group,
+            &column,
+            self.zstd,
+            &dictionary,
+            &pages,
+            statistics,
+            filter.transpose()?,
+        )
     }
 
     /// A column of unsigned numbers given as runs.
@@ -105,7 +127,7 @@ impl GroupWriter<'_, '_> {
         let (least, greatest) = bounds(numbers.values.iter().copied());
         let statistics = chunk::number_statistics(&column, least, greatest);
         let dictionary = Dictionary::of_numbers(&column, &numbers.values);
-        chunk::append_chunk(self.group, &column, self.zstd, &dictionary, &pages, statistics)
+        chunk::append_chunk(self.group, &column, self.zstd, &dictionary, &pages, statistics, None)
     }
 
     fn rows_as_numbers(&mut self, values: Vec<i64>) -> Result<()> {
@@ -129,7 +151,7 @@ impl GroupWriter<'_, '_> {
         let (least, greatest) = bounds(values.iter().copied());
         let statistics = Statistics::int64(Some(least), Some(greatest), None, Some(0), false);
         let dictionary = Dictionary::of_u64(values.iter().map(|value| value.cast_unsigned()));
-        chunk::append_chunk(self.group, &column, self.zstd, &dictionary, pages, statistics)
+        chunk::append_chunk(self.group, &column, self.zstd, &dictionary, pages, statistics, None)
     }
 
     fn values(&mut self, values: &mut Values<'_>, side: Side) -> Result<()> {
@@ -145,7 +167,7 @@ impl GroupWriter<'_, '_> {
         };
         let dictionary = Dictionary::of_u64(pairs.entries.iter().map(|&pair| side.of(pair).to_bits()));
         let statistics = side.statistics(pairs);
-        chunk::append_chunk(self.group, &column, self.zstd, &dictionary, &pages, statistics)?;
+        chunk::append_chunk(self.group, &column, self.zstd, &dictionary, &pages, statistics, None)?;
         if values.same_nulls {
             values.shared_pages = Some(pages);
         }

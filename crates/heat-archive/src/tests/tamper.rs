@@ -86,6 +86,7 @@ fn hours_named(prepared: &Prepared) -> Vec<(i64, u64, u64)> {
         | Fault::Missing { .. }
         | Fault::Unreadable { .. }
         | Fault::Metadata { .. }
+        | Fault::Balance { .. }
         | Fault::Ledger { .. } => panic!("{fault:?}"),
     };
     prepared.faults().into_iter().filter_map(hour).collect()

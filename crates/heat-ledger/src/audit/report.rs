@@ -34,6 +34,10 @@ pub struct HourBalance {
     pub duplicates: u64,
     /// Readings in the log, not yet archived.
     pub waiting: u64,
+    /// Readings that retention gave up.
+    pub expired: u64,
+    /// Readings erased on request.
+    pub erased: u64,
 }
 
 /// The outcome.
@@ -115,4 +119,6 @@ fn add(total: &mut HourBalance, hour: &HourBalance) {
     total.archived += hour.archived;
     total.duplicates += hour.duplicates;
     total.waiting += hour.waiting;
+    total.expired += hour.expired;
+    total.erased += hour.erased;
 }

@@ -180,15 +180,12 @@ impl Processor {
         let failed = |source| RunError::Rebuild { partition, source };
         let core = PartitionCore::new(self.settings.detect.clone(), Arc::clone(&self.plant));
         let mut part = Part::new(core, self.settings.repeats, NextOffset(0), None);
-        let manifests = archive.manifests(topics::INPUT, partition).await.map_err(failed)?;
-        tracing::info!(
-            partition = partition.0,
-            commits = manifests.len(),
-            "rebuilding the state from the archive"
-        );
+        let pieces = archive.pieces(topics::INPUT, partition).await.map_err(failed)?;
+        tracing::info!(partition = partition.0, "rebuilding the state from the archive");
         let (mut unsaid, mut resume) = (Vec::new(), None);
-        for manifest in &manifests {
-            for (position, envelope) in archive.replay(manifest).await.map_err(failed)? {
+        for piece in &pieces {
+            let records = archive.replay(topics::INPUT, partition, piece.offsets).await.map_err(failed)?;
+            for (position, envelope) in records {
                 if let Body::ModelActivated(hash) = envelope.body
                     && !part.core().has_model(hash)
                 {
@@ -200,7 +197,7 @@ impl Processor {
                 part.take_envelope(&position, &envelope, &mut unsaid);
                 unsaid.clear();
             }
-            resume = Some(manifest.next_offset);
+            resume = Some(piece.offsets.last.next());
             if shutdown.has_begun() {
                 return Ok(None);
             }

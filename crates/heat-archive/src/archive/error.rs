@@ -1,0 +1,176 @@
+//! What can go wrong.
+
+use heat_model::PartitionId;
+
+use super::PublishStep;
+use crate::{manifest::ManifestError, revise::ReviseStep, store::BoxError};
+
+/// Whether trying again can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposition {
+    /// The store may recover: keep the commit and try again.
+    Retry,
+    /// A person must act.
+    Stop,
+}
+
+/// How the manifests of a partition fail to form a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub enum ChainFault {
+    /// Offsets that no commit covers.
+    #[error("offsets {from}..{to} are in no commit: a manifest is missing")]
+    Hole {
+        /// First of them.
+        from: u64,
+        /// The first offset after them.
+        to: u64,
+    },
+    /// Offsets that two commits cover.
+    #[error("offsets {from}..{to} are in two commits: one manifest does not belong here")]
+    Overlap {
+        /// First of them.
+        from: u64,
+        /// The first offset after them.
+        to: u64,
+    },
+}
+
+/// Why the archive did not do what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// The location is of a kind that is not supported.
+    #[error(
+        "cannot archive to {location}: give a folder of the local file system, as a path or a file:// URL"
+    )]
+    Location {
+        /// As given.
+        location: String,
+    },
+    /// The folder cannot be opened.
+    #[error("open the archive's folder {location}: create it, or make it writable for this user")]
+    Open {
+        /// As given.
+        location: String,
+        /// Why.
+        source: BoxError,
+    },
+    /// Something could not be written. Nothing of the commit counts yet.
+    #[error(
+        "write {path} in the archive: free space on its disk or make it writable; what is to be written waits"
+    )]
+    Write {
+        /// What.
+        path: String,
+        /// Why.
+        source: BoxError,
+    },
+    /// Something could not be read.
+    #[error("read {path} in the archive")]
+    Read {
+        /// What.
+        path: String,
+        /// Why.
+        source: BoxError,
+    },
+    /// A file that a manifest names is not there.
+    #[error("{path} is named by a manifest but is not in the archive: restore it from a backup")]
+    Missing {
+        /// What.
+        path: String,
+    },
+    /// A file is not Parquet, is torn, or does not have the archive's columns.
+    #[error(
+        "{path} cannot be read as a file of the archive: restore it from a backup, or run `heatstream archive verify`"
+    )]
+    Unreadable {
+        /// What.
+        path: String,
+        /// Why.
+        source: BoxError,
+    },
+    /// A manifest cannot be used.
+    #[error("the manifest {path} cannot be used: restore it from a backup")]
+    Manifest {
+        /// Which.
+        path: String,
+        /// Why.
+        source: ManifestError,
+    },
+    /// The manifests of a partition do not form one chain.
+    #[error("the manifests of {topic}-{partition} do not form a chain: run `heatstream archive verify`", partition = .partition.0)]
+    Chain {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: PartitionId,
+        /// How.
+        source: ChainFault,
+    },
+    /// Another archiver has published from the same offset on.
+    #[error(
+        "another archiver has published {path}: run one archiver for a partition; this one must give way"
+    )]
+    Fenced {
+        /// The manifest that is there.
+        path: String,
+    },
+    /// Another process has revised the same files.
+    #[error(
+        "another process has published {path}: run compaction in one place; this run gives way, its work does not count"
+    )]
+    Revised {
+        /// The revision that is there.
+        path: String,
+    },
+    /// What is listed kept changing.
+    #[error("the manifests of {topic}-{partition} changed while they were read: try again", partition = .partition.0)]
+    Busy {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: PartitionId,
+    },
+    /// The observer ended the publishing.
+    #[error("publishing was ended at {step:?}")]
+    Ended {
+        /// Where.
+        step: PublishStep,
+    },
+    /// The observer ended the work on files.
+    #[error("the work on the archive's files was ended at {step:?}")]
+    Stopped {
+        /// Where.
+        step: ReviseStep,
+    },
+    /// Rows cannot be encoded.
+    #[error("encode {path}")]
+    Encode {
+        /// The file that was to hold them.
+        path: String,
+        /// Why.
+        source: BoxError,
+    },
+}
+
+impl ArchiveError {
+    /// Whether trying again can help.
+    pub fn disposition(&self) -> Disposition {
+        match self {
+            Self::Open { .. }
+            | Self::Write { .. }
+            | Self::Read { .. }
+            | Self::Busy { .. }
+            | Self::Revised { .. } => Disposition::Retry,
+            Self::Location { .. }
+            | Self::Stopped { .. }
+            | Self::Encode { .. }
+            | Self::Missing { .. }
+            | Self::Unreadable { .. }
+            | Self::Manifest { .. }
+            | Self::Chain { .. }
+            | Self::Fenced { .. }
+            | Self::Ended { .. } => Disposition::Stop,
+        }
+    }
+}
