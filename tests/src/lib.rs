@@ -12,6 +12,7 @@ use std::{
 };
 
 pub mod bridge;
+pub mod browser;
 pub mod disk;
 pub mod faults;
 pub mod fleet;

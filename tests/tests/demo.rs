@@ -3,6 +3,7 @@
 use std::{fs, time::Duration};
 
 use heat_tests::{
+    browser::Browser,
     free_port,
     heatstream::Running,
     python::Python,
@@ -43,6 +44,10 @@ impl Demo {
         Running::start("demo", own.into_iter().chain(more.iter().map(Into::into)))
     }
 
+    fn page(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.api)
+    }
+
     /// Incidents by a query of the API; none while it does not answer.
     fn incidents(&self, query: &str) -> Vec<Value> {
         let text = get(&format!("http://127.0.0.1:{}/api/v1/incidents?limit=500&{query}", self.api));
@@ -51,12 +56,48 @@ impl Demo {
     }
 }
 
+/// Seen on a page that stays open, acknowledged, repaired: by keyboard and pointer in a real browser.
+fn a_dispatcher_works_the_case(demo: &Demo, browser: &Browser, id: &str) {
+    let keep = std::env::var_os("HEATSTREAM_TEST_KEEP").map(std::path::PathBuf::from);
+    let picture = |name: &str| {
+        if let Some(folder) = &keep {
+            browser.picture(&folder.join(format!("{name}.png")));
+        }
+    };
+    wait_until("the burst comes to the open page", Duration::from_secs(20), || {
+        browser.text().contains("爆管")
+    });
+    assert_eq!(browser.script("return window.wasHereBefore"), true, "it came without loading the page anew");
+    picture("overview");
+    browser.click(&format!("a[href='/incidents/{id}']"));
+    wait_until("the evidence is drawn", Duration::from_secs(60), || {
+        browser.script("return document.querySelectorAll('figure svg path.line').length").as_u64() > Some(0)
+    });
+    picture("incident");
+    browser.click("#actions button.primary");
+    wait_until("the acknowledgement shows", Duration::from_secs(20), || browser.text().contains("已确认。"));
+    browser.script("for (const form of document.querySelectorAll('details')) form.open = true");
+    browser.fill("input[name=cause]", "焊缝开裂");
+    browser.fill("input[name=size_t_h]", "90");
+    browser.click("form[action$='/repaired'] button");
+    wait_until("the repair shows", Duration::from_secs(20), || browser.text().contains("焊缝开裂"));
+    let found = demo.incidents("class=burst");
+    assert_eq!(found[0]["work"], "repaired", "{found:#?}");
+    picture("repaired");
+    assert_eq!(browser.complaints(), Vec::<String>::new(), "nothing failed, nothing came from elsewhere");
+}
+
 #[test]
 fn the_demos_burst_is_one_incident_that_names_place_loss_and_stations_and_a_kill_does_not_page_it_again() {
     let Some(python) = Python::find() else { return };
     let demo = Demo::new();
     let mut up = demo.start(&["--history-days", "16"]);
     up.wait_until("the city is live", LIVE, |up| up.stdout().contains("live: "));
+    let browser = Browser::start();
+    if let Some(browser) = &browser {
+        browser.open(&demo.page("/"));
+        browser.script("window.wasHereBefore = true");
+    }
 
     let mut bursts = Vec::new();
     up.wait_until("the API shows a burst", BURST, |_| {
@@ -77,6 +118,10 @@ fn the_demos_burst_is_one_incident_that_names_place_loss_and_stations_and_a_kill
         let text = up.stdout();
         text.contains(id) && text.contains("after the onset")
     });
+
+    if let Some(browser) = browser {
+        a_dispatcher_works_the_case(&demo, &browser, id);
+    }
 
     // Killed and started again, it goes on; the burst is the same one.
     up.kill();

@@ -1,9 +1,17 @@
 //! Users: who asks, and what they may do. Tokens are kept as SHA-256 only.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
 use axum::http::{HeaderMap, Method, header};
+use heat_model::plant::Network;
 use sha2::{Digest as _, Sha256};
+
+pub(crate) mod limit;
+pub(crate) mod session;
 
 /// What a user may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,17 +38,62 @@ impl UserRole {
     }
 
     /// Whether a request of this method and path is allowed.
-    pub(crate) fn may(self, method: &Method, path: &str) -> bool {
+    fn may(self, method: &Method, path: &str) -> bool {
+        let reads = matches!(*method, Method::GET | Method::HEAD);
         match self {
             Self::Admin | Self::Operator => true,
-            Self::Viewer => {
-                matches!(*method, Method::GET | Method::HEAD) && !path.starts_with("/api/v1/rejected")
-            }
+            Self::Viewer => reads && !path.starts_with("/api/v1/rejected"),
             Self::CityCentre => {
-                matches!(*method, Method::GET | Method::HEAD)
-                    && (path == "/api/v1/openapi.json" || path.starts_with("/api/v1/feeds/"))
+                reads && (path == "/api/v1/openapi.json" || path.starts_with("/api/v1/feeds/"))
             }
         }
+    }
+
+    /// Whether this user may command.
+    pub(crate) const fn commands(self) -> bool {
+        matches!(self, Self::Operator | Self::Admin)
+    }
+}
+
+/// Which networks a user sees: those of certain operators, in certain districts; empty sets let all through.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Scope {
+    operators: Arc<BTreeSet<String>>,
+    districts: Arc<BTreeSet<String>>,
+}
+
+impl Scope {
+    /// Whether everything is seen.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.operators.is_empty() && self.districts.is_empty()
+    }
+
+    /// Whether a network is seen, by its row of the plant model. One that the plant model does not place is seen by
+    /// those only who see everything.
+    pub(crate) fn covers(&self, network: Option<&Network>) -> bool {
+        let within = |names: &BTreeSet<String>, name: Option<&String>| {
+            names.is_empty() || name.is_some_and(|name| names.contains(&name.replace(' ', "_")))
+        };
+        self.is_whole()
+            || network.is_some_and(|row| {
+                within(&self.operators, row.operator.as_ref())
+                    && within(&self.districts, row.district.as_ref())
+            })
+    }
+
+    fn parse<'a>(words: impl Iterator<Item = &'a str>) -> Result<Self, &'static str> {
+        let (mut operators, mut districts) = (BTreeSet::new(), BTreeSet::new());
+        for word in words {
+            let known = match word.split_once('=') {
+                Some(("operator", name)) if !name.is_empty() => operators.insert(name.to_owned()),
+                Some(("district", name)) if !name.is_empty() => districts.insert(name.to_owned()),
+                Some(_) | None => return Err("a fourth word is operator=NAME or district=NAME, spaces as _"),
+            };
+            if !known {
+                return Err("the same operator or district stands twice");
+            }
+        }
+        Ok(Self { operators: operators.into(), districts: districts.into() })
     }
 }
 
@@ -49,11 +102,24 @@ impl UserRole {
 pub(crate) struct User {
     pub(crate) name: Arc<str>,
     pub(crate) role: UserRole,
+    pub(crate) scope: Scope,
+}
+
+impl User {
+    /// Whether a request of this method and path is allowed. What concerns all networks, such as dead letters, whose
+    /// network is what their topic claims, is for those who see all of them.
+    pub(crate) fn may(&self, method: &Method, path: &str) -> bool {
+        let concerns_all = ["/api/v1/rejected", "/api/v1/audit", "/health"];
+        self.role.may(method, path)
+            && (self.scope.is_whole() || !concerns_all.iter().any(|prefix| path.starts_with(prefix)))
+    }
 }
 
 /// A line of the tokens file is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {problem}; a line is `name role sha256`, the hash as of `printf %s TOKEN | sha256sum`")]
+#[error(
+    "line {line}: {problem}; a line is `name role sha256 [operator=NAME] [district=NAME]`, the hash as of `printf %s TOKEN | sha256sum`"
+)]
 pub struct TokensFault {
     /// The line, from 1.
     pub line: usize,
@@ -92,18 +158,17 @@ impl Users {
 
     fn add(&mut self, line: &str) -> Result<(), &'static str> {
         let mut words = line.split_ascii_whitespace();
-        let (Some(name), Some(role), Some(hash), None) =
-            (words.next(), words.next(), words.next(), words.next())
-        else {
-            return Err("it does not have three words");
+        let (Some(name), Some(role), Some(hash)) = (words.next(), words.next(), words.next()) else {
+            return Err("it has fewer than three words");
         };
+        let scope = Scope::parse(words)?;
         if name.len() > 64 {
             return Err("the name is longer than 64 bytes");
         }
         let role =
             UserRole::from_word(role).ok_or("the role is not viewer, operator, admin or city-centre")?;
         let hash = parse_hash(hash).ok_or("the hash is not 64 hexadecimal digits")?;
-        let user = User { name: name.into(), role };
+        let user = User { name: name.into(), role, scope };
         match self.by_hash.insert(hash, user) {
             Some(_) => Err("another user has the same token"),
             None => Ok(()),
@@ -118,13 +183,19 @@ impl Users {
     /// Who sent these headers; `None` if it is nobody we know.
     pub(crate) fn authenticate(&self, headers: &HeaderMap) -> Option<User> {
         if self.is_empty() {
-            return Some(User { name: "local".into(), role: UserRole::Admin });
+            return Some(User { name: "local".into(), role: UserRole::Admin, scope: Scope::default() });
         }
         let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
         let (scheme, token) = value.split_once(' ')?;
         if !scheme.eq_ignore_ascii_case("bearer") {
             return None;
         }
+        self.of_token(token)
+    }
+
+    /// Whose token this is.
+    pub(crate) fn of_token(&self, token: &str) -> Option<User> {
+        // Looking up the hash tells by its time nothing of use about the tokens.
         let hash: [u8; 32] = Sha256::digest(token.trim().as_bytes()).into();
         self.by_hash.get(&hash).cloned()
     }
@@ -194,6 +265,28 @@ mod tests {
         assert!(UserRole::Operator.may(&post, "/api/v1/incidents/x/acknowledge"));
         assert!(!UserRole::CityCentre.may(&get, "/api/v1/incidents"));
         assert!(UserRole::CityCentre.may(&get, "/api/v1/feeds/city"));
+    }
+
+    #[test]
+    fn a_scope_shows_networks_of_its_operators_and_districts_only() {
+        let line = format!("centre city-centre {ABC} operator=North_Heat district=Daoli district=Nangang");
+        let users = Users::parse(&line).unwrap();
+        let scope = users.of_token("abc").unwrap().scope;
+        let network = |operator: &str, district: Option<&str>| Network {
+            id: "n".parse().unwrap(),
+            name: None,
+            medium: None,
+            time_zone: None,
+            operator: Some(operator.to_owned()),
+            district: district.map(str::to_owned),
+        };
+        assert!(scope.covers(Some(&network("North Heat", Some("Daoli")))));
+        assert!(!scope.covers(Some(&network("North Heat", Some("Xiangfang")))));
+        assert!(!scope.covers(Some(&network("South Heat", Some("Daoli")))));
+        assert!(!scope.covers(Some(&network("North Heat", None))));
+        assert!(!scope.covers(None));
+        assert!(Scope::default().covers(None));
+        assert!(Users::parse(&format!("centre viewer {ABC} street=x")).is_err());
     }
 
     #[test]

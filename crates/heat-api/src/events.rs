@@ -17,12 +17,13 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
-use heat_model::{AppendTime, incident::IncidentEvent};
+use heat_model::{AppendTime, NetworkId};
 use heat_view::board::OutputPosition;
 use prometheus::IntGauge;
+use serde::Serialize;
 use tokio::sync::mpsc;
 
-use crate::json::IncidentEventView;
+use crate::{auth::Scope, state::PlantIndex};
 
 /// A comment after so much silence keeps proxies from closing the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -34,10 +35,12 @@ const KEPT_MAX_BYTES: usize = 32 << 20;
 struct Kept {
     position: OutputPosition,
     at: AppendTime,
+    network: NetworkId,
     frame: Bytes,
 }
 
 struct Client {
+    scope: Scope,
     frames: mpsc::Sender<Bytes>,
     cut: Arc<AtomicBool>,
 }
@@ -82,45 +85,64 @@ impl EventHub {
         }
     }
 
-    /// Keeps an event and sends it to all clients; returns how many were cut because their buffer was full.
-    pub(crate) fn publish(&mut self, position: OutputPosition, event: &IncidentEvent) -> u64 {
-        let frame = frame(position, event);
+    /// Keeps an event and sends it to all clients that may see its network; returns how many were cut because their
+    /// buffer was full.
+    pub(crate) fn publish(
+        &mut self,
+        position: OutputPosition,
+        network: &NetworkId,
+        at: AppendTime,
+        data: &impl Serialize,
+        plant: &PlantIndex,
+    ) -> u64 {
+        let frame = frame(position, data);
         self.kept_bytes += frame.len();
-        self.kept.push_back(Kept { position, at: event.at, frame: frame.clone() });
+        self.kept.push_back(Kept { position, at, network: network.clone(), frame: frame.clone() });
         while self.kept.len() > self.kept_max || self.kept_bytes > KEPT_MAX_BYTES {
             let Some(oldest) = self.kept.pop_front() else { break };
             self.kept_bytes -= oldest.frame.len();
         }
+        let row = plant.networks.get(network);
         let mut cut = 0;
-        self.clients.retain(|client| match client.frames.try_send(frame.clone()) {
-            Ok(()) => true,
-            Err(mpsc::error::TrySendError::Closed(_)) => false,
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                client.cut.store(true, Ordering::Release);
-                cut += 1;
-                false
+        self.clients.retain(|client| {
+            if !client.scope.covers(row) {
+                return !client.frames.is_closed();
+            }
+            match client.frames.try_send(frame.clone()) {
+                Ok(()) => true,
+                Err(mpsc::error::TrySendError::Closed(_)) => false,
+                Err(mpsc::error::TrySendError::Full(_)) => {
+                    client.cut.store(true, Ordering::Release);
+                    cut += 1;
+                    false
+                }
             }
         });
         cut
     }
 
-    /// A new client, from behind `last` on, else from now on.
-    pub(crate) fn subscribe(&mut self, last: Option<OutputPosition>) -> Subscription {
+    /// A new client, from behind `last` on, else from now on; it gets what its scope lets it see.
+    pub(crate) fn subscribe(
+        &mut self,
+        last: Option<OutputPosition>,
+        scope: &Scope,
+        plant: &PlantIndex,
+    ) -> Subscription {
         self.clients.retain(|client| !client.frames.is_closed());
         if self.clients.len() >= self.clients_max {
             return Subscription::Full;
         }
-        let backlog = last.map_or_else(VecDeque::new, |last| self.behind(last));
+        let backlog = last.map_or_else(VecDeque::new, |last| self.behind(last, scope, plant));
         let (frames, receiver) = mpsc::channel(self.buffer);
         let cut = Arc::new(AtomicBool::new(false));
         if !self.closed {
-            self.clients.push(Client { frames, cut: Arc::clone(&cut) });
+            self.clients.push(Client { scope: scope.clone(), frames, cut: Arc::clone(&cut) });
         }
         self.gauge.inc();
         Subscription::Stream(ClientStream { backlog, receiver, cut, ended: false, gauge: self.gauge.clone() })
     }
 
-    fn behind(&self, last: OutputPosition) -> VecDeque<Bytes> {
+    fn behind(&self, last: OutputPosition, scope: &Scope, plant: &PlantIndex) -> VecDeque<Bytes> {
         let Some(place) = self.kept.iter().position(|kept| kept.position == last) else {
             return VecDeque::from([Bytes::from_static(b"event: reset\ndata: {}\n\n")]);
         };
@@ -131,6 +153,7 @@ impl EventHub {
             .filter(|(index, kept)| {
                 *index > place || (kept.position.partition != last.partition && kept.at >= since)
             })
+            .filter(|(_, kept)| scope.covers(plant.networks.get(&kept.network)))
             .map(|(_, kept)| kept.frame.clone())
             .collect()
     }
@@ -147,8 +170,8 @@ impl EventHub {
     }
 }
 
-fn frame(position: OutputPosition, event: &IncidentEvent) -> Bytes {
-    let data = serde_json::to_string(&IncidentEventView::from(event)).expect("an event has string keys only");
+fn frame(position: OutputPosition, data: &impl Serialize) -> Bytes {
+    let data = serde_json::to_string(data).expect("an event has string keys only");
     let mut text = String::with_capacity(data.len() + 64);
     // JSON text has no raw line ends, so one data line holds it.
     write!(text, "id: {position}\nevent: incident\ndata: {data}\n\n")

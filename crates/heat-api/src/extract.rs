@@ -1,5 +1,7 @@
 //! Queries and bodies, strictly.
 
+use std::time::Duration;
+
 use axum::{
     body::{Body, to_bytes},
     extract::{FromRequest, FromRequestParts, Query, Request},
@@ -12,6 +14,8 @@ use crate::problem::Problem;
 
 /// Largest request body.
 pub(crate) const BODY_MAX_BYTES: usize = 64 * 1024;
+/// How long a body may take to come.
+const BODY_MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// Query parameters; unknown ones are refused by the type's `deny_unknown_fields`.
 #[derive(Debug)]
@@ -56,7 +60,42 @@ impl<S: Send + Sync> FromRequest<S> for JsonBytes {
 }
 
 async fn read(body: Body) -> Result<Bytes, Problem> {
-    to_bytes(body, BODY_MAX_BYTES).await.map_err(|_| Problem::too_large(BODY_MAX_BYTES))
+    match tokio::time::timeout(BODY_MAX_WAIT, to_bytes(body, BODY_MAX_BYTES)).await {
+        Ok(read) => read.map_err(|_| Problem::too_large(BODY_MAX_BYTES)),
+        Err(_) => Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "timeout",
+            "The request body did not come",
+            format!("a body has to come within {} s", BODY_MAX_WAIT.as_secs()),
+        )),
+    }
+}
+
+/// The fields of a form of a page of ours; unknown ones are refused by the type's `deny_unknown_fields`.
+#[derive(Debug)]
+pub(crate) struct StrictForm<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for StrictForm<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let is_form = content_type
+            .and_then(|value| value.split(';').next())
+            .is_some_and(|value| value.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"));
+        if !is_form {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "media-type",
+                "The request body is not a form",
+                "send application/x-www-form-urlencoded, or use the API under /api/v1",
+            ));
+        }
+        let bytes = read(request.into_body()).await?;
+        serde_urlencoded::from_bytes(&bytes)
+            .map(Self)
+            .map_err(|error| Problem::unprocessable(format!("form: {error}")))
+    }
 }
 
 /// A JSON body of a known shape.

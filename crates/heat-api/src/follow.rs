@@ -12,16 +12,18 @@ use heat_log::{
     follow::{Follow, FollowEvent},
     topics,
 };
-use heat_model::{Body, PartitionId};
+use heat_model::{Body, PartitionId, Position};
 use heat_runtime::{Shutdown, tasks::Chain};
 use heat_view::{
-    Applied, Privacy,
+    Applied, Desk, Privacy,
     board::OutputPosition,
     feed::{self, FeedError, InputFeed, PlantFeed},
 };
 
 use crate::{
+    city::CityEvent,
     commands::CommandId,
+    json::IncidentEventView,
     letters::{LetterIndex, LetterKey},
     state::{ApiState, PlantIndex, lock},
 };
@@ -37,6 +39,9 @@ pub(crate) async fn follow(
 ) -> Result<(), ReadError> {
     let mut feeds: BTreeMap<PartitionId, InputFeed> = BTreeMap::new();
     let mut plant_feed = PlantFeed::default();
+    if topic == topics::INPUT {
+        desk_from_archive(&state).await;
+    }
     loop {
         let event = tokio::select! {
             () = shutdown.begun() => return Ok(()),
@@ -85,14 +90,22 @@ fn input(state: &ApiState, feed: &mut InputFeed, partition: PartitionId, chunk: 
     let mut undecodable = 0;
     let mut table = lock(table);
     let before = table.counts();
+    let mut said = Vec::new();
+    let mut fresh = Vec::new();
     for record in chunk {
         match feed.apply(&mut table, record.offset, record.append_time, record.payload.clone()) {
-            Ok(envelope) => {
-                if matches!(envelope.body, Body::Command(_)) && state.commander.is_own(&envelope.origin) {
-                    let command = CommandId { partition, seq: envelope.origin.seq };
-                    state.outcomes.own_read(command, record.offset);
+            Ok(envelope) => match envelope.body {
+                Body::Readings(readings) => fresh.push(readings),
+                Body::Command(_) | Body::Ticket(_) => {
+                    if matches!(envelope.body, Body::Command(_)) && state.commander.is_own(&envelope.origin) {
+                        let command = CommandId { partition, seq: envelope.origin.seq };
+                        state.outcomes.own_read(command, record.offset);
+                    }
+                    let append_time = record.append_time;
+                    said.push((Position { partition, offset: record.offset, append_time }, envelope));
                 }
-            }
+                Body::Forecast(_) | Body::ModelActivated(_) | Body::Heartbeat(_) => {}
+            },
             Err(error) => {
                 undecodable += 1;
                 let (partition, offset) = (partition.0, record.offset.0);
@@ -102,8 +115,38 @@ fn input(state: &ApiState, feed: &mut InputFeed, partition: PartitionId, chunk: 
     }
     let over = table.counts().over_bound - before.over_bound;
     drop(table);
+    if let Some(recent) = state.recent.get(partition.0 as usize) {
+        let mut recent = lock(recent);
+        fresh.into_iter().for_each(|readings| recent.push(readings));
+    }
+    if !said.is_empty() {
+        let mut desk = lock(&state.desk);
+        said.iter().for_each(|(position, envelope)| desk.apply(position, envelope));
+        kept_tickets(state, &desk);
+    }
     state.metrics.over_bound.with_label_values(&["signal"]).inc_by(over);
     count(state, topics::INPUT, chunk.len() - undecodable, undecodable);
+}
+
+/// What people said before the part of the log that is read back: from the archive, before the log itself is followed,
+/// so that an end never comes before its beginning. Without an archive, or with a damaged file, the desk begins with
+/// what the log says.
+async fn desk_from_archive(state: &ApiState) {
+    let Some(archive) = &state.archive else { return };
+    let read = archive
+        .inputs(state.settings.desk_files_max, &mut |position, envelope| {
+            lock(&state.desk).apply(position, envelope);
+        })
+        .await;
+    kept_tickets(state, &lock(&state.desk));
+    if let Err(error) = read {
+        state.metrics.trouble.with_label_values(&[topics::INPUT]).inc();
+        tracing::warn!(error = %Chain(&error), "earlier tickets and repairs cannot be read from the archive");
+    }
+}
+
+fn kept_tickets(state: &ApiState, desk: &Desk) {
+    state.metrics.tickets.set(i64::try_from(desk.tickets()).unwrap_or(i64::MAX));
 }
 
 fn letters(state: &ApiState, partition: PartitionId, records: Vec<Record>) {
@@ -175,8 +218,15 @@ fn incidents(state: &ApiState, topic: &str, partition: PartitionId, payload: &[u
         if let Output::Event(event) = &output {
             let (input_offset, ordinal) = (event.input_offset, event.ordinal);
             let position = OutputPosition { partition, input_offset, ordinal };
-            let cut = lock(&state.hub).publish(position, event);
+            let (plant, network) = (state.plant(), &event.incident.network);
+            let view = IncidentEventView::from(event);
+            let mut cut = lock(&state.hub).publish(position, network, event.at, &view, &plant);
+            let view = CityEvent::of(event, &plant);
+            cut += lock(&state.city).publish(position, network, event.at, &view, &plant);
             state.metrics.event_clients_cut.inc_by(cut);
+        }
+        if let Output::Refused(refusal) = &output {
+            lock(&state.desk).refuse((partition, refusal.input_offset));
         }
         applied
     };

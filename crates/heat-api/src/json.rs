@@ -11,7 +11,12 @@ use heat_model::{
 use heat_view::board::{ChangeEntry, Held};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub mod desk;
 pub mod letters;
+
+use desk::{CircuitView, RepairView};
+
+use crate::work::WorkStep;
 
 /// An instant as RFC 3339.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,6 +103,8 @@ pub struct NetworkDetail {
     /// When the processor last said what its detectors can judge.
     pub status_at: Option<ApiTime>,
     pub detectors: Vec<DetectorStatus>,
+    /// Its circuits and their seasons.
+    pub circuits: Vec<CircuitView>,
     /// Its sites in order of their ids, one page.
     pub sites: Page<SiteDetail>,
 }
@@ -316,13 +323,23 @@ pub struct IncidentDetail {
     pub incident: IncidentView,
     /// Its changes, oldest first; the first may be missing after long, `version` tells.
     pub changes: Vec<ChangeView>,
+    /// The steps of its repair work with who, when and deadline.
+    pub work_steps: Vec<WorkStep>,
+    /// What the crew found; absent until somebody says `repaired`.
+    pub repair: Option<RepairView>,
+    /// Ids of the tickets that it explains.
+    pub tickets: Vec<String>,
 }
 
-impl From<&Held> for IncidentDetail {
-    fn from(held: &Held) -> Self {
+impl IncidentDetail {
+    /// From what the board holds; the repair and the tickets are the desk's.
+    pub(crate) fn of(held: &Held, work_steps: Vec<WorkStep>) -> Self {
         Self {
             incident: (&held.incident).into(),
             changes: held.changes.iter().map(ChangeView::from).collect(),
+            work_steps,
+            repair: None,
+            tickets: Vec::new(),
         }
     }
 }

@@ -16,7 +16,9 @@
 #![warn(missing_docs)]
 
 mod auth;
+pub mod city;
 mod commands;
+mod console;
 mod events;
 mod extract;
 mod follow;
@@ -24,16 +26,20 @@ mod history;
 pub mod json;
 mod letters;
 pub mod metrics;
-mod page;
 mod problem;
 pub mod role;
 mod routes;
+mod serve;
 pub mod settings;
 mod state;
+pub mod tickets;
+mod tls;
+pub mod work;
 
 pub use auth::TokensFault;
 pub use role::{Api, AuditFuture, AuditSource, BuildError, Deps, RunError};
-pub use settings::{RawApi, Settings};
+pub use settings::{RawApi, RawTls, Settings};
+pub use tls::{TlsFault, TlsFiles};
 
 /// The OpenAPI document, as served.
 pub const OPENAPI: &str = include_str!("../../../schemas/openapi.json");

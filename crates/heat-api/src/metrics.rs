@@ -11,6 +11,12 @@ pub const REQUEST_SECONDS: &str = "heat_api_request_seconds";
 pub const REFUSED_TOTAL: &str = "heat_api_refused_total";
 /// Commands and tickets, by action and outcome.
 pub const COMMANDS_TOTAL: &str = "heat_api_commands_total";
+/// Connections open.
+pub const CONNECTIONS: &str = "heat_api_connections";
+/// TLS handshakes that failed.
+pub const HANDSHAKES_FAILED_TOTAL: &str = "heat_api_tls_handshakes_failed_total";
+/// Tickets kept at hand.
+pub const TICKETS_KEPT: &str = "heat_api_tickets_kept";
 /// Clients of server-sent events.
 pub const EVENT_CLIENTS: &str = "heat_api_event_clients";
 /// Clients cut because they did not keep up.
@@ -33,6 +39,9 @@ pub(crate) struct RoleMetrics {
     pub(crate) request_seconds: Histogram,
     pub(crate) refused: IntCounterVec,
     pub(crate) commands: IntCounterVec,
+    pub(crate) connections: IntGauge,
+    pub(crate) handshakes_failed: IntCounter,
+    pub(crate) tickets: IntGauge,
     pub(crate) event_clients: IntGauge,
     pub(crate) event_clients_cut: IntCounter,
     pub(crate) history_running: IntGauge,
@@ -69,6 +78,9 @@ impl RoleMetrics {
                 "Commands and tickets, by action and outcome.",
                 &["action", "outcome"],
             ),
+            connections: metrics.gauge(CONNECTIONS, "Connections open."),
+            handshakes_failed: metrics.counter(HANDSHAKES_FAILED_TOTAL, "TLS handshakes that failed."),
+            tickets: metrics.gauge(TICKETS_KEPT, "Tickets kept at hand."),
             event_clients: metrics.gauge(EVENT_CLIENTS, "Clients of server-sent events."),
             event_clients_cut: metrics
                 .counter(EVENT_CLIENTS_CUT_TOTAL, "Clients cut because they did not keep up."),

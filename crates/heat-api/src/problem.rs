@@ -58,6 +58,27 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The request body is too large", detail)
     }
 
+    pub(crate) fn too_many(detail: impl Into<String>) -> Self {
+        let title = "Too many requests";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many", title, detail)
+            .with_header(header::RETRY_AFTER, "2")
+    }
+
+    /// The status, for a page that says the same in words.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
+    /// The kind, for a page that says the same in words.
+    pub(crate) fn kind(&self) -> &'static str {
+        self.0.kind
+    }
+
+    /// This case in words.
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
     #[must_use]
     pub(crate) fn with_header(mut self, name: header::HeaderName, value: &'static str) -> Self {
         self.0.header = Some((name, HeaderValue::from_static(value)));

@@ -18,23 +18,34 @@ use heat_log::{
 };
 use heat_model::plant::PlantModel;
 use heat_runtime::{Clock, Shutdown, Tasks, admin::Health, metrics::Metrics, tasks::TaskError};
-use heat_view::{IncidentBoard, LiveTable, Privacy};
+use heat_view::{Desk, IncidentBoard, LiveTable, Privacy, RecentReadings};
 use tokio::{net::TcpListener, sync::Semaphore};
 
 use crate::{
-    auth::{TokensFault, Users},
+    auth::{
+        TokensFault, Users,
+        limit::{Limiter, Rate},
+        session::Sessions,
+    },
     commands::{Commander, Outcomes},
     events::EventHub,
     follow,
     letters::{LetterIndex, requeue::Requeuer},
     metrics::RoleMetrics,
     routes,
+    serve::{self, Door},
     settings::Settings,
     state::{ApiState, PlantIndex, Readiness, Shared, lock},
+    tls::{ServerTls, TlsFault},
 };
 
 /// Time to end after shutdown has begun.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// Clients of the city's feed: each gets the state of all stations, again and again.
+const CITY_CLIENTS_MAX: usize = 100;
+/// Wrong tokens that one place on the net may send.
+const WRONG_TOKENS: Rate = Rate { per_second: 0.2, burst: 10.0 };
 
 /// What an audit answers: JSON, or why there is none.
 pub type AuditFuture = Pin<Box<dyn Future<Output = Result<serde_json::Value, String>> + Send>>;
@@ -94,6 +105,9 @@ pub enum BuildError {
         /// The address.
         address: SocketAddr,
     },
+    /// TLS cannot be served.
+    #[error("the API cannot serve TLS; mend api.tls")]
+    Tls(#[source] TlsFault),
     /// The address is taken or not ours.
     #[error("cannot listen on {address} for the API; free it or set another api.address")]
     Bind {
@@ -138,6 +152,7 @@ pub enum RunError {
 #[derive(Debug)]
 pub struct Api {
     listener: TcpListener,
+    tls: Option<ServerTls>,
     state: ApiState,
     follows: [(Follow, &'static str); 6],
 }
@@ -146,6 +161,13 @@ impl Api {
     /// Opens the topics and binds the address; spawns nothing.
     pub async fn build(settings: Settings, deps: Deps) -> Result<Self, BuildError> {
         let users = users(&settings).await?;
+        let tls = match &settings.tls {
+            Some(files) => Some(ServerTls::open(files.clone()).await.map_err(BuildError::Tls)?),
+            None => None,
+        };
+        if tls.is_none() && !settings.address.ip().is_loopback() {
+            tracing::warn!(address = %settings.address, "tokens travel in the clear: set api.tls, or put a TLS proxy before it");
+        }
         let topic = topics::INPUT;
         let partitions =
             deps.log.partitions(topic).await.map_err(|source| BuildError::Topic { topic, source })?;
@@ -167,19 +189,27 @@ impl Api {
         let privacy = Privacy::new(&deps.plant);
         // The start time numbers this run; it differs from any other run's of the same instance.
         let epoch = u64::try_from(deps.clock.now().as_micros()).unwrap_or(0);
+        let hub = |clients_max| {
+            let gauge = metrics.event_clients.clone();
+            Mutex::new(EventHub::new(settings.events_kept, clients_max, settings.event_buffer, gauge))
+        };
+        #[expect(clippy::cast_precision_loss, reason = "a rate is far below 2^53")]
+        let per_second = settings.requests_per_second as f64;
+        let recent_max = settings.recent_readings_max / partitions.max(1) as usize;
         let state = Arc::new(Shared {
             users,
+            sessions: Sessions::new(settings.session),
+            requests: Limiter::new(Rate { per_second, burst: 2.0 * per_second }),
+            wrong_tokens: Limiter::new(WRONG_TOKENS),
             plant: Mutex::new(Arc::new(PlantIndex::new(&deps.plant))),
             tables: (0..partitions)
                 .map(|_| Mutex::new(LiveTable::new(settings.live, privacy.clone())))
                 .collect(),
             board: Mutex::new(IncidentBoard::new(settings.board)),
-            hub: Mutex::new(EventHub::new(
-                settings.events_kept,
-                settings.event_clients_max,
-                settings.event_buffer,
-                metrics.event_clients.clone(),
-            )),
+            desk: Mutex::new(Desk::new(settings.desk)),
+            recent: (0..partitions).map(|_| Mutex::new(RecentReadings::new(recent_max))).collect(),
+            hub: hub(settings.event_clients_max),
+            city: hub(settings.event_clients_max.min(CITY_CLIENTS_MAX)),
             outcomes: Outcomes::new(),
             commander: Commander::new(settings.gateway.clone(), epoch, appender, partitions),
             letters: Mutex::new(LetterIndex::new(settings.letters_kept)),
@@ -203,7 +233,7 @@ impl Api {
             ),
             settings,
         });
-        Ok(Self { listener, state, follows })
+        Ok(Self { listener, tls, state, follows })
     }
 
     /// The address it listens on.
@@ -220,15 +250,20 @@ impl Api {
         for (follow, topic) in self.follows {
             tasks.spawn("api: reading", follow::follow(follow, topic, Arc::clone(&state), stop.clone()));
         }
+        let door = Door {
+            listener: self.listener,
+            tls: self.tls,
+            connections_max: state.settings.connections_max,
+            metrics: state.metrics.clone(),
+        };
         let router = routes::router(Arc::clone(&state));
-        let serving = Arc::clone(&state);
-        tasks.spawn("api: serving", async move {
-            axum::serve(self.listener, router)
-                .with_graceful_shutdown(async move {
-                    stop.begun().await;
-                    lock(&serving.hub).close();
-                })
-                .await
+        tasks.spawn("api: serving", serve::serve(door, router, stop.clone()));
+        let streams = Arc::clone(&state);
+        tasks.spawn("api: ending streams", async move {
+            stop.begun().await;
+            lock(&streams.hub).close();
+            lock(&streams.city).close();
+            Ok::<(), io::Error>(())
         });
         let ended = tasks.join(DRAIN).await;
         state.commander.close(DRAIN).await.map_err(RunError::Flush)?;

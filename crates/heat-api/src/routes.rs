@@ -1,30 +1,47 @@
 //! The routes: one table, from which the router is made and the OpenAPI document is checked.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::{Arc, LazyLock},
+};
 
 use axum::{
     Router,
     extract::{MatchedPath, Request, State},
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{MethodRouter, get, post},
 };
 
-use crate::{auth::is_loopback_host, problem::Problem, state::ApiState};
+use crate::{
+    auth::{User, is_loopback_host, limit::origin_of},
+    console,
+    problem::Problem,
+    serve::Peer,
+    state::ApiState,
+};
 
-mod commands;
-mod incidents;
+mod city;
+pub(crate) mod commands;
+pub(crate) mod desk;
+pub(crate) mod incidents;
 mod letters;
-mod networks;
-mod service;
-mod signals;
+pub(crate) mod networks;
+pub(crate) mod service;
+pub(crate) mod signals;
 
 /// Path of the event stream, whose duration is no answer time.
 const EVENTS: &str = "/api/v1/events";
+/// The city's feed may be a stream as well.
+const CITY: &str = "/api/v1/feeds/city";
+
+/// Everything comes from here, nothing runs that stands inside a page.
+const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+                              connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// Path, methods in lower case, handlers.
-type Route = (&'static str, &'static [&'static str], MethodRouter<ApiState>);
+pub(crate) type Route = (&'static str, &'static [&'static str], MethodRouter<ApiState>);
 
 /// Every route under `/api/v1`.
 fn routes() -> Vec<Route> {
@@ -40,7 +57,13 @@ fn routes() -> Vec<Route> {
         ("/api/v1/incidents/{id}/unshelve", &["post"], post(commands::unshelve)),
         ("/api/v1/incidents/{id}/work", &["post"], post(commands::work)),
         ("/api/v1/incidents/{id}/repaired", &["post"], post(commands::repaired)),
-        ("/api/v1/tickets", &["post"], post(commands::ticket)),
+        ("/api/v1/tickets", &["get", "post"], get(desk::tickets).post(commands::ticket)),
+        ("/api/v1/maintenance", &["get"], get(desk::windows)),
+        ("/api/v1/networks/{id}/maintenance", &["post"], post(desk::begin_window)),
+        ("/api/v1/networks/{id}/maintenance/{window}/end", &["post"], post(desk::end_window)),
+        ("/api/v1/circuits/{id}/season", &["post"], post(desk::season)),
+        ("/api/v1/repairs.csv", &["get"], get(desk::repairs)),
+        (CITY, &["get"], get(city::feed)),
         ("/api/v1/rejected", &["get"], get(letters::list)),
         ("/api/v1/rejected/requeue", &["post"], post(letters::requeue)),
         ("/api/v1/rejected/{id}", &["get"], get(letters::one)),
@@ -51,8 +74,8 @@ fn routes() -> Vec<Route> {
 }
 
 pub(crate) fn router(state: ApiState) -> Router {
-    let mut router = Router::new().route("/", get(service::start));
-    for (path, _, handlers) in routes() {
+    let mut router = Router::new();
+    for (path, _, handlers) in routes().into_iter().chain(console::routes()) {
         router = router.route(path, handlers);
     }
     router
@@ -71,7 +94,7 @@ async fn guard(State(state): State<ApiState>, request: Request, next: Next) -> R
     let route = request.extensions().get::<MatchedPath>().map_or("none", matched);
     let mut response = match admit(&state, request) {
         Ok(request) => next.run(request).await,
-        Err(problem) => problem.into_response(),
+        Err(refused) => refused,
     };
     let class = match response.status().as_u16() {
         100..=199 => "1xx",
@@ -81,51 +104,113 @@ async fn guard(State(state): State<ApiState>, request: Request, next: Next) -> R
         _ => "5xx",
     };
     state.metrics.requests.with_label_values(&[route, class]).inc();
-    if route != EVENTS {
+    if route != EVENTS && route != CITY {
         state.metrics.request_seconds.observe(state.clock.instant().duration_since(begun).as_secs_f64());
     }
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'";
+    let headers = response.headers_mut();
     for (name, value) in [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::CONTENT_SECURITY_POLICY, policy),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, CONTENT_POLICY),
+        // With none at all, browsers would send no usable Origin with our own forms.
+        (header::REFERRER_POLICY, "same-origin"),
     ] {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        headers.insert(name, HeaderValue::from_static(value));
     }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
 
 static PATHS: LazyLock<Vec<&'static str>> =
-    LazyLock::new(|| routes().into_iter().map(|(path, _, _)| path).chain(["/"]).collect());
+    LazyLock::new(|| routes().into_iter().chain(console::routes()).map(|(path, _, _)| path).collect());
 
 /// The route as a label from a closed list.
 fn matched(path: &MatchedPath) -> &'static str {
     PATHS.iter().find(|known| **known == path.as_str()).copied().unwrap_or("none")
 }
 
-fn admit(state: &ApiState, mut request: Request) -> Result<Request, Problem> {
+/// Lets a request in with its user, or answers it.
+fn admit(state: &ApiState, mut request: Request) -> Result<Request, Response> {
     let refuse = |reason: &str, problem: Problem| {
         state.metrics.refused.with_label_values(&[reason]).inc();
-        Err(problem)
+        problem.into_response()
     };
     if state.users.is_empty() && !is_loopback_host(request.headers()) {
         let detail = "without users the API answers under localhost and 127.0.0.1 only";
         let title = "This host name is not served";
-        return refuse("host", Problem::new(StatusCode::FORBIDDEN, "host", title, detail));
+        return Err(refuse("host", Problem::new(StatusCode::FORBIDDEN, "host", title, detail)));
     }
-    let Some(user) = state.users.authenticate(request.headers()) else {
+    if is_from_elsewhere(&request) {
+        let detail = "a browser may change something from the console's own pages only";
+        let title = "Another site asks";
+        return Err(refuse("site", Problem::new(StatusCode::FORBIDDEN, "site", title, detail)));
+    }
+    let path = request.uri().path();
+    if console::is_open(path) {
+        return Ok(request);
+    }
+    let Some(user) = who(state, &request).map_err(|problem| refuse("wrong_tokens", problem))? else {
+        if !path.starts_with("/api/") {
+            return Err(console::login_first(&request));
+        }
         let detail = "send the header authorization: Bearer TOKEN";
         let problem = Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "Nobody known asks", detail)
             .with_header(header::WWW_AUTHENTICATE, "Bearer");
-        return refuse("token", problem);
+        return Err(refuse("token", problem));
     };
-    if !user.role.may(request.method(), request.uri().path()) {
-        let detail = "this user's role does not allow it";
-        return refuse("role", Problem::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail));
+    if !state.requests.take(&user.name, state.clock.instant()) {
+        return Err(refuse(
+            "rate",
+            Problem::too_many("this user asks more often than api.requests_per_second"),
+        ));
+    }
+    if !user.may(request.method(), path) {
+        let detail = "this user's role or scope does not allow it";
+        return Err(refuse("role", Problem::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail)));
     }
     request.extensions_mut().insert(user);
     Ok(request)
+}
+
+/// Who asks, by token or session; a place on the net that sends many wrong tokens is not listened to for a while.
+fn who(state: &ApiState, request: &Request) -> Result<Option<User>, Problem> {
+    let headers = request.headers();
+    let now = state.clock.instant();
+    if !headers.contains_key(header::AUTHORIZATION) || state.users.is_empty() {
+        let local = || state.users.authenticate(headers);
+        return Ok(state.sessions.find(headers, now).or_else(local));
+    }
+    let origin = origin_of(peer(request));
+    if !state.wrong_tokens.has(&origin, now) {
+        return Err(Problem::too_many("too many wrong tokens came from this address"));
+    }
+    let user = state.users.authenticate(headers);
+    if user.is_none() {
+        state.wrong_tokens.take(&origin, now);
+    }
+    Ok(user)
+}
+
+/// The address at the other end of the connection.
+pub(crate) fn peer(request: &Request) -> IpAddr {
+    let peer = request.extensions().get::<Peer>();
+    peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(address)| address.ip())
+}
+
+/// Whether a browser sends this for a page of another site: it says so by `Sec-Fetch-Site`, an older one by `Origin`.
+/// What carries a token of its own was not sent by a browser's habit.
+fn is_from_elsewhere(request: &Request) -> bool {
+    let headers = request.headers();
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    if reads || headers.contains_key(header::AUTHORIZATION) {
+        return false;
+    }
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(site) = text("sec-fetch-site") {
+        return !matches!(site, "same-origin" | "none");
+    }
+    let Some(origin) = headers.get(header::ORIGIN) else { return false };
+    let authority = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, rest)| rest);
+    authority.is_none() || authority != text("host")
 }
 
 /// Items in one page.

@@ -1,12 +1,15 @@
 //! The `[api]` table.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use heat_codec::ticket::FreeText;
 use heat_model::GatewayId;
-use heat_runtime::config::Fault;
-use heat_view::{BoardSettings, LiveSettings};
+use heat_runtime::config::{Fault, parse_duration};
+use heat_view::{BoardSettings, DeskSettings, LiveSettings};
+use jiff::tz::TimeZone;
 use serde::Deserialize;
+
+use crate::{tls::TlsFiles, work::Deadlines};
 
 /// Where the API listens, unless configured.
 pub const DEFAULT_ADDRESS: SocketAddr =
@@ -18,8 +21,26 @@ pub const DEFAULT_ADDRESS: SocketAddr =
 pub struct RawApi {
     /// `host:port` to listen on.
     pub address: Option<String>,
-    /// File of users: a line each, `name role sha256-of-the-token`.
+    /// File of users: a line each, `name role sha256-of-the-token`, then `operator=` and `district=` where a user sees
+    /// those only.
     pub tokens_file: Option<PathBuf>,
+    /// Certificate and key; without them the API speaks plain HTTP.
+    pub tls: Option<RawTls>,
+    /// How long a login to the console lasts, such as "12h".
+    pub session: Option<String>,
+    /// Requests a second that one user may make, with bursts of twice as many.
+    pub requests_per_second: Option<usize>,
+    /// Most connections at once; further ones wait.
+    pub connections_max: Option<usize>,
+    /// Time zone of the console for networks whose plant table names none, such as "Asia/Shanghai".
+    pub time_zone: Option<String>,
+    /// How soon after its opening an incident's repair work is to reach a step, by priority and step, such as
+    /// `P1 = { dispatched = "10m", on_site = "1h" }`. What is named replaces the default of that priority whole.
+    pub deadlines: BTreeMap<String, BTreeMap<String, String>>,
+    /// Newest readings kept at hand for plots, over all partitions.
+    pub recent_readings_max: Option<usize>,
+    /// Newest files of the archive's inputs read at the start for tickets, repairs and maintenance windows.
+    pub desk_files_max: Option<usize>,
     /// Tells several API processes on one log apart; commands carry `api-<instance>`.
     pub instance: Option<String>,
     /// Whether tickets keep their free text (masked).
@@ -42,6 +63,16 @@ pub struct RawApi {
     pub history_points_max: Option<usize>,
 }
 
+/// The `[api.tls]` table.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawTls {
+    /// The certificate, followed by its chain (PEM).
+    pub certificate: PathBuf,
+    /// Its key (PEM).
+    pub key: PathBuf,
+}
+
 /// The table's meaning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -49,6 +80,24 @@ pub struct Settings {
     pub address: SocketAddr,
     /// File of users.
     pub tokens_file: Option<PathBuf>,
+    /// Certificate and key.
+    pub tls: Option<TlsFiles>,
+    /// How long a login to the console lasts.
+    pub session: Duration,
+    /// Requests a second that one user may make.
+    pub requests_per_second: usize,
+    /// Most connections at once.
+    pub connections_max: usize,
+    /// Time zone for people where a network names none.
+    pub time_zone: TimeZone,
+    /// When repair work is due.
+    pub deadlines: Deadlines,
+    /// Newest readings kept at hand.
+    pub recent_readings_max: usize,
+    /// Newest files of the archive's inputs read at the start.
+    pub desk_files_max: usize,
+    /// Bounds of what is kept of tickets and commands.
+    pub desk: DeskSettings,
     /// What commands are numbered under.
     pub gateway: GatewayId,
     /// Whether tickets keep their free text.
@@ -95,6 +144,21 @@ impl Settings {
         let settings = Self {
             address,
             tokens_file: raw.tokens_file.clone(),
+            tls: raw
+                .tls
+                .as_ref()
+                .map(|tls| TlsFiles { certificate: tls.certificate.clone(), key: tls.key.clone() }),
+            session: session(raw, &mut faults),
+            requests_per_second: count("requests_per_second", raw.requests_per_second, 500, &mut faults),
+            connections_max: count("connections_max", raw.connections_max, 12_000, &mut faults),
+            time_zone: time_zone(raw, &mut faults),
+            deadlines: Deadlines::from_raw(&raw.deadlines).unwrap_or_else(|problem| {
+                faults.push(fault("deadlines", problem));
+                Deadlines::default()
+            }),
+            recent_readings_max: count("recent_readings_max", raw.recent_readings_max, 400_000, &mut faults),
+            desk_files_max: raw.desk_files_max.unwrap_or(2_000),
+            desk: DeskSettings::default(),
             gateway: gateway.unwrap_or_else(|| GatewayId::new("api-1").expect("a constant id")),
             ticket_text: if raw.ticket_text { FreeText::KeepMasked } else { FreeText::Drop },
             live,
@@ -135,6 +199,31 @@ fn address(raw: &RawApi, faults: &mut Vec<Fault>) -> SocketAddr {
     address
 }
 
+fn session(raw: &RawApi, faults: &mut Vec<Fault>) -> Duration {
+    const DEFAULT: Duration = Duration::from_hours(12);
+    let Some(text) = raw.session.as_deref() else { return DEFAULT };
+    match parse_duration(text) {
+        Ok(session) if (Duration::from_mins(1)..=Duration::from_hours(31 * 24)).contains(&session) => session,
+        Ok(_) => {
+            faults.push(fault("session", "must lie between \"1m\" and \"31d\""));
+            DEFAULT
+        }
+        Err(problem) => {
+            faults.push(fault("session", problem));
+            DEFAULT
+        }
+    }
+}
+
+/// China has one time zone, so it is the default.
+fn time_zone(raw: &RawApi, faults: &mut Vec<Fault>) -> TimeZone {
+    let name = raw.time_zone.as_deref().unwrap_or("Asia/Shanghai");
+    TimeZone::get(name).unwrap_or_else(|_| {
+        faults.push(fault("time_zone", format!("{name:?} is not a time zone; write \"Asia/Shanghai\"")));
+        TimeZone::UTC
+    })
+}
+
 fn count(key: &str, number: Option<usize>, default: usize, faults: &mut Vec<Fault>) -> usize {
     match number {
         Some(0) => {
@@ -171,9 +260,20 @@ mod tests {
             address: Some("somewhere".to_owned()),
             instance: Some("a/b".to_owned()),
             events_kept: Some(0),
+            session: Some("long".to_owned()),
+            time_zone: Some("Mars".to_owned()),
+            deadlines: [("P9".to_owned(), BTreeMap::new())].into(),
             ..RawApi::default()
         };
         let keys: Vec<_> = Settings::from_raw(&raw).unwrap_err().into_iter().map(|fault| fault.key).collect();
-        assert_eq!(keys, ["api.address", "api.instance", "api.events_kept"]);
+        let expected = [
+            "api.address",
+            "api.instance",
+            "api.session",
+            "api.time_zone",
+            "api.deadlines",
+            "api.events_kept",
+        ];
+        assert_eq!(keys, expected);
     }
 }

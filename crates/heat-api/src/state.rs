@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -11,15 +12,16 @@ use std::{
 use heat_archive::Archive;
 use heat_log::Log;
 use heat_model::{
-    NetworkId, SiteId,
-    plant::{Network, PlantModel, Site},
+    CircuitId, EventTime, NetworkId, NodeId, PipeId, SiteId,
+    plant::{Circuit, Network, Node, Pipe, PlantModel, Site, SiteKind, Valve},
 };
 use heat_runtime::{Clock, admin::Health};
-use heat_view::{IncidentBoard, LiveTable};
+use heat_view::{Desk, IncidentBoard, LiveTable, Privacy, RecentReadings};
+use jiff::tz::TimeZone;
 use tokio::sync::Semaphore;
 
 use crate::{
-    auth::Users,
+    auth::{Scope, User, Users, limit::Limiter, session::Sessions},
     commands::{Commander, Outcomes},
     events::EventHub,
     letters::{LetterIndex, requeue::Requeuer},
@@ -34,12 +36,22 @@ pub(crate) type ApiState = Arc<Shared>;
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) users: Users,
+    pub(crate) sessions: Sessions,
+    /// Requests by user.
+    pub(crate) requests: Limiter<Arc<str>>,
+    /// Wrong tokens by where they come from.
+    pub(crate) wrong_tokens: Limiter<IpAddr>,
     /// Replaced whole when another plant model is in force.
     pub(crate) plant: Mutex<Arc<PlantIndex>>,
     /// One table a partition of the input.
     pub(crate) tables: Vec<Mutex<LiveTable>>,
     pub(crate) board: Mutex<IncidentBoard>,
+    pub(crate) desk: Mutex<Desk>,
+    /// The newest readings, one queue a partition of the input.
+    pub(crate) recent: Vec<Mutex<RecentReadings>>,
     pub(crate) hub: Mutex<EventHub>,
+    /// What a city's management centre is told.
+    pub(crate) city: Mutex<EventHub>,
     pub(crate) outcomes: Outcomes,
     pub(crate) commander: Commander,
     pub(crate) log: Log,
@@ -63,6 +75,38 @@ impl Shared {
     /// The plant model in force.
     pub(crate) fn plant(&self) -> Arc<PlantIndex> {
         Arc::clone(&lock(&self.plant))
+    }
+
+    /// What a user sees, by the plant model in force.
+    pub(crate) fn sight(&self, user: &User) -> Sight {
+        Sight { scope: user.scope.clone(), plant: self.plant() }
+    }
+
+    /// The present, as an event time.
+    pub(crate) fn now(&self) -> EventTime {
+        EventTime::from_micros(self.clock.now().as_micros())
+    }
+
+    /// The time zone that people at a network read.
+    pub(crate) fn time_zone(&self, network: &NetworkId) -> TimeZone {
+        let plant = self.plant();
+        let named = plant.networks.get(network).and_then(|row| row.time_zone.as_deref());
+        let zone = named.and_then(|name| TimeZone::get(name).ok());
+        zone.unwrap_or_else(|| self.settings.time_zone.clone())
+    }
+}
+
+/// Which networks a user sees.
+#[derive(Debug, Clone)]
+pub(crate) struct Sight {
+    scope: Scope,
+    plant: Arc<PlantIndex>,
+}
+
+impl Sight {
+    /// Whether the network is seen.
+    pub(crate) fn of(&self, network: &NetworkId) -> bool {
+        self.scope.covers(self.plant.networks.get(network))
     }
 }
 
@@ -107,6 +151,11 @@ impl Readiness {
 pub(crate) struct PlantIndex {
     pub(crate) networks: BTreeMap<NetworkId, Network>,
     pub(crate) sites: BTreeMap<SiteId, Site>,
+    pub(crate) circuits: BTreeMap<CircuitId, Circuit>,
+    pub(crate) nodes: BTreeMap<NodeId, Node>,
+    pub(crate) pipes: BTreeMap<PipeId, Pipe>,
+    pub(crate) valves: Vec<Valve>,
+    pub(crate) privacy: Privacy,
 }
 
 impl PlantIndex {
@@ -114,7 +163,51 @@ impl PlantIndex {
         Self {
             networks: plant.networks.iter().map(|row| (row.id.clone(), row.clone())).collect(),
             sites: plant.sites.iter().map(|row| (row.id.clone(), row.clone())).collect(),
+            circuits: plant.circuits.iter().map(|row| (row.id.clone(), row.clone())).collect(),
+            nodes: plant.nodes.iter().map(|row| (row.id.clone(), row.clone())).collect(),
+            pipes: plant.pipes.iter().map(|row| (row.id.clone(), row.clone())).collect(),
+            valves: plant.valves.clone(),
+            privacy: Privacy::new(plant),
         }
+    }
+
+    /// The pipes of a network's circuits.
+    pub(crate) fn pipes_of<'a>(&'a self, network: &'a NetworkId) -> impl Iterator<Item = &'a Pipe> {
+        let within = |pipe: &&Pipe| {
+            self.circuits.get(&pipe.circuit).is_some_and(|circuit| circuit.network == *network)
+        };
+        self.pipes.values().filter(within)
+    }
+
+    /// Whether a pipe lies in a network.
+    pub(crate) fn has_pipe(&self, network: &NetworkId, pipe: &PipeId) -> bool {
+        let circuit = self.pipes.get(pipe).and_then(|pipe| self.circuits.get(&pipe.circuit));
+        circuit.is_some_and(|circuit| circuit.network == *network)
+    }
+
+    /// The sites of a network that may be shown: all but homes.
+    pub(crate) fn sites_of<'a>(&'a self, network: &'a NetworkId) -> impl Iterator<Item = &'a Site> {
+        let shown =
+            |site: &&Site| site.network.as_ref() == Some(network) && site.kind != Some(SiteKind::Household);
+        self.sites.values().filter(shown)
+    }
+
+    /// A site as it may be shown: of a home, what it belongs to.
+    pub(crate) fn shown_site(&self, id: &SiteId) -> Option<SiteId> {
+        match self.sites.get(id) {
+            Some(row) if row.kind == Some(SiteKind::Household) => row.parent.clone(),
+            Some(_) | None => Some(id.clone()),
+        }
+    }
+
+    /// What people call a site.
+    pub(crate) fn site_name<'a>(&'a self, id: &'a SiteId) -> &'a str {
+        self.sites.get(id).and_then(|site| site.name.as_deref()).unwrap_or(id.as_str())
+    }
+
+    /// What people call a network.
+    pub(crate) fn network_name<'a>(&'a self, id: &'a NetworkId) -> &'a str {
+        self.networks.get(id).and_then(|row| row.name.as_deref()).unwrap_or(id.as_str())
     }
 }
 

@@ -215,7 +215,8 @@ fn record_of(
 #[error("{0:?} is not a kind of input")]
 struct UnknownKind(String);
 
-fn input_of(row: &TableRow) -> Result<Envelope, BoxError> {
+/// The record that a row of the inputs was made from.
+pub(crate) fn input_of(row: &TableRow) -> Result<Envelope, BoxError> {
     let body = match row.kind.as_str() {
         "command" => Body::Command(serde_json::from_str(&row.json)?),
         "ticket" => Body::Ticket(serde_json::from_str(&row.json)?),

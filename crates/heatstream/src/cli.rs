@@ -52,6 +52,15 @@ pub(crate) enum Command {
     /// Lists incidents and changes their state, through the API.
     #[command(subcommand)]
     Incidents(IncidentsCommand),
+    /// Maintenance windows: takes a place out of service for a time, so that nothing there pages.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  heatstream maintenance add valve-7 --network north --place north-st07 --until 2026-11-28T18:00:00+08:00 --reason \"new valve\"\n  heatstream maintenance end valve-7 --network north"
+    )]
+    Maintenance(MaintenanceCommand),
+    /// Says where a circuit is in its year: off, wet_layup, filling, pressure_test, cold_circulation, heating_up,
+    /// heating, shutting_down or repair.
+    Season(SeasonArguments),
     /// Dead letters: what could not be taken, why and where, and taking it again once the mapping is mended.
     #[command(
         subcommand,
@@ -401,12 +410,66 @@ pub(crate) enum IncidentsCommand {
         /// The pipe that was broken.
         #[arg(long)]
         pipe: Option<String>,
+        /// Where on it, in words.
+        #[arg(long)]
+        location: Option<String>,
         /// Why it broke.
         #[arg(long)]
         cause: Option<String>,
+        /// Loss found, in kg/s.
+        #[arg(long, value_name = "KG_S")]
+        size_kg_s: Option<f64>,
         #[command(flatten)]
         api: ApiArguments,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MaintenanceCommand {
+    /// Begins a window; one of the same name is replaced.
+    Add {
+        /// Its name, unique in its network.
+        name: String,
+        /// The network.
+        #[arg(long, value_name = "ID")]
+        network: String,
+        /// A site or pipe; the whole network without it.
+        #[arg(long, value_name = "ID")]
+        place: Option<String>,
+        /// Until when (RFC 3339), at most 30 days ahead.
+        #[arg(long, value_name = "TIME")]
+        until: String,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        api: ApiArguments,
+    },
+    /// The windows that hold now.
+    List {
+        #[command(flatten)]
+        api: ApiArguments,
+    },
+    /// Ends a window before its time.
+    End {
+        /// Its name.
+        name: String,
+        /// The network.
+        #[arg(long, value_name = "ID")]
+        network: String,
+        #[command(flatten)]
+        api: ApiArguments,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SeasonArguments {
+    /// The circuit.
+    pub(crate) circuit: String,
+    /// Its new state.
+    pub(crate) state: String,
+    #[command(flatten)]
+    pub(crate) api: ApiArguments,
 }
 
 #[derive(Debug, Subcommand)]

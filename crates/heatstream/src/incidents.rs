@@ -28,8 +28,9 @@ pub(crate) fn run(command: IncidentsCommand) -> Result<ExitStatus, Failure> {
         }
         IncidentsCommand::Unshelve { id, api } => act(api, &id, "unshelve", &json!({})),
         IncidentsCommand::Work { id, state, api } => act(api, &id, "work", &json!({ "state": state })),
-        IncidentsCommand::Repaired { id, pipe, cause, api } => {
-            act(api, &id, "repaired", &json!({ "pipe": pipe, "cause": cause }))
+        IncidentsCommand::Repaired { id, pipe, location, cause, size_kg_s, api } => {
+            let body = json!({ "pipe": pipe, "location": location, "cause": cause, "size_kg_s": size_kg_s });
+            act(api, &id, "repaired", &body)
         }
     }
 }

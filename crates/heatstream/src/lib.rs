@@ -11,6 +11,7 @@ mod check;
 mod cli;
 mod config;
 mod data_dir;
+mod desk;
 mod incidents;
 mod memory;
 mod out;
@@ -93,6 +94,8 @@ fn dispatch(cli: Cli) -> Result<ExitStatus, Failure> {
         Command::Archive(arguments) => block_on(archive::run(arguments)),
         Command::Topics(arguments) => block_on(topics::run(arguments)),
         Command::Incidents(arguments) => incidents::run(arguments),
+        Command::Maintenance(arguments) => desk::maintenance(arguments),
+        Command::Season(arguments) => desk::season(arguments),
         Command::Rejected(arguments) => rejected::run(arguments),
         Command::Bench(arguments) => heat_bench::run(arguments).map_err(|error| Failure::of(&error)),
     }

@@ -7,6 +7,12 @@ use heat_model::{
 };
 
 use super::*;
+use crate::json::IncidentEventView;
+
+fn publish(hub: &mut EventHub, position: OutputPosition, event: &IncidentEvent) -> u64 {
+    let network = &event.incident.network;
+    hub.publish(position, network, event.at, &IncidentEventView::from(event), &PlantIndex::default())
+}
 
 fn event(offset: u64, at_seconds: i64) -> IncidentEvent {
     let network: NetworkId = "town".parse().unwrap();
@@ -59,7 +65,7 @@ fn hub(kept: usize, clients: usize, buffer: usize) -> EventHub {
 }
 
 fn stream(hub: &mut EventHub, last: Option<OutputPosition>) -> ClientStream {
-    match hub.subscribe(last) {
+    match hub.subscribe(last, &Scope::default(), &PlantIndex::default()) {
         Subscription::Stream(client) => client,
         Subscription::Full => panic!("there is room"),
     }
@@ -79,10 +85,10 @@ async fn ids(client: ClientStream) -> Vec<String> {
 async fn a_client_that_returns_gets_what_it_missed_and_what_other_partitions_said_shortly_before() {
     let mut hub = hub(100, 10, 10);
     for (partition, offset, at) in [(0, 1, 0), (1, 5, 55), (0, 2, 60), (1, 6, 61), (0, 3, 62)] {
-        hub.publish(position(partition, offset), &event(offset, at));
+        publish(&mut hub, position(partition, offset), &event(offset, at));
     }
     let client = stream(&mut hub, Some(position(0, 2)));
-    hub.publish(position(0, 4), &event(4, 70));
+    publish(&mut hub, position(0, 4), &event(4, 70));
     hub.close();
 
     assert_eq!(ids(client).await, ["id: 1:5:0", "id: 1:6:0", "id: 0:3:0", "id: 0:4:0"]);
@@ -92,7 +98,7 @@ async fn a_client_that_returns_gets_what_it_missed_and_what_other_partitions_sai
 async fn a_client_whose_last_event_is_gone_is_told_to_load_anew() {
     let mut hub = hub(2, 10, 10);
     for offset in 1..=5 {
-        hub.publish(position(0, offset), &event(offset, 0));
+        publish(&mut hub, position(0, offset), &event(offset, 0));
     }
     let client = stream(&mut hub, Some(position(0, 1)));
     hub.close();
@@ -106,7 +112,7 @@ async fn a_slow_client_is_cut_with_a_comment_and_counted_and_others_go_on() {
     let slow = stream(&mut hub, None);
     let mut cut = 0;
     for offset in 0..4 {
-        cut += hub.publish(position(0, offset), &event(offset, 0));
+        cut += publish(&mut hub, position(0, offset), &event(offset, 0));
     }
 
     assert_eq!((cut, hub.clients()), (1, 0));
@@ -119,9 +125,11 @@ async fn a_slow_client_is_cut_with_a_comment_and_counted_and_others_go_on() {
 async fn clients_are_bounded_and_one_that_left_makes_room() {
     let mut hub = hub(100, 1, 2);
     let first = stream(&mut hub, None);
-    assert!(matches!(hub.subscribe(None), Subscription::Full));
+    let full = hub.subscribe(None, &Scope::default(), &PlantIndex::default());
+    assert!(matches!(full, Subscription::Full));
     drop(first);
-    assert!(matches!(hub.subscribe(None), Subscription::Stream(_)));
+    let room = hub.subscribe(None, &Scope::default(), &PlantIndex::default());
+    assert!(matches!(room, Subscription::Stream(_)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -134,7 +142,7 @@ async fn silence_is_filled_with_comments() {
 
 #[test]
 fn an_event_is_one_line_of_data_whatever_its_text() {
-    let frame = frame(position(0, 1), &event(1, 0));
+    let frame = frame(position(0, 1), &IncidentEventView::from(&event(1, 0)));
     let text = std::str::from_utf8(&frame).unwrap();
     assert_eq!(text.trim_end().lines().count(), 3, "{text}");
     assert!(text.contains("\"at\":\"1970-01-01T00:00:00Z\""), "{text}");

@@ -10,6 +10,7 @@ use heat_codec::ticket::{self, DecodedTicket};
 use heat_detect::RefusalReason;
 use heat_model::{
     Body, IncidentId, NetworkId,
+    incident::Incident,
     record::{Action, Command},
 };
 use heat_runtime::tasks::Chain;
@@ -21,7 +22,7 @@ use crate::{
     extract::{JsonBytes, StrictJson},
     json::{
         AcknowledgeBody, CommandAnswer, IncidentView, RepairedBody, ShelveBody, TicketAnswer, UnshelveBody,
-        WorkBody,
+        WorkBody, desk::TakenAnswer,
     },
     problem::Problem,
     state::{ApiState, lock},
@@ -37,7 +38,7 @@ pub(crate) async fn acknowledge(
     StrictJson(body): StrictJson<AcknowledgeBody>,
 ) -> Result<Response, Problem> {
     let incident = parse_id(&id)?;
-    command(&state, &user, incident, Action::Acknowledge { incident, version: body.version }).await
+    answer(&state, &user, incident, Action::Acknowledge { incident, version: body.version }).await
 }
 
 pub(crate) async fn shelve(
@@ -47,11 +48,8 @@ pub(crate) async fn shelve(
     StrictJson(body): StrictJson<ShelveBody>,
 ) -> Result<Response, Problem> {
     let incident = parse_id(&id)?;
-    let reason = text("reason", body.reason)?;
-    if reason.trim().is_empty() {
-        return Err(Problem::unprocessable("reason: say why"));
-    }
-    command(&state, &user, incident, Action::Shelve { incident, until: body.until.0, reason }).await
+    let action = shelving(incident, body)?;
+    answer(&state, &user, incident, action).await
 }
 
 pub(crate) async fn unshelve(
@@ -61,7 +59,7 @@ pub(crate) async fn unshelve(
     StrictJson(UnshelveBody {}): StrictJson<UnshelveBody>,
 ) -> Result<Response, Problem> {
     let incident = parse_id(&id)?;
-    command(&state, &user, incident, Action::Unshelve { incident }).await
+    answer(&state, &user, incident, Action::Unshelve { incident }).await
 }
 
 pub(crate) async fn work(
@@ -71,7 +69,7 @@ pub(crate) async fn work(
     StrictJson(body): StrictJson<WorkBody>,
 ) -> Result<Response, Problem> {
     let incident = parse_id(&id)?;
-    command(&state, &user, incident, Action::Work { incident, state: body.state }).await
+    answer(&state, &user, incident, Action::Work { incident, state: body.state }).await
 }
 
 pub(crate) async fn repaired(
@@ -81,28 +79,66 @@ pub(crate) async fn repaired(
     StrictJson(body): StrictJson<RepairedBody>,
 ) -> Result<Response, Problem> {
     let incident = parse_id(&id)?;
+    let action = repair(&state, incident, body)?;
+    answer(&state, &user, incident, action).await
+}
+
+/// A shelving as asked for.
+pub(crate) fn shelving(incident: IncidentId, body: ShelveBody) -> Result<Action, Problem> {
+    let reason = checked_text("reason", body.reason)?;
+    if reason.trim().is_empty() {
+        return Err(Problem::unprocessable("reason: say why"));
+    }
+    Ok(Action::Shelve { incident, until: body.until.0, reason })
+}
+
+/// What a crew reports. A pipe must be one of the incident's network, where the plant model knows any: it is the ground
+/// truth that detectors are judged by.
+pub(crate) fn repair(state: &ApiState, incident: IncidentId, body: RepairedBody) -> Result<Action, Problem> {
     if body.size_kg_s.is_some_and(|size| !size.is_finite() || size < 0.0) {
         return Err(Problem::unprocessable("size_kg_s: a mass flow in kg/s, not negative"));
     }
-    let action = Action::Repaired {
+    if let Some(pipe) = &body.pipe {
+        let plant = state.plant();
+        let network = lock(&state.board).get(incident).map(|held| held.incident.network.clone());
+        let unknown = network.is_some_and(|network| {
+            plant.pipes_of(&network).next().is_some() && !plant.has_pipe(&network, pipe)
+        });
+        if unknown {
+            return Err(Problem::unprocessable("pipe: the plant model has no such pipe in this network"));
+        }
+    }
+    Ok(Action::Repaired {
         incident,
         pipe: body.pipe,
-        location: body.location.map(|location| text("location", location)).transpose()?,
-        cause: body.cause.map(|cause| text("cause", cause)).transpose()?,
+        location: body.location.map(|location| checked_text("location", location)).transpose()?,
+        cause: body.cause.map(|cause| checked_text("cause", cause)).transpose()?,
         size_kg_s: body.size_kg_s,
-    };
-    command(&state, &user, incident, action).await
+    })
 }
 
-fn text(field: &str, text: String) -> Result<String, Problem> {
+/// Free text of an operator within its bound.
+pub(crate) fn checked_text(field: &str, text: String) -> Result<String, Problem> {
     if text.chars().count() > TEXT_MAX_CHARS {
         return Err(Problem::unprocessable(format!("{field}: at most {TEXT_MAX_CHARS} characters")));
     }
     Ok(text)
 }
 
+/// The incident that an action is about.
+pub(crate) const fn incident_of(action: &Action) -> Option<IncidentId> {
+    match action {
+        Action::Acknowledge { incident, .. }
+        | Action::Shelve { incident, .. }
+        | Action::Unshelve { incident }
+        | Action::Work { incident, .. }
+        | Action::Repaired { incident, .. } => Some(*incident),
+        Action::Season { .. } | Action::MaintenanceBegin { .. } | Action::MaintenanceEnd { .. } => None,
+    }
+}
+
 /// The action's word in metrics and logs.
-const fn word(action: &Action) -> &'static str {
+pub(crate) const fn word(action: &Action) -> &'static str {
     match action {
         Action::Acknowledge { .. } => "acknowledge",
         Action::Shelve { .. } => "shelve",
@@ -115,15 +151,24 @@ const fn word(action: &Action) -> &'static str {
     }
 }
 
+/// What became of a command on an incident.
+#[derive(Debug)]
+pub(crate) enum Carried {
+    /// The processor has carried it out; the state after it.
+    Out(Box<Incident>),
+    /// It is durable; the processor has not answered yet.
+    Pending,
+}
+
 /// Appends the command, waits for the processor's answer, and says what became of it.
-async fn command(
+pub(crate) async fn command(
     state: &ApiState,
     user: &User,
     incident: IncidentId,
     action: Action,
-) -> Result<Response, Problem> {
+) -> Result<Carried, Problem> {
     let network = lock(&state.board).get(incident).map(|held| held.incident.network.clone());
-    let network = network.ok_or_else(|| unknown(incident))?;
+    let network = network.filter(|network| state.sight(user).of(network)).ok_or_else(|| unknown(incident))?;
     let word = word(&action);
     let body = Body::Command(Command { user: user.name.as_ref().to_owned(), action });
     let command = submit(state, word, &network, &body).await?;
@@ -133,8 +178,7 @@ async fn command(
     match outcome {
         Some(Outcome::Applied { incident, .. }) => {
             count("applied");
-            let answer = CommandAnswer { applied: true, incident: (&*incident).into() };
-            Ok((StatusCode::OK, Json(answer)).into_response())
+            Ok(Carried::Out(incident))
         }
         Some(Outcome::Refused(refusal)) => {
             count("refused");
@@ -142,11 +186,43 @@ async fn command(
         }
         None => {
             count("unanswered");
+            Ok(Carried::Pending)
+        }
+    }
+}
+
+async fn answer(
+    state: &ApiState,
+    user: &User,
+    incident: IncidentId,
+    action: Action,
+) -> Result<Response, Problem> {
+    match command(state, user, incident, action).await? {
+        Carried::Out(incident) => {
+            let answer = CommandAnswer { applied: true, incident: (&*incident).into() };
+            Ok((StatusCode::OK, Json(answer)).into_response())
+        }
+        Carried::Pending => {
             let view = lock(&state.board).get(incident).map(|held| IncidentView::from(&held.incident));
             let incident = view.ok_or_else(|| unknown(incident))?;
             Ok((StatusCode::ACCEPTED, Json(CommandAnswer { applied: false, incident })).into_response())
         }
     }
+}
+
+/// Appends a command that is about no incident. The processor says something of it only when it refuses it.
+pub(crate) async fn take(
+    state: &ApiState,
+    user: &User,
+    network: &NetworkId,
+    action: Action,
+) -> Result<TakenAnswer, Problem> {
+    let word = word(&action);
+    let body = Body::Command(Command { user: user.name.as_ref().to_owned(), action });
+    submit(state, word, network, &body).await?;
+    tracing::info!(user = %user.name, action = word, network = %network, "a command is in the log");
+    state.metrics.commands.with_label_values(&[word, "taken"]).inc();
+    Ok(TakenAnswer { network: network.clone() })
 }
 
 fn refused(reason: &RefusalReason) -> Problem {
@@ -182,30 +258,44 @@ async fn submit(
 
 pub(crate) async fn ticket(
     State(state): State<ApiState>,
+    Extension(user): Extension<User>,
     JsonBytes(bytes): JsonBytes,
 ) -> Result<Response, Problem> {
-    let decoded = ticket::decode(&bytes, state.settings.ticket_text).map_err(|reject| {
+    let answer = accept_ticket(&state, &user, &bytes).await?;
+    Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
+}
+
+/// Takes a ticket in the interface's JSON, whoever wrote it.
+pub(crate) async fn accept_ticket(
+    state: &ApiState,
+    user: &User,
+    bytes: &[u8],
+) -> Result<TicketAnswer, Problem> {
+    let decoded = ticket::decode(bytes, state.settings.ticket_text).map_err(|reject| {
         state.metrics.commands.with_label_values(&["ticket", "refused"]).inc();
         // The reject of a ticket names the field and never quotes it.
         Problem::unprocessable(format!("{} {}", reject.reason.as_str(), reject.place).trim().to_owned())
     })?;
-    let network = network_of(&state, &decoded).ok_or_else(|| {
+    let network = network_of(state, user, &decoded).ok_or_else(|| {
         Problem::unprocessable("network: name one; neither the site nor the plant model tells it")
     })?;
+    if !state.sight(user).of(&network) {
+        return Err(Problem::unprocessable("network: none that this user sees has this id"));
+    }
     let id = decoded.ticket.id.clone();
-    submit(&state, "ticket", &network, &Body::Ticket(decoded.ticket)).await?;
+    submit(state, "ticket", &network, &Body::Ticket(decoded.ticket)).await?;
     state.metrics.commands.with_label_values(&["ticket", "applied"]).inc();
-    Ok((StatusCode::ACCEPTED, Json(TicketAnswer { id, network })).into_response())
+    Ok(TicketAnswer { id, network })
 }
 
 /// The network that a ticket names, else its site's, else the only one there is.
-fn network_of(state: &ApiState, ticket: &DecodedTicket) -> Option<NetworkId> {
+fn network_of(state: &ApiState, user: &User, ticket: &DecodedTicket) -> Option<NetworkId> {
     let of_site = || {
         let plant = state.plant();
         plant.sites.get(ticket.ticket.site.as_ref()?)?.network.clone()
     };
     let only = || {
-        let mut networks = super::networks::summaries(state).into_iter();
+        let mut networks = super::networks::summaries(state, &state.sight(user)).into_iter();
         match (networks.next(), networks.next()) {
             (Some(only), None) => Some(only.id),
             _ => None,

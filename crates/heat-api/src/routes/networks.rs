@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, State},
 };
 use heat_model::{IngestTime, NetworkId, SiteId, plant::SiteKind};
@@ -11,18 +11,22 @@ use serde::Deserialize;
 
 use super::signals::view;
 use crate::{
+    auth::User,
     extract::StrictQuery,
-    json::{ApiTime, NetworkDetail, NetworkSummary, Page, SiteDetail},
+    json::{
+        ApiTime, NetworkDetail, NetworkSummary, Page, SiteDetail,
+        desk::{CircuitView, SeasonView},
+    },
     problem::Problem,
-    state::{ApiState, lock},
+    state::{ApiState, Sight, lock},
 };
 
 /// Sites in one page of a network.
 const SITES_DEFAULT: usize = 100;
 const SITES_MAX: usize = 500;
 
-/// All networks known: by the plant model, by their signals, or by their incidents.
-pub(crate) fn summaries(state: &ApiState) -> Vec<NetworkSummary> {
+/// All networks seen: by the plant model, by their signals, or by their incidents.
+pub(crate) fn summaries(state: &ApiState, sight: &Sight) -> Vec<NetworkSummary> {
     let now = state.clock.now();
     let mut counts: BTreeMap<NetworkId, (u64, u64)> = BTreeMap::new();
     for table in &state.tables {
@@ -49,6 +53,7 @@ pub(crate) fn summaries(state: &ApiState) -> Vec<NetworkSummary> {
         entry.1 = entry.1.min(incident.priority);
     }
     ids.into_iter()
+        .filter(|id| sight.of(id))
         .map(|id| {
             let row = plant.networks.get(&id);
             let (signals, signals_current) = counts.get(&id).copied().unwrap_or_default();
@@ -76,11 +81,12 @@ pub(crate) struct ListQuery {
 
 pub(crate) async fn list(
     State(state): State<ApiState>,
+    Extension(user): Extension<User>,
     StrictQuery(query): StrictQuery<ListQuery>,
 ) -> Result<Json<Page<NetworkSummary>>, Problem> {
     let limit = super::limit(query.limit, 200, 1_000)?;
     let after = query.cursor.as_deref().map(parse_id).transpose()?;
-    let mut items: Vec<_> = summaries(&state)
+    let mut items: Vec<_> = summaries(&state, &state.sight(&user))
         .into_iter()
         .filter(|network| after.as_ref().is_none_or(|after| network.id > *after))
         .take(limit + 1)
@@ -93,6 +99,7 @@ pub(crate) async fn list(
 
 pub(crate) async fn one(
     State(state): State<ApiState>,
+    Extension(user): Extension<User>,
     Path(id): Path<String>,
     StrictQuery(query): StrictQuery<ListQuery>,
 ) -> Result<Json<NetworkDetail>, Problem> {
@@ -102,7 +109,7 @@ pub(crate) async fn one(
         Some(text) => Some(SiteId::new(text).map_err(|_| super::bad_cursor())?),
         None => None,
     };
-    let summary = summaries(&state)
+    let summary = summaries(&state, &state.sight(&user))
         .into_iter()
         .find(|network| network.id == id)
         .ok_or_else(|| Problem::not_found(format!("no network has the id {id}")))?;
@@ -112,11 +119,25 @@ pub(crate) async fn one(
         level: status.as_ref().map(|status| status.level),
         status_at: status.as_ref().map(|status| ApiTime::from_micros(status.at.as_micros())),
         detectors: status.map(|status| status.detectors).unwrap_or_default(),
+        circuits: circuits(&state, &id),
         summary,
     }))
 }
 
-fn sites(
+/// A network's circuits with their seasons.
+pub(crate) fn circuits(state: &ApiState, id: &NetworkId) -> Vec<CircuitView> {
+    let plant = state.plant();
+    let desk = lock(&state.desk);
+    let rows = plant.circuits.values().filter(|row| row.network == *id);
+    rows.map(|row| CircuitView {
+        id: row.id.clone(),
+        kind: row.kind,
+        season: desk.season(id, &row.id).map(SeasonView::from),
+    })
+    .collect()
+}
+
+pub(crate) fn sites(
     state: &ApiState,
     id: &NetworkId,
     after: Option<&SiteId>,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, State},
 };
 use heat_model::{EventTime, IngestTime, NetworkId, SignalId, SignalName, SiteId};
@@ -12,6 +12,7 @@ use heat_view::{Current, LiveSettings, SignalEntry};
 use serde::Deserialize;
 
 use crate::{
+    auth::User,
     extract::StrictQuery,
     history::{self, HistoryError, Question},
     json::{ApiTime, History, LastReading, Page, SignalView},
@@ -55,6 +56,7 @@ pub(crate) struct ListQuery {
 
 pub(crate) async fn list(
     State(state): State<ApiState>,
+    Extension(user): Extension<User>,
     StrictQuery(query): StrictQuery<ListQuery>,
 ) -> Result<Json<Page<SignalView>>, Problem> {
     let limit = super::limit(query.limit, 200, 1_000)?;
@@ -68,6 +70,8 @@ pub(crate) async fn list(
     for (index, table) in state.tables.iter().enumerate() {
         places.extend(lock(table).networks().map(|network| (network.id().clone(), index)));
     }
+    let sight = state.sight(&user);
+    places.retain(|id, _| sight.of(id));
     let mut items = Vec::new();
     for (id, index) in places {
         let skipped = after.as_ref().is_some_and(|after| id < after.network)
@@ -113,16 +117,27 @@ pub(crate) struct HistoryQuery {
 
 pub(crate) async fn history(
     State(state): State<ApiState>,
+    Extension(user): Extension<User>,
     Path(id): Path<String>,
     StrictQuery(query): StrictQuery<HistoryQuery>,
 ) -> Result<Json<History>, Problem> {
     let signal: SignalId = id.parse().map_err(|error| Problem::bad_request(format!("signal id {error}")))?;
     let question = question(&state, signal, &query)?;
-    let plant = state.plant();
-    let site = plant.sites.get(&question.signal.site);
-    if site.is_some_and(|site| site.kind == Some(heat_model::plant::SiteKind::Household)) {
+    may_be_shown(&state, &user, &question.signal)?;
+    read(&state, question).await.map(Json)
+}
+
+/// Homes are never shown, nor networks that the user does not see.
+pub(crate) fn may_be_shown(state: &ApiState, user: &User, signal: &SignalId) -> Result<(), Problem> {
+    let is_home = state.plant().privacy.covers(&signal.site, &signal.name);
+    if is_home || !state.sight(user).of(&signal.network) {
         return Err(Problem::not_found("no signal has this id"));
     }
+    Ok(())
+}
+
+/// A signal's history out of the archive, when it is this question's turn.
+pub(crate) async fn read(state: &ApiState, question: Question) -> Result<History, Problem> {
     let Some(archive) = state.archive.clone() else {
         return Err(Problem::unavailable("no archive is configured for the API"));
     };
@@ -141,7 +156,7 @@ pub(crate) async fn history(
         answer
     });
     match answer.await {
-        Ok(Ok(history)) => Ok(Json(history)),
+        Ok(Ok(history)) => Ok(history),
         Ok(Err(error @ HistoryError::TooMany(_))) => Err(Problem::unprocessable(error.to_string())),
         Ok(Err(error @ HistoryError::Archive(_))) => {
             tracing::warn!(error = %Chain(&error), "history cannot be read");

@@ -4,12 +4,14 @@ use arrow::array::{
     Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array, UInt64Array,
 };
 use bytes::Bytes;
-use heat_model::{AppendTime, EventTime, IngestTime, Offset, PartitionId, Position};
+use heat_model::{AppendTime, Envelope, EventTime, IngestTime, Offset, PartitionId, Position};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::{Fault, numbers};
 use crate::{
     archive::{Archive, ArchiveError},
+    layout::Dataset,
+    replay::input_of,
     store::BoxError,
     table::{PlacedRow, TableRow},
 };
@@ -21,6 +23,25 @@ impl Archive {
         let rows =
             read_table(bytes).map_err(|source| ArchiveError::Unreadable { path: path.to_owned(), source })?;
         Ok(rows.into_iter().map(|placed| (placed.position, placed.row)).collect())
+    }
+
+    /// Commands, tickets, forecasts and activations of the newest `files_max` files, by date and name; returns how many
+    /// files it read. Files that no manifest names yet are read as well: a record may come twice.
+    pub async fn inputs(
+        &self,
+        files_max: usize,
+        visit: &mut (dyn FnMut(&Position, &Envelope) + Send),
+    ) -> Result<usize, ArchiveError> {
+        let found = self.list(Dataset::Inputs.folder()).await?;
+        let newest = &found[found.len().saturating_sub(files_max)..];
+        for found in newest {
+            for (position, row) in self.table_rows(&found.path).await? {
+                let envelope = input_of(&row)
+                    .map_err(|source| ArchiveError::Unreadable { path: found.path.clone(), source })?;
+                visit(&position, &envelope);
+            }
+        }
+        Ok(newest.len())
     }
 }
 

@@ -1,0 +1,215 @@
+//! Tickets, maintenance windows and seasons, as clients send and see them.
+
+use heat_model::{
+    CircuitId, IncidentId, NetworkId, SiteId,
+    incident::{Class, WorkState},
+    plant::{CircuitKind, SeasonState},
+    ticket::TicketKind,
+};
+use heat_view::desk::{RepairEntry, SeasonEntry, TicketEntry, WindowEntry};
+use serde::{Deserialize, Serialize};
+
+use super::ApiTime;
+use crate::{
+    state::PlantIndex,
+    tickets::{Link, LinkBy, TicketStatus, answer, status},
+};
+
+/// A ticket with what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicketView {
+    /// Unique within the hotline.
+    pub id: String,
+    /// The hotline's own number.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub external_id: Option<String>,
+    /// The network that it was taken for.
+    pub network: NetworkId,
+    /// When the hotline took it.
+    pub time: ApiTime,
+    /// When it came here.
+    pub received: ApiTime,
+    /// What it is about.
+    pub kind: TicketKind,
+    /// The site it names; a home is never named, its building or station is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub site: Option<SiteId>,
+    /// The area it names.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub area: Option<String>,
+    /// Masked free text, where it is kept.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub text: Option<String>,
+    /// What became of it.
+    pub status: TicketStatus,
+    /// What the caller may be told, Chinese.
+    pub answer_zh: String,
+    /// The same in English.
+    pub answer_en: String,
+    /// The incidents that explain it, the best first.
+    pub incidents: Vec<TicketLinkView>,
+}
+
+/// An incident that explains a ticket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the words say it")]
+pub struct TicketLinkView {
+    pub incident: IncidentId,
+    pub class: Class,
+    pub work: WorkState,
+    /// What ties them.
+    pub by: LinkBy,
+}
+
+impl TicketView {
+    pub(crate) fn of(entry: &TicketEntry, links: &[Link<'_>], plant: &PlantIndex) -> Self {
+        let ticket = &entry.ticket;
+        let status = status(links.first());
+        let (answer_zh, answer_en) = answer(status);
+        Self {
+            id: ticket.id.clone(),
+            external_id: ticket.external_id.clone(),
+            network: entry.network.clone(),
+            time: ApiTime(ticket.time),
+            received: ApiTime::from_micros(entry.received.as_micros()),
+            kind: ticket.kind,
+            site: ticket.site.as_ref().and_then(|site| plant.shown_site(site)),
+            area: ticket.area.clone(),
+            text: ticket.text.clone(),
+            status,
+            answer_zh: answer_zh.to_owned(),
+            answer_en: answer_en.to_owned(),
+            incidents: links
+                .iter()
+                .map(|link| TicketLinkView {
+                    incident: link.incident.id,
+                    class: link.incident.class,
+                    work: link.incident.work,
+                    by: link.by,
+                })
+                .collect(),
+        }
+    }
+}
+
+/// What a crew found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the words say it")]
+pub struct RepairView {
+    pub at: ApiTime,
+    pub by: String,
+    pub pipe: Option<heat_model::PipeId>,
+    pub location: Option<String>,
+    pub cause: Option<String>,
+    /// Loss found, kg/s.
+    pub size_kg_s: Option<f64>,
+}
+
+impl From<&RepairEntry> for RepairView {
+    fn from(entry: &RepairEntry) -> Self {
+        Self {
+            at: ApiTime::from_micros(entry.at.as_micros()),
+            by: entry.user.clone(),
+            pipe: entry.pipe.clone(),
+            location: entry.location.clone(),
+            cause: entry.cause.clone(),
+            size_kg_s: entry.size_kg_s,
+        }
+    }
+}
+
+/// A maintenance window that holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowView {
+    /// Its name, unique in its network.
+    pub id: String,
+    /// The network.
+    pub network: NetworkId,
+    /// A site or pipe; absent: the whole network.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub place: Option<String>,
+    /// Since when.
+    pub from: ApiTime,
+    /// Until when.
+    pub until: ApiTime,
+    /// Why.
+    pub reason: String,
+    /// Who began it.
+    pub by: String,
+}
+
+impl From<&WindowEntry> for WindowView {
+    fn from(entry: &WindowEntry) -> Self {
+        Self {
+            id: entry.id.clone(),
+            network: entry.network.clone(),
+            place: entry.place.clone(),
+            from: ApiTime::from_micros(entry.begun.as_micros()),
+            until: ApiTime(entry.until),
+            reason: entry.reason.clone(),
+            by: entry.user.clone(),
+        }
+    }
+}
+
+/// Body of `maintenance`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WindowBody {
+    /// Its name; a window of the same name is replaced.
+    pub id: String,
+    /// A site or pipe; absent: the whole network.
+    #[serde(default)]
+    pub place: Option<String>,
+    /// Until when, at most 30 days ahead.
+    pub until: ApiTime,
+    /// Why.
+    pub reason: String,
+}
+
+/// Body of `maintenance/{window}/end`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WindowEndBody {}
+
+/// Body of `season`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeasonBody {
+    /// The circuit's new state.
+    pub state: SeasonState,
+}
+
+/// What became of a command that is about no incident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakenAnswer {
+    /// The network whose core carries it out; the command is durable.
+    pub network: NetworkId,
+}
+
+/// A circuit and where it is in its year.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CircuitView {
+    /// Its id.
+    pub id: CircuitId,
+    /// Primary or secondary.
+    pub kind: Option<CircuitKind>,
+    /// As last commanded; absent: nobody said it, the processor takes `heating`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub season: Option<SeasonView>,
+}
+
+/// A season as last commanded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the words say it")]
+pub struct SeasonView {
+    pub state: SeasonState,
+    pub since: ApiTime,
+    pub by: String,
+}
+
+impl From<&SeasonEntry> for SeasonView {
+    fn from(entry: &SeasonEntry) -> Self {
+        Self { state: entry.state, since: ApiTime::from_micros(entry.at.as_micros()), by: entry.user.clone() }
+    }
+}

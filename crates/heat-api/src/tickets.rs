@@ -1,0 +1,249 @@
+//! Which incidents explain a ticket, what became of it, and what the caller may be told.
+
+use std::collections::BTreeMap;
+
+use heat_model::{
+    EventTime, IncidentId, NetworkId, SiteId,
+    incident::{AlarmState, Class, Incident, WorkState},
+    ticket::TicketKind,
+};
+use heat_view::{IncidentBoard, board::is_cleared, desk::TicketEntry};
+use serde::{Deserialize, Serialize};
+
+use crate::state::PlantIndex;
+
+/// People complain for so long before a detector is sure.
+const BEFORE_ONSET_US: i64 = 6 * 3_600_000_000;
+/// And for so long after it is over: homes warm up slowly.
+const AFTER_CLEARED_US: i64 = 24 * 3_600_000_000;
+/// Incidents named on one ticket.
+const LINKS_MAX: usize = 5;
+/// Sites above a site that are looked at: flat, building, station, source.
+const PARENTS_MAX: usize = 4;
+
+/// What ties an incident to a ticket, the strongest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkBy {
+    /// The ticket's site, or one above it, is among the incident's places.
+    Site,
+    /// The ticket's area names one of the incident's places.
+    Area,
+    /// The incident concerns the whole network.
+    Network,
+}
+
+/// What became of a ticket, for the hotline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TicketStatus {
+    /// No incident explains it yet.
+    Received,
+    /// An incident explains it.
+    Known,
+    /// A crew is on its way.
+    CrewOnItsWay,
+    /// The crew is there.
+    OnSite,
+    /// Repaired; the data have not confirmed it yet.
+    Repaired,
+    /// The incident is over.
+    Resolved,
+}
+
+/// An incident that explains a ticket.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Link<'a> {
+    pub(crate) incident: &'a Incident,
+    pub(crate) by: LinkBy,
+}
+
+/// Finds links; made once for many tickets.
+#[derive(Debug)]
+pub(crate) struct Linker<'a> {
+    plant: &'a PlantIndex,
+    by_network: BTreeMap<&'a NetworkId, Vec<&'a Incident>>,
+}
+
+impl<'a> Linker<'a> {
+    pub(crate) fn new(board: &'a IncidentBoard, plant: &'a PlantIndex) -> Self {
+        let mut by_network: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for incident in board.list(None) {
+            by_network.entry(&incident.network).or_default().push(incident);
+        }
+        Self { plant, by_network }
+    }
+
+    /// The incidents that explain a ticket, the best first.
+    pub(crate) fn links(&self, entry: &TicketEntry) -> Vec<Link<'a>> {
+        let incidents = self.by_network.get(&entry.network).map_or(&[][..], Vec::as_slice);
+        let mut links: Vec<Link<'a>> = incidents
+            .iter()
+            .filter(|incident| in_time(incident, entry.ticket.time))
+            .filter_map(|incident| Some(Link { incident, by: self.tie(entry, incident)? }))
+            .collect();
+        links.sort_by_key(|link| {
+            let incident = link.incident;
+            (
+                link.by,
+                is_cleared(incident),
+                incident.priority,
+                std::cmp::Reverse(incident.opened),
+                incident.id,
+            )
+        });
+        links.truncate(LINKS_MAX);
+        links
+    }
+
+    /// The tickets that an incident explains best of all.
+    pub(crate) fn of_incident<'t>(
+        &self,
+        incident: IncidentId,
+        tickets: impl Iterator<Item = &'t TicketEntry>,
+    ) -> Vec<(&'t TicketEntry, LinkBy)> {
+        tickets
+            .filter_map(|entry| {
+                let best = self.links(entry).into_iter().next()?;
+                (best.incident.id == incident).then_some((entry, best.by))
+            })
+            .collect()
+    }
+
+    fn tie(&self, entry: &TicketEntry, incident: &Incident) -> Option<LinkBy> {
+        let ticket = &entry.ticket;
+        let places = places(incident);
+        if !explains(incident.class, ticket.kind) {
+            return None;
+        }
+        let mut site = ticket.site.as_ref();
+        for _ in 0..=PARENTS_MAX {
+            let Some(id) = site else { break };
+            if places.contains(&id.as_str()) {
+                return Some(LinkBy::Site);
+            }
+            site = self.plant.sites.get(id).and_then(|row| row.parent.as_ref());
+        }
+        let named = |area: &str| {
+            places.iter().any(|place| {
+                let name = SiteId::new(place).ok();
+                let name = name.as_ref().and_then(|id| self.plant.sites.get(id)?.name.as_deref());
+                [Some(*place), name].into_iter().flatten().any(|word| contains_name(area, word))
+            })
+        };
+        if ticket.area.as_deref().is_some_and(named) {
+            return Some(LinkBy::Area);
+        }
+        (ticket.kind == TicketKind::Cold && is_network_wide(incident)).then_some(LinkBy::Network)
+    }
+}
+
+/// Whether a text names something: as a whole word, or anywhere where the name is Chinese.
+fn contains_name(text: &str, name: &str) -> bool {
+    if name.chars().count() < 2 {
+        return false;
+    }
+    text.match_indices(name).any(|(at, found)| {
+        let before = text[..at].chars().next_back();
+        let after = text[at + found.len()..].chars().next();
+        let ends_word = |c: Option<char>| c.is_none_or(|c| !c.is_ascii_alphanumeric());
+        ends_word(before) && ends_word(after)
+    })
+}
+
+fn in_time(incident: &Incident, time: EventTime) -> bool {
+    let time = time.as_micros();
+    let end = incident.cleared.map_or(i64::MAX, |at| at.as_micros().saturating_add(AFTER_CLEARED_US));
+    time >= incident.onset.as_micros().saturating_sub(BEFORE_ONSET_US) && time <= end
+}
+
+/// The sites, and the pipe, that an incident is about.
+fn places(incident: &Incident) -> Vec<&str> {
+    let sites = incident.affected.iter().chain(&incident.branch).map(SiteId::as_str);
+    sites.chain(incident.place.as_deref()).collect()
+}
+
+const fn is_network_wide(incident: &Incident) -> bool {
+    matches!(
+        incident.class,
+        Class::Burst
+            | Class::PumpTrip
+            | Class::PowerFailure
+            | Class::NetworkThermal
+            | Class::PressureRegime
+            | Class::FrostRisk
+    ) && incident.branch.is_empty()
+        && incident.affected.is_empty()
+}
+
+/// Whether an incident of this class makes people report this.
+const fn explains(class: Class, kind: TicketKind) -> bool {
+    match kind {
+        TicketKind::Cold => matches!(
+            class,
+            Class::Burst
+                | Class::LeakAbrupt
+                | Class::PressureRegime
+                | Class::PumpTrip
+                | Class::PowerFailure
+                | Class::NetworkThermal
+                | Class::ConsumerThermal
+                | Class::Underheating
+                | Class::FrostRisk
+                | Class::TicketCluster
+        ),
+        TicketKind::Leak => matches!(
+            class,
+            Class::Burst
+                | Class::LeakAbrupt
+                | Class::LeakIncipient
+                | Class::StandingLoss
+                | Class::ExchangerLeak
+                | Class::TicketCluster
+        ),
+        TicketKind::Noise => matches!(class, Class::Burst | Class::PressureRegime | Class::PumpTrip),
+        TicketKind::WaterQuality => matches!(class, Class::ExchangerLeak | Class::LeakAbrupt),
+        TicketKind::Other => matches!(class, Class::TicketCluster),
+    }
+}
+
+/// What became of a ticket, by the incident that explains it best.
+pub(crate) fn status(best: Option<&Link<'_>>) -> TicketStatus {
+    let Some(Link { incident, .. }) = best else { return TicketStatus::Received };
+    match (incident.alarm, incident.work) {
+        (AlarmState::Cleared, _) => TicketStatus::Resolved,
+        (_, work) if work >= WorkState::Repaired => TicketStatus::Repaired,
+        (_, work) if work >= WorkState::OnSite => TicketStatus::OnSite,
+        (_, work) if work >= WorkState::Dispatched => TicketStatus::CrewOnItsWay,
+        _ => TicketStatus::Known,
+    }
+}
+
+/// What the caller may be told, Chinese and English: no pipe, no name, no number.
+pub(crate) const fn answer(status: TicketStatus) -> (&'static str, &'static str) {
+    match status {
+        TicketStatus::Received => {
+            ("您的报修已受理，正在核实。", "Your report has been received and is being looked into.")
+        }
+        TicketStatus::Known => (
+            "该区域的供热异常已发现，正在安排抢修。",
+            "A disturbance of the heat supply in your area is known; a repair is being arranged.",
+        ),
+        TicketStatus::CrewOnItsWay => (
+            "该区域的供热异常已发现，抢修人员正在赶往现场。",
+            "A disturbance of the heat supply in your area is known; a crew is on its way.",
+        ),
+        TicketStatus::OnSite => ("抢修人员已到达现场，正在处理。", "A crew is on site and at work."),
+        TicketStatus::Repaired => (
+            "故障已修复，供热正在恢复，室温回升需要数小时。",
+            "The fault is repaired and the supply is coming back; rooms take some hours to warm up.",
+        ),
+        TicketStatus::Resolved => (
+            "供热已恢复正常。如家中仍不热，请再次报修。",
+            "The heat supply is back to normal. Please report again if your home stays cold.",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests;

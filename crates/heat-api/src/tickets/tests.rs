@@ -1,0 +1,117 @@
+use heat_model::{
+    AppendTime,
+    plant::{PlantModel, Site, SiteKind},
+    ticket::Ticket,
+};
+use heat_view::BoardSettings;
+
+use super::*;
+use crate::console::samples;
+
+const HOUR: i64 = 3_600_000_000;
+
+fn plant() -> PlantIndex {
+    let site = |id: &str, kind, parent: Option<&str>, name: Option<&str>| Site {
+        id: id.parse().unwrap(),
+        network: Some("town".parse().unwrap()),
+        kind: Some(kind),
+        node: None,
+        parent: parent.map(|id| id.parse().unwrap()),
+        name: name.map(str::to_owned),
+        operator: None,
+        district: None,
+        heated_area_m2: None,
+        households: None,
+        lon: None,
+        lat: None,
+        crs: None,
+    };
+    PlantIndex::new(&PlantModel {
+        sites: vec![
+            site("st1", SiteKind::Station, None, Some("和平小区")),
+            site("b7", SiteKind::Building, Some("st1"), None),
+        ],
+        ..PlantModel::default()
+    })
+}
+
+fn ticket(kind: TicketKind, hours: i64, site: Option<&str>, area: Option<&str>) -> TicketEntry {
+    TicketEntry {
+        ticket: Ticket {
+            id: "T1".to_owned(),
+            time: EventTime::from_micros(hours * HOUR),
+            kind,
+            site: site.map(|id| id.parse().unwrap()),
+            area: area.map(str::to_owned),
+            external_id: None,
+            text: None,
+        },
+        network: "town".parse().unwrap(),
+        received: AppendTime::from_micros(hours * HOUR),
+    }
+}
+
+/// A burst from hour 10 on that affects `st1`.
+fn burst() -> Incident {
+    Incident {
+        onset: EventTime::from_micros(10 * HOUR),
+        affected: vec!["st1".parse().unwrap()],
+        ..samples::burst()
+    }
+}
+
+fn tie(incident: &Incident, entry: &TicketEntry) -> Option<LinkBy> {
+    let plant = plant();
+    let mut board = IncidentBoard::new(BoardSettings::default());
+    board.apply_state(incident);
+    Linker::new(&board, &plant).links(entry).first().map(|link| link.by)
+}
+
+#[test]
+fn a_ticket_is_linked_by_its_site_or_one_above_it_or_by_the_name_in_its_area() {
+    let cold = TicketKind::Cold;
+    assert_eq!(tie(&burst(), &ticket(cold, 11, Some("st1"), None)), Some(LinkBy::Site));
+    assert_eq!(tie(&burst(), &ticket(cold, 11, Some("b7"), None)), Some(LinkBy::Site));
+    assert_eq!(tie(&burst(), &ticket(cold, 11, None, Some("道里区和平小区3号楼"))), Some(LinkBy::Area));
+    assert_eq!(tie(&burst(), &ticket(cold, 11, None, Some("near st1, block 3"))), Some(LinkBy::Area));
+    assert_eq!(tie(&burst(), &ticket(cold, 11, None, Some("near st12"))), None);
+    assert_eq!(tie(&burst(), &ticket(cold, 11, Some("st2"), None)), None);
+}
+
+#[test]
+fn time_and_kind_must_fit() {
+    let at = |hours| tie(&burst(), &ticket(TicketKind::Cold, hours, Some("st1"), None));
+    assert_eq!((at(3), at(5)), (None, Some(LinkBy::Site)));
+    let over =
+        Incident { alarm: AlarmState::Cleared, cleared: Some(AppendTime::from_micros(20 * HOUR)), ..burst() };
+    let after = |hours| tie(&over, &ticket(TicketKind::Cold, hours, Some("st1"), None));
+    assert_eq!((after(43), after(45)), (Some(LinkBy::Site), None));
+    assert_eq!(tie(&burst(), &ticket(TicketKind::WaterQuality, 11, Some("st1"), None)), None);
+}
+
+#[test]
+fn an_incident_without_places_explains_cold_homes_of_its_whole_network() {
+    let trip = Incident { class: Class::PumpTrip, affected: Vec::new(), place: None, ..burst() };
+    assert_eq!(tie(&trip, &ticket(TicketKind::Cold, 11, None, None)), Some(LinkBy::Network));
+    assert_eq!(tie(&trip, &ticket(TicketKind::Leak, 11, None, None)), None);
+}
+
+#[test]
+fn the_status_follows_the_repair_work_and_every_answer_has_both_languages() {
+    let status_at = |work, alarm| {
+        let incident = Incident { work, alarm, ..burst() };
+        status(Some(&Link { incident: &incident, by: LinkBy::Site }))
+    };
+    assert_eq!(status(None), TicketStatus::Received);
+    for (work, alarm, expected) in [
+        (WorkState::AwaitingDispatch, AlarmState::Unacknowledged, TicketStatus::Known),
+        (WorkState::Accepted, AlarmState::Acknowledged, TicketStatus::CrewOnItsWay),
+        (WorkState::Excavating, AlarmState::Acknowledged, TicketStatus::OnSite),
+        (WorkState::Repaired, AlarmState::AwaitingVerification, TicketStatus::Repaired),
+        (WorkState::Closed, AlarmState::Cleared, TicketStatus::Resolved),
+    ] {
+        assert_eq!(status_at(work, alarm), expected);
+        let (chinese, english) = answer(expected);
+        assert!(!chinese.is_empty() && !english.is_empty());
+    }
+}

@@ -1,0 +1,182 @@
+//! The console's pages, without a browser.
+
+use super::{users::two_operators, *};
+
+const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+const PAGE_MAX_BYTES: usize = 100_000;
+
+fn page(bench: &Bench, path: &str, language: &str) -> (u16, String) {
+    let (status, head, body) = raw_request(bench.address, "GET", path, &[("accept-language", language)], "");
+    assert!(head.contains("content-type: text/html"), "{path}: {head}");
+    (status, body)
+}
+
+/// A bench with a reading and an open incident, both read.
+fn town() -> Bench {
+    let bench = Bench::of_plant(RawApi::default(), &[opened(1)], false, two_operators());
+    bench.send_reading("st1", 81.5);
+    bench.until("/api/v1/signals", |page| page["items"].as_array().is_some_and(|items| !items.is_empty()));
+    bench.until("/api/v1/incidents", |page| page["items"].as_array().is_some_and(|items| !items.is_empty()));
+    bench
+}
+
+#[test]
+fn every_page_comes_in_both_languages_small_whole_and_from_here_alone() {
+    let bench = town();
+    let incident = format!("/incidents/{}", incident(1, 1).id);
+    for path in [
+        "/",
+        "/incidents",
+        "/incidents?state=all&network=town&class=burst",
+        &incident,
+        "/networks/town",
+        "/networks/town/sites/st1",
+        "/tickets",
+        "/quality",
+        "/health",
+        "/health?audit=now",
+        "/login",
+    ] {
+        let (status, chinese) = page(&bench, path, "zh-CN");
+        assert_eq!(status, 200, "{path}: {chinese}");
+        let (_, english) = page(&bench, path, "en");
+        assert!(chinese.contains("lang=\"zh-CN\"") && english.contains("lang=\"en\""), "{path}");
+        assert_ne!(chinese, english, "{path}");
+        for html in [&chinese, &english] {
+            assert!(html.len() < PAGE_MAX_BYTES, "{path} has {} bytes", html.len());
+            assert!(html.ends_with("</html>"), "{path}");
+            assert_eq!(html.matches("<h1").count(), 1, "{path}");
+            for elsewhere in ["src=\"http", "href=\"http", "src=\"//", "href=\"//", " style=\"", "onclick="] {
+                assert!(!html.contains(elsewhere), "{path} has {elsewhere}");
+            }
+        }
+    }
+    bench.stop();
+}
+
+#[test]
+fn script_in_an_incidents_text_stays_text() {
+    let bench = town();
+    let (_, html) = page(&bench, &format!("/incidents/{}", incident(1, 1).id), "en");
+    assert!(html.contains("burst &lt;script&gt;alert(1)&lt;/script&gt;"), "{html}");
+    assert!(!html.contains("<script>"), "{html}");
+    let (_, head, _) = raw_request(bench.address, "GET", "/", &[], "");
+    assert!(head.contains("content-security-policy: default-src 'none'; script-src 'self'"), "{head}");
+    bench.stop();
+}
+
+#[test]
+fn the_chosen_language_stays() {
+    let bench = Bench::new();
+    let (_, head, _) = raw_request(bench.address, "GET", "/?lang=en", &[("accept-language", "zh")], "");
+    let cookie = head.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
+    let cookie = cookie.split(';').next().unwrap().to_owned();
+    let headers = [("accept-language", "zh"), ("cookie", cookie.as_str())];
+    let (_, html) = bench.request("GET", "/incidents", &headers, "");
+    assert!(html.contains("lang=\"en\""), "{html}");
+    bench.stop();
+}
+
+#[test]
+fn assets_are_kept_by_browsers_and_no_trick_of_paths_leads_out() {
+    let bench = Bench::new();
+    let (_, html) = page(&bench, "/login", "en");
+    let style = html.split("href=\"").find(|part| part.starts_with("/assets/console.")).unwrap();
+    let style = style.split('"').next().unwrap();
+    let (status, head, css) = raw_request(bench.address, "GET", style, &[], "");
+    assert!(status == 200 && css.contains(":root"), "{head}");
+    assert!(head.contains("immutable"), "{head}");
+    for path in [
+        "/assets/..%2f..%2fetc%2fpasswd",
+        "/assets/../console.rs",
+        "/incidents/..%2f..%2fetc",
+        "/networks/%2e%2e",
+        "/networks/town/sites/%00",
+        "/plots/a%2Fb",
+        "/nowhere",
+    ] {
+        let (status, body) = bench.request("GET", path, &[], "");
+        assert!((400..500).contains(&status), "{path}: {status} {body}");
+        assert!(!body.contains("root:"), "{path}");
+    }
+    bench.stop();
+}
+
+#[test]
+fn a_dispatchers_acknowledgement_is_on_the_log_and_a_stale_one_is_told_in_words() {
+    let bench = town();
+    let id = incident(1, 1).id;
+    bench.answer_next_command(|command, offset| {
+        assert!(matches!(command.action, Action::Acknowledge { version: Some(1), .. }));
+        let acknowledged = Incident { alarm: AlarmState::Acknowledged, ..incident(1, 2) };
+        event(offset.0, acknowledged, ChangeKind::Acknowledged, "local")
+    });
+    let path = format!("/incidents/{id}/acknowledge");
+    let (status, head, _) = raw_request(bench.address, "POST", &path, &[FORM], "version=1");
+    assert_eq!(status, 303);
+    assert!(head.contains(&format!("location: /incidents/{id}?done=acknowledge")), "{head}");
+    let (_, html) = page(&bench, &format!("/incidents/{id}?done=acknowledge"), "zh");
+    assert!(html.contains("已确认。") && html.contains("state acknowledged"), "{html}");
+    bench.stop();
+}
+
+#[test]
+fn what_the_processor_refuses_is_a_page_with_its_reason() {
+    let bench = town();
+    let id = incident(1, 1).id;
+    bench.answer_next_command(move |_, offset| {
+        let reason = RefusalReason::StaleVersion { seen: 1, current: 4 };
+        Output::Refused(Refusal {
+            input_offset: offset,
+            ordinal: 0,
+            at: AppendTime::from_micros(1),
+            network: Some(NETWORK.parse().unwrap()),
+            incident: Some(id),
+            user: Some("local".to_owned()),
+            reason,
+        })
+    });
+    let (status, _, html) =
+        raw_request(bench.address, "POST", &format!("/incidents/{id}/acknowledge"), &[FORM], "version=1");
+    assert_eq!(status, 409);
+    assert!(html.contains("事件已有新变化") && html.contains("version 4"), "{html}");
+    bench.stop();
+}
+
+#[test]
+fn forms_refuse_what_is_missing_unknown_or_too_long() {
+    let bench = town();
+    let path = |action: &str| format!("/incidents/{}/{action}", incident(1, 1).id);
+    let long = format!("cause={}", "x".repeat(501));
+    for (action, body, expected) in [
+        ("shelve", "minutes=30&reason=", 422),
+        ("shelve", "reason=tea", 422),
+        ("work", "state=dancing", 422),
+        ("repaired", "size_t_h=much", 422),
+        ("repaired", long.as_str(), 422),
+        ("repaired", "colour=red", 422),
+        ("explode", "", 404),
+    ] {
+        let (status, html) = bench.request("POST", &path(action), &[FORM], body);
+        assert_eq!(status, expected, "{action} {body}");
+        assert!(html.contains("role=\"alert\""), "{action} {body}: {html}");
+    }
+    let json = [("content-type", "application/json")];
+    assert_eq!(bench.request("POST", &path("work"), &json, "{}").0, 415);
+    bench.stop();
+}
+
+#[test]
+fn a_plot_reaches_up_to_the_newest_reading_without_an_archive() {
+    let bench = town();
+    let now = Clock.now().as_micros();
+    let time = |micros: i64| heat_api::json::ApiTime::from_micros(micros).to_string();
+    let span = format!("from={}&to={}", time(now - 600_000_000), time(now + 5_000_000));
+    let (status, svg) =
+        bench.request("GET", &format!("/plots/town%2Fst1%2Fplc%2Fsupply_temperature?{span}"), &[], "");
+    assert_eq!(status, 200);
+    assert!(svg.starts_with("<svg") && svg.contains("class=\"line\"") && svg.contains("81"), "{svg}");
+    let (_, empty) = bench.request("GET", &format!("/plots/town%2Fst9%2Fplc%2Fflow?{span}"), &[], "");
+    assert!(empty.contains("该时段没有数据"), "{empty}");
+    bench.stop();
+}

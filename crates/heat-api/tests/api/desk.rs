@@ -1,0 +1,236 @@
+//! Tickets, repairs, maintenance, seasons, and the city's feed.
+
+use heat_model::plant::{Circuit, Network, Pipe, PlantModel, Side, Site, SiteKind};
+
+use super::*;
+
+/// A station and a home in it, one pipe, one circuit.
+fn plant() -> PlantModel {
+    let site = |id: &str, kind, parent: Option<&str>, name: Option<&str>| Site {
+        id: id.parse().unwrap(),
+        network: Some(NETWORK.parse().unwrap()),
+        kind: Some(kind),
+        node: None,
+        parent: parent.map(|id| id.parse().unwrap()),
+        name: name.map(str::to_owned),
+        operator: None,
+        district: None,
+        heated_area_m2: None,
+        households: None,
+        lon: None,
+        lat: None,
+        crs: None,
+    };
+    PlantModel {
+        networks: vec![Network {
+            id: NETWORK.parse().unwrap(),
+            name: Some("Town".to_owned()),
+            medium: None,
+            time_zone: Some("Asia/Shanghai".to_owned()),
+            operator: Some("North Heat".to_owned()),
+            district: Some("Daoli".to_owned()),
+        }],
+        circuits: vec![Circuit {
+            id: "primary".parse().unwrap(),
+            network: NETWORK.parse().unwrap(),
+            kind: None,
+            medium: None,
+            converted_on: None,
+            water_volume_m3: None,
+            design_flow_kg_s: None,
+            topped_up_from: None,
+        }],
+        sites: vec![
+            site("st1", SiteKind::Station, None, Some("和平小区")),
+            site("flat-12-3", SiteKind::Household, Some("st1"), None),
+        ],
+        pipes: vec![Pipe {
+            id: "P001".parse().unwrap(),
+            circuit: "primary".parse().unwrap(),
+            from: "n1".parse().unwrap(),
+            to: "n2".parse().unwrap(),
+            length_m: Some(80.0),
+            inner_diameter_mm: Some(200.0),
+            roughness_mm: None,
+            side: Some(Side::Return),
+            material: None,
+            laid_year: None,
+            depth_m: None,
+        }],
+        ..PlantModel::default()
+    }
+}
+
+/// A bench where a burst that affects `st1` began a minute ago.
+fn bench() -> (Bench, Incident) {
+    let now = Clock.now().as_micros();
+    let burst = Incident {
+        onset: EventTime::from_micros(now - 60_000_000),
+        opened: AppendTime::from_micros(now - 59_000_000),
+        updated: AppendTime::from_micros(now - 59_000_000),
+        affected: vec!["st1".parse().unwrap()],
+        ..incident(1, 1)
+    };
+    let opened = event(1, burst.clone(), ChangeKind::Opened, "burst");
+    let bench = Bench::of_plant(RawApi { ticket_text: true, ..RawApi::default() }, &[opened], false, plant());
+    bench.until("/api/v1/incidents", |page| page["items"].as_array().is_some_and(|items| !items.is_empty()));
+    (bench, burst)
+}
+
+fn rfc3339(micros: i64) -> String {
+    heat_api::json::ApiTime::from_micros(micros).to_string()
+}
+
+#[test]
+fn a_ticket_is_linked_answered_by_the_hotlines_number_and_shown_without_number_home_or_script() {
+    let (bench, burst) = bench();
+    let ticket = json!({
+        "id": "T1", "external_id": "12345-9", "time": rfc3339(Clock.now().as_micros()), "kind": "cold",
+        "site": "flat-12-3", "text": "<script>alert(1)</script> call 13800138000",
+    });
+    let (status, answer) = bench.post("/api/v1/tickets", &ticket.to_string());
+    assert_eq!((status, &answer["network"]), (202, &json!(NETWORK)), "{answer}");
+
+    let page = bench.until("/api/v1/tickets?external_id=12345-9", |page| page["items"][0]["id"] == "T1");
+    let found = &page["items"][0];
+    assert_eq!((&found["status"], &found["site"]), (&json!("known"), &json!("st1")), "{found}");
+    assert_eq!(found["incidents"][0]["incident"], json!(burst.id));
+    assert_eq!(found["incidents"][0]["by"], "site");
+    assert!(found["answer_zh"].as_str().unwrap().contains("抢修"), "{found}");
+    let (_, detail) = bench.get(&format!("/api/v1/incidents/{}", burst.id));
+    assert_eq!(detail["tickets"], json!(["T1"]));
+
+    let (_, html) = bench.request("GET", "/tickets", &[], "");
+    for secret in ["138001", "flat-12-3", "<script>"] {
+        assert!(!html.contains(secret), "{html}");
+    }
+    assert!(html.contains("和平小区"), "{html}");
+    bench.stop();
+}
+
+#[test]
+fn tickets_page_through_newest_first() {
+    let (bench, _) = bench();
+    for number in 1..=3 {
+        let ticket = json!({ "id": format!("T{number}"), "time": number, "kind": "noise" });
+        assert_eq!(bench.post("/api/v1/tickets", &ticket.to_string()).0, 202);
+    }
+    let page = bench.until("/api/v1/tickets?limit=2", |page| page["next"] == "town/T2");
+    assert_eq!(page["items"][0]["id"], "T3");
+    let (_, rest) = bench.get("/api/v1/tickets?limit=2&cursor=town%2FT2");
+    assert_eq!(rest["items"].as_array().unwrap().len(), 1, "{rest}");
+    assert_eq!(bench.get("/api/v1/tickets?cursor=nowhere").0, 400);
+    bench.stop();
+}
+
+#[test]
+fn what_a_crew_found_is_kept_with_the_incident_and_exported_as_a_label() {
+    let (bench, burst) = bench();
+    let repaired = Incident {
+        version: 2,
+        work: WorkState::Repaired,
+        alarm: AlarmState::AwaitingVerification,
+        ..burst.clone()
+    };
+    bench.answer_next_command(move |_, offset| {
+        event(offset.0, repaired.clone(), ChangeKind::Repaired, "local")
+    });
+    let path = format!("/api/v1/incidents/{}/repaired", burst.id);
+    let body = json!({ "pipe": "P001", "location": "by the bridge", "cause": "weld", "size_kg_s": 12.5 });
+    let (status, answer) = bench.post(&path, &body.to_string());
+    assert_eq!(status, 200, "{answer}");
+    let path = format!("/api/v1/incidents/{}", burst.id);
+    let detail = bench.until(&path, |detail| detail["repair"]["pipe"] == "P001");
+    assert_eq!((&detail["repair"]["cause"], &detail["repair"]["by"]), (&json!("weld"), &json!("local")));
+    let steps = detail["work_steps"].as_array().unwrap();
+    assert!(steps.iter().any(|step| step["state"] == "on_site" && step["due"].is_string()), "{detail}");
+
+    let (_, csv) = bench.request("GET", "/api/v1/repairs.csv", &[], "");
+    let labels = heat_codec::labels::read(&csv).unwrap();
+    assert_eq!((labels.len(), labels[0].place.as_str(), labels[0].side.as_str()), (1, "P001", "return"));
+    assert_eq!(labels[0].size_kg_s, Some(12.5));
+    assert_eq!((labels[0].class.as_str(), labels[0].start), ("burst", burst.onset));
+
+    let (status, problem) =
+        bench.post(&format!("/api/v1/incidents/{}/repaired", burst.id), "{\"pipe\":\"P999\"}");
+    assert_eq!(status, 422, "ground truth names pipes that exist: {problem}");
+    bench.stop();
+}
+
+#[test]
+fn a_maintenance_window_is_begun_listed_ended_and_checked() {
+    let (bench, _) = bench();
+    let path = "/api/v1/networks/town/maintenance";
+    let until = rfc3339(Clock.now().as_micros() + 3_600_000_000);
+    let window = json!({ "id": "valve 7", "place": "st1", "until": until, "reason": "new valve" });
+    assert_eq!(bench.post(path, &window.to_string()).0, 202);
+    let list = bench.until("/api/v1/maintenance", |page| page["items"][0]["id"] == "valve 7");
+    assert_eq!((&list["items"][0]["by"], &list["items"][0]["place"]), (&json!("local"), &json!("st1")));
+    let (_, html) = bench.request("GET", "/networks/town", &[("accept-language", "en")], "");
+    assert!(html.contains("new valve"), "{html}");
+
+    assert_eq!(bench.post(&format!("{path}/valve%207/end"), "{}").0, 202);
+    bench.until("/api/v1/maintenance", |page| page["items"].as_array().is_some_and(Vec::is_empty));
+    assert_eq!(bench.post(&format!("{path}/valve%207/end"), "{}").0, 404);
+
+    let far = rfc3339(Clock.now().as_micros() + 31 * 24 * 3_600_000_000);
+    for (changed, value) in [
+        ("until", json!(far)),
+        ("until", json!(rfc3339(0))),
+        ("place", json!("st9")),
+        ("reason", json!(" ")),
+        ("id", json!("a/b")),
+    ] {
+        let mut faulty = window.clone();
+        faulty[changed] = value;
+        let (status, problem) = bench.post(path, &faulty.to_string());
+        assert_eq!(status, 422, "{problem}");
+        assert!(problem["detail"].as_str().unwrap().starts_with(changed), "{problem}");
+    }
+    assert_eq!(bench.post("/api/v1/networks/nowhere/maintenance", &window.to_string()).0, 404);
+    bench.stop();
+}
+
+#[test]
+fn a_circuits_season_is_on_the_log_and_shown_with_its_network() {
+    let (bench, _) = bench();
+    assert_eq!(bench.post("/api/v1/circuits/primary/season", "{\"state\":\"filling\"}").0, 202);
+    let network = bench
+        .until("/api/v1/networks/town", |network| network["circuits"][0]["season"]["state"] == "filling");
+    assert_eq!(network["circuits"][0]["season"]["by"], "local");
+    assert_eq!(bench.post("/api/v1/circuits/primary/season", "{\"state\":\"hot\"}").0, 422);
+    assert_eq!(bench.post("/api/v1/circuits/other/season", "{\"state\":\"off\"}").0, 404);
+    bench.stop();
+}
+
+#[test]
+fn the_citys_feed_has_freshness_on_every_value_and_tells_of_incidents() {
+    let (bench, burst) = bench();
+    bench.send_reading("st1", 81.5);
+    bench.send_reading("flat-12-3", 19.0);
+    let feed = bench.until("/api/v1/feeds/city", |feed| feed["networks"][0]["sites"][0]["id"] == "st1");
+    let network = &feed["networks"][0];
+    assert_eq!((network["sites"].as_array().unwrap().len(), &network["incidents_open"]), (1, &json!(1)));
+    let value = &network["sites"][0]["values"]["supply_temperature"];
+    assert_eq!((&value["value"], &value["current"]), (&json!(81.5), &json!(true)), "{value}");
+    assert!(value["age_seconds"].as_f64().unwrap() < 60.0 && value["time"].is_string(), "{value}");
+    assert_eq!(feed["incidents"][0]["id"], json!(burst.id));
+    let (_, none) = bench.get("/api/v1/feeds/city?operator=South%20Heat");
+    assert_eq!((&none["networks"], &none["incidents"]), (&json!([]), &json!([])));
+
+    let mut stream = TcpStream::connect(bench.address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let head = format!(
+        "GET /api/v1/feeds/city HTTP/1.1\r\nhost: {}\r\naccept: text/event-stream\r\n\r\n",
+        bench.address
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line == "event: state"));
+    let closed = Incident { version: 2, alarm: AlarmState::Acknowledged, ..burst };
+    bench.publish(&event(9, closed, ChangeKind::Acknowledged, "wang.duty"));
+    assert!(lines.any(|line| line == "event: incident"));
+    let data = lines.next().unwrap();
+    assert!(data.contains("acknowledged") && !data.contains("wang"), "{data}");
+    bench.stop();
+}
