@@ -8,6 +8,7 @@
 //! - An older state never replaces a newer one, in whatever order and however often records are read: repeats and
 //!   redeliveries need no check of their own here.
 //! - Homes are kept out at the door ([`privacy::Privacy`]): nothing that reads these tables can show them.
+//! - Of rooms only counts come out, for ten homes or more ([`rooms::RoomTable`]).
 //! - Both tables are bounded, and what a bound refuses is counted. What can be seen is ordered.
 //!
 //! Start reading at [`live::LiveTable::apply`] and [`board::IncidentBoard::apply`].
@@ -18,7 +19,11 @@ pub mod feed;
 pub mod interval;
 pub mod live;
 pub mod privacy;
+pub mod quality;
+pub mod rooms;
 
 pub use board::{Applied, BoardSettings, IncidentBoard};
 pub use live::{Current, LiveSettings, LiveTable, SignalEntry};
 pub use privacy::Privacy;
+pub use quality::AlarmQuality;
+pub use rooms::RoomTable;
