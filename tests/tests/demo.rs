@@ -8,6 +8,7 @@ use heat_tests::{
     python::Python,
     site::{assert_balanced, get},
     wait_until,
+    watch::desk::Desk,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -20,18 +21,19 @@ const BURST: Duration = Duration::from_secs(90);
 struct Demo {
     folder: TempDir,
     api: u16,
+    admin: u16,
 }
 
 impl Demo {
-    fn new() -> Self {
-        let demo = Self { folder: tempfile::tempdir().unwrap(), api: free_port() };
+    fn new(more: &str) -> Self {
+        let demo = Self { folder: tempfile::tempdir().unwrap(), api: free_port(), admin: free_port() };
         let text = format!(
             "[gateway.listen]\naddress = \"127.0.0.1:{}\"\n[api]\naddress = \"127.0.0.1:{}\"\n[admin]\naddress = \
              \"127.0.0.1:{}\"\n[archive]\nbuffer_max_bytes = 33554432\ncommit_max_readings = 250000\n\
-             [logging]\nfilter = \"warn,heat_processor=info\"\n",
+             [logging]\nfilter = \"warn,heat_processor=info\"\n{more}",
             free_port(),
             demo.api,
-            free_port()
+            demo.admin
         );
         fs::write(demo.folder.path().join("up.toml"), text).unwrap();
         demo
@@ -49,14 +51,23 @@ impl Demo {
         let body: Value = text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         body["items"].as_array().cloned().unwrap_or_default()
     }
+
+    fn acknowledge(&self, id: &str) {
+        let url = format!("http://127.0.0.1:{}/api/v1/incidents/{id}/acknowledge", self.api);
+        ureq::post(url).send_json(serde_json::json!({})).expect("the incident can be acknowledged");
+    }
 }
 
 #[test]
 fn the_demos_burst_is_one_incident_that_names_place_loss_and_stations_and_a_kill_does_not_page_it_again() {
     let Some(python) = Python::find() else { return };
-    let demo = Demo::new();
+    let mut desk = Desk::open();
+    let demo = Demo::new(&desk.as_ref().map(Desk::config).unwrap_or_default());
     let mut up = demo.start(&["--history-days", "16"]);
     up.wait_until("the city is live", LIVE, |up| up.stdout().contains("live: "));
+    if let Some(desk) = &mut desk {
+        desk.scrape(demo.admin);
+    }
 
     let mut bursts = Vec::new();
     up.wait_until("the API shows a burst", BURST, |_| {
@@ -77,6 +88,15 @@ fn the_demos_burst_is_one_incident_that_names_place_loss_and_stations_and_a_kill
         let text = up.stdout();
         text.contains(id) && text.contains("after the onset")
     });
+
+    if let Some(desk) = &mut desk {
+        desk.wait_for_page(id, network);
+        desk.assert_dashboards_and_rules_work(demo.admin);
+        demo.acknowledge(id);
+        desk.wait_until_silenced(id);
+        desk.lose_alertmanager();
+        desk.wait_until_silenced(id);
+    }
 
     // Killed and started again, it goes on; the burst is the same one.
     up.kill();
@@ -100,12 +120,15 @@ fn the_demos_burst_is_one_incident_that_names_place_loss_and_stations_and_a_kill
                   '$.Event.incident.class') = 'burst' AND json_extract_string(json, '$.Event.change.kind') = 'opened'";
     let archive = demo.folder.path().join("data/demo/archive");
     let rows = python.query(&archive, opened);
-    assert_eq!(rows[0]["opened"], 1, "paged once");
+    assert_eq!(rows[0]["opened"], 1, "raised once");
+    if let Some(desk) = &desk {
+        assert_eq!(desk.times_paged(id), 1, "and the duty was called once, whatever was killed");
+    }
 }
 
 #[test]
 fn up_for_a_time_ends_by_itself_and_a_lost_state_comes_back_from_the_archive() {
-    let demo = Demo::new();
+    let demo = Demo::new("");
 
     let ended = demo.start(&["--for", "75s", "--history-days", "1"]).ended(LIVE).ended_with(0);
 

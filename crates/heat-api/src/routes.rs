@@ -17,6 +17,7 @@ mod commands;
 mod incidents;
 mod letters;
 mod networks;
+mod runbooks;
 mod service;
 mod signals;
 
@@ -56,6 +57,7 @@ pub(crate) fn router(state: ApiState) -> Router {
         router = router.route(path, handlers);
     }
     router
+        .route(runbooks::PATH, get(runbooks::page))
         .fallback(|| async { Problem::not_found("no route has this path; see /api/v1/openapi.json") })
         .method_not_allowed_fallback(|| async {
             let detail = "this path has other methods; see /api/v1/openapi.json";

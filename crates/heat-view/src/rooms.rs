@@ -71,9 +71,10 @@ impl RoomTable {
             }
             let key = (set.network.clone(), set.site.clone(), set.device.clone());
             let room = Room { celsius: reading.value, arrived: append_time };
+            let is_full = self.rooms.len() >= HOMES_MAX;
             match self.rooms.get_mut(&key) {
                 Some(held) => *held = room,
-                None if self.rooms.len() >= HOMES_MAX => self.refused += 1,
+                None if is_full => self.refused += 1,
                 None => {
                     self.rooms.insert(key, room);
                 }
