@@ -27,13 +27,15 @@ const ALERTMANAGER: &str = "Debian and Ubuntu have it in the package prometheus-
 pub struct Delivery {
     /// When, microseconds since 1970.
     pub at_us: i64,
+    /// The request's method.
+    pub method: String,
     /// The part of the address behind the port.
     pub path: String,
     /// The body.
     pub body: Value,
 }
 
-/// A server that takes every POST.
+/// A server that takes every request, and answers each with an empty list.
 #[derive(Debug, Clone)]
 pub struct Webhook {
     port: u16,
@@ -43,7 +45,12 @@ pub struct Webhook {
 impl Webhook {
     /// Starts it; it ends with the process.
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+        Self::at(0)
+    }
+
+    /// Starts it on this port.
+    pub fn at(port: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).expect("the port is free");
         let port = listener.local_addr().expect("it is bound").port();
         let deliveries: Arc<Mutex<Vec<Delivery>>> = Arc::default();
         let noted = Arc::clone(&deliveries);
@@ -61,14 +68,21 @@ impl Webhook {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// Everything received so far.
+    pub fn deliveries(&self) -> Vec<Delivery> {
+        self.deliveries.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Alerts received so far of this name and status, each with its delivery's time.
     pub fn alerts(&self, name: &str, status: &str) -> Vec<(i64, Value)> {
-        let deliveries = self.deliveries.lock().unwrap_or_else(PoisonError::into_inner);
+        let deliveries = self.deliveries();
         let alerts = deliveries.iter().flat_map(|delivery| {
             let alerts = delivery.body["alerts"].as_array().cloned().unwrap_or_default();
             alerts.into_iter().map(move |alert| (delivery.at_us, alert))
         });
-        alerts.filter(|(_, alert)| alert["labels"]["alertname"] == name && alert["status"] == status).collect()
+        alerts
+            .filter(|(_, alert)| alert["labels"]["alertname"] == name && alert["status"] == status)
+            .collect()
     }
 }
 
@@ -94,11 +108,12 @@ fn serve(mut connection: TcpStream, deliveries: &Mutex<Vec<Delivery>>) {
             if reader.read_exact(&mut body).is_err() {
                 return;
             }
-            let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
+            let mut words = request.split(' ').map(str::to_owned);
+            let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
             let body = serde_json::from_slice(&body).unwrap_or_default();
-            let delivery = Delivery { at_us: now_us(), path, body };
+            let delivery = Delivery { at_us: now_us(), method, path, body };
             deliveries.lock().unwrap_or_else(PoisonError::into_inner).push(delivery);
-            if connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").is_ok() {
+            if connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]").is_ok() {
                 continue;
             }
         }

@@ -92,9 +92,8 @@ fn write_quality(board: &IncidentBoard, now: IngestTime, out: &mut String) {
     }
     out.push_str(&ALARM_FLOOD.head());
     count(out, &ALARM_FLOOD, &[], u64::from(quality.is_flood));
-    let of = |numbers: &BTreeMap<NetworkId, u64>, network: &NetworkId| {
-        numbers.get(network).copied().unwrap_or(0)
-    };
+    let of =
+        |numbers: &BTreeMap<NetworkId, u64>, network: &NetworkId| numbers.get(network).copied().unwrap_or(0);
     for (family, numbers) in [
         (ALARMS_CHATTERING, &quality.chattering),
         (ALARMS_STANDING, &quality.standing),
@@ -113,9 +112,8 @@ pub fn write_rooms(rooms: &RoomTable, now: IngestTime, out: &mut String) {
     if figures.is_empty() {
         return;
     }
-    let labels = |place: &Place| {
-        (place.0.to_string(), place.1.as_ref().map(ToString::to_string).unwrap_or_default())
-    };
+    let labels =
+        |place: &Place| (place.0.to_string(), place.1.as_ref().map(ToString::to_string).unwrap_or_default());
     let homes: [(TextFamily, fn(&RoomFigures) -> usize); 2] =
         [(ROOMS, |figures| figures.homes), (ROOMS_COLD, |figures| figures.below)];
     for (family, homes) in homes {

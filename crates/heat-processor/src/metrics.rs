@@ -72,7 +72,8 @@ impl ProcessorMetrics {
                 .map(|reason| set_aside.with_label_values(&[reason])),
             incidents_dropped: metrics
                 .counter(INCIDENTS_DROPPED, "Incidents dropped by the bound on incidents kept."),
-            budget: metrics.number(BUDGET, "The alarm budget: false pages that one network may have in 30 days."),
+            budget: metrics
+                .number(BUDGET, "The alarm budget: false pages that one network may have in 30 days."),
         }
     }
 

@@ -169,6 +169,8 @@ mod tests {
 
         health.write(&mut text);
 
-        assert!(text.ends_with("heat_part_ready{part=\"gateway\"} 1\nheat_part_ready{part=\"processor\"} 0\n"));
+        assert!(
+            text.ends_with("heat_part_ready{part=\"gateway\"} 1\nheat_part_ready{part=\"processor\"} 0\n")
+        );
     }
 }

@@ -113,10 +113,7 @@ impl Metrics {
             let kind = if described.fq_name.ends_with("_total") { "counter" } else { "gauge" };
             self.describe(kind, &described.fq_name, &described.help, &[]);
         }
-        self.inner
-            .registry
-            .register(Box::new(process))
-            .expect("a process describes itself once");
+        self.inner.registry.register(Box::new(process)).expect("a process describes itself once");
     }
 
     /// Adds a source of exposition text, written after the registry's own, and names the families that it writes.

@@ -66,7 +66,8 @@ impl RoomTable {
             return;
         }
         for reading in readings.readings.iter().filter(|reading| name(reading.signal) == Some(NAME)) {
-            if reading.quality != Quality::Good || !reading.value.is_finite() || reading.code.is_clock_fault() {
+            if reading.quality != Quality::Good || !reading.value.is_finite() || reading.code.is_clock_fault()
+            {
                 continue;
             }
             let key = (set.network.clone(), set.site.clone(), set.device.clone());

@@ -175,7 +175,8 @@ fn a_supervisor_is_told_ready_alive_and_stopping() {
     supervisor.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout can be set");
     let config = folder.path().join("up.toml");
     let any = "address = \"127.0.0.1:0\"\n";
-    fs::write(&config, format!("[gateway.listen]\n{any}[api]\n{any}[admin]\n{any}")).expect("a file can be written");
+    fs::write(&config, format!("[gateway.listen]\n{any}[api]\n{any}[admin]\n{any}"))
+        .expect("a file can be written");
     let mut up = Command::new(env!("CARGO_BIN_EXE_heatstream"))
         .args(["up", "--sim", "off", "--data-dir"])
         .arg(folder.path().join("data"))

@@ -12,8 +12,11 @@ use crate::{repository, site, wait_until};
 const SOON: Duration = Duration::from_secs(60);
 
 /// Panels that a demo city leaves empty, and why.
-const EMPTY: [(&str, &str, &str); 1] =
-    [("heat-rooms", "按站达标率 · By station", "the city measures two homes behind a station, and speaks of ten")];
+const EMPTY: [(&str, &str, &str); 1] = [(
+    "heat-rooms",
+    "按站达标率 · By station",
+    "the city measures two homes behind a station, and speaks of ten",
+)];
 
 /// The servers.
 #[derive(Debug)]
@@ -120,7 +123,8 @@ impl Desk {
         let all = groups.iter().flat_map(|group| group["rules"].as_array().cloned().unwrap_or_default());
         let failing: Vec<Value> = all.filter(|rule| rule["health"] != "ok").collect();
         assert!(groups.len() > 5 && failing.is_empty(), "rules fail: {failing:#?}");
-        let ill = prometheus.query("ALERTS{alertstate=\"firing\", area=\"pipeline\", alertname!=\"Watchdog\"}");
+        let ill =
+            prometheus.query("ALERTS{alertstate=\"firing\", area=\"pipeline\", alertname!=\"Watchdog\"}");
         assert_eq!(ill["data"]["result"].as_array().map(Vec::len), Some(0), "{ill:#}");
         let scrape = site::get(&format!("http://127.0.0.1:{admin}/metrics")).expect("metrics are served");
         if let Some(faults) = lint(&scrape) {

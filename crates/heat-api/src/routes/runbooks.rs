@@ -16,7 +16,10 @@ const PAGES: [(&str, &str); 54] = [
     ("HeatAlarmFlood", include_str!("../../../../deploy/runbooks/HeatAlarmFlood.md")),
     ("HeatAlarmsChattering", include_str!("../../../../deploy/runbooks/HeatAlarmsChattering.md")),
     ("HeatAlarmsStanding", include_str!("../../../../deploy/runbooks/HeatAlarmsStanding.md")),
-    ("HeatAlertmanagerUnreachable", include_str!("../../../../deploy/runbooks/HeatAlertmanagerUnreachable.md")),
+    (
+        "HeatAlertmanagerUnreachable",
+        include_str!("../../../../deploy/runbooks/HeatAlertmanagerUnreachable.md"),
+    ),
     ("HeatAlertsRefused", include_str!("../../../../deploy/runbooks/HeatAlertsRefused.md")),
     ("HeatApiErrors", include_str!("../../../../deploy/runbooks/HeatApiErrors.md")),
     ("HeatApiSlow", include_str!("../../../../deploy/runbooks/HeatApiSlow.md")),
@@ -29,7 +32,10 @@ const PAGES: [(&str, &str); 54] = [
     ("HeatChamberFlooded", include_str!("../../../../deploy/runbooks/HeatChamberFlooded.md")),
     ("HeatConnectionsRefused", include_str!("../../../../deploy/runbooks/HeatConnectionsRefused.md")),
     ("HeatDeviceClocksWrong", include_str!("../../../../deploy/runbooks/HeatDeviceClocksWrong.md")),
-    ("HeatDifferentialPressureLow", include_str!("../../../../deploy/runbooks/HeatDifferentialPressureLow.md")),
+    (
+        "HeatDifferentialPressureLow",
+        include_str!("../../../../deploy/runbooks/HeatDifferentialPressureLow.md"),
+    ),
     ("HeatFalsePagesOverBudget", include_str!("../../../../deploy/runbooks/HeatFalsePagesOverBudget.md")),
     ("HeatFilesRunningOut", include_str!("../../../../deploy/runbooks/HeatFilesRunningOut.md")),
     ("HeatGatewayBufferDamaged", include_str!("../../../../deploy/runbooks/HeatGatewayBufferDamaged.md")),
@@ -64,7 +70,10 @@ const PAGES: [(&str, &str); 54] = [
     ("HeatSignalsVanished", include_str!("../../../../deploy/runbooks/HeatSignalsVanished.md")),
     ("HeatSupplyPressureHigh", include_str!("../../../../deploy/runbooks/HeatSupplyPressureHigh.md")),
     ("HeatSupplyTemperatureHigh", include_str!("../../../../deploy/runbooks/HeatSupplyTemperatureHigh.md")),
-    ("HeatSupplyTemperatureOffTarget", include_str!("../../../../deploy/runbooks/HeatSupplyTemperatureOffTarget.md")),
+    (
+        "HeatSupplyTemperatureOffTarget",
+        include_str!("../../../../deploy/runbooks/HeatSupplyTemperatureOffTarget.md"),
+    ),
     ("HeatTargetDown", include_str!("../../../../deploy/runbooks/HeatTargetDown.md")),
     ("Watchdog", include_str!("../../../../deploy/runbooks/Watchdog.md")),
 ];

@@ -37,7 +37,10 @@ fn a_network_that_detectors_speak_of_has_figures_before_its_first_incident() {
 
     write_incidents(&board, now(1), &mut text);
 
-    assert!(text.contains("heat_alarms_raised{network=\"town\",priority=\"P1\",window=\"10m\"} 0\n"), "{text}");
+    assert!(
+        text.contains("heat_alarms_raised{network=\"town\",priority=\"P1\",window=\"10m\"} 0\n"),
+        "{text}"
+    );
     assert!(text.contains("heat_alarm_flood 0\n"), "{text}");
     assert!(text.contains("heat_pages_unconfirmed{network=\"town\"} 0\n"), "{text}");
 }

@@ -118,8 +118,7 @@ fn annotations(incident: &Incident, links: &Links) -> BTreeMap<&'static str, Str
 
 /// The first names and how many more there are: a page is read on a telephone.
 fn some_of(names: &[impl ToString]) -> String {
-    let mut text =
-        names.iter().take(NAMED_MAX).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let mut text = names.iter().take(NAMED_MAX).map(ToString::to_string).collect::<Vec<_>>().join(", ");
     if names.len() > NAMED_MAX {
         text.push_str(&format!(" + {}", names.len() - NAMED_MAX));
     }

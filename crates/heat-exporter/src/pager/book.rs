@@ -358,9 +358,9 @@ fn quiet(incident: &Incident) -> Option<Quiet> {
             Some(until) => Quiet::Until(until),
             None => Quiet::WhileItLasts(AlarmState::Shelved),
         }),
-        state @ (AlarmState::Acknowledged
-        | AlarmState::OutOfService
-        | AlarmState::AwaitingVerification) => Some(Quiet::WhileItLasts(state)),
+        state @ (AlarmState::Acknowledged | AlarmState::OutOfService | AlarmState::AwaitingVerification) => {
+            Some(Quiet::WhileItLasts(state))
+        }
     }
 }
 

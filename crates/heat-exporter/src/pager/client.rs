@@ -129,8 +129,8 @@ impl Client {
         ends: EventTime,
         comment: &str,
     ) -> Result<(), CallError> {
-        let json = silences::to_json(id, incident, now, ends, comment)
-            .expect("a silence has string keys only");
+        let json =
+            silences::to_json(id, incident, now, ends, comment).expect("a silence has string keys only");
         self.post("silences", &json)
     }
 

@@ -68,8 +68,10 @@ impl PagerMetrics {
                 &["alertmanager", "act"],
             ),
             alerts: metrics.gauge(ALERTS, "Incidents held as alerts, ended ones for a while."),
-            dropped: metrics
-                .counter(DROPPED_TOTAL, "Alerts that a bound kept out, or made go before their end was told."),
+            dropped: metrics.counter(
+                DROPPED_TOTAL,
+                "Alerts that a bound kept out, or made go before their end was told.",
+            ),
             delay: metrics.histogram(
                 DELAY_SECONDS,
                 "From an incident's opening on the log to the first acceptance by an Alertmanager.",

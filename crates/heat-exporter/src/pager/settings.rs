@@ -66,7 +66,10 @@ impl AlertmanagerSettings {
             faults.push(fault("urls", format!("must name 1 to {URLS_MAX} Alertmanagers")));
         }
         if urls.iter().any(|url| !is_url(url)) {
-            faults.push(fault("urls", "must be addresses such as \"http://127.0.0.1:9093\", without user names"));
+            faults.push(fault(
+                "urls",
+                "must be addresses such as \"http://127.0.0.1:9093\", without user names",
+            ));
         }
         let mut link = |key: &str, text: &Option<String>, default: &str| {
             let text = text.as_deref().unwrap_or(default);
@@ -87,8 +90,7 @@ impl AlertmanagerSettings {
         }
         let targets = urls.len();
         let book = BookSettings { lowest, resend, hold, alerts_max: ALERTS_MAX, targets, links };
-        let settings =
-            Self { urls, token_file: raw.token_file.clone(), ca_file: raw.ca_file.clone(), book };
+        let settings = Self { urls, token_file: raw.token_file.clone(), ca_file: raw.ca_file.clone(), book };
         if faults.is_empty() { Ok(settings) } else { Err(faults) }
     }
 }
@@ -110,7 +112,8 @@ fn lowest(raw: &RawAlertmanager, faults: &mut Vec<Fault>) -> Priority {
         Some("P2") => Priority::P2,
         Some("P1") => Priority::P1,
         Some(_) => {
-            faults.push(fault("lowest_priority", "must be P1, P2 or P3; P4 is the daily list and never pages"));
+            faults
+                .push(fault("lowest_priority", "must be P1, P2 or P3; P4 is the daily list and never pages"));
             Priority::P3
         }
     }

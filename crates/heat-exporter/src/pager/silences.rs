@@ -180,12 +180,8 @@ pub fn to_json(
     ends: EventTime,
     comment: &str,
 ) -> serde_json::Result<Vec<u8>> {
-    let equal = |name: &str, value: String| Matcher {
-        name: name.to_owned(),
-        value,
-        is_regex: false,
-        is_equal: true,
-    };
+    let equal =
+        |name: &str, value: String| Matcher { name: name.to_owned(), value, is_regex: false, is_equal: true };
     serde_json::to_vec(&Sent {
         id,
         matchers: [equal("alertname", ALERT_NAME.to_owned()), equal("incident", incident.to_string())],

@@ -214,9 +214,8 @@ impl Telling {
             }
             book.quiet().0
         };
-        let is_settled = self
-            .silenced
-            .is_some_and(|(seen, at)| seen == revision && now.since(at) < self.pager.resend);
+        let is_settled =
+            self.silenced.is_some_and(|(seen, at)| seen == revision && now.since(at) < self.pager.resend);
         if is_settled {
             return Ok(Vec::new());
         }

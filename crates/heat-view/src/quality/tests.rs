@@ -1,8 +1,4 @@
-use heat_model::{
-    EventTime, IncidentId,
-    plant::ModelLevel,
-    record::Origin,
-};
+use heat_model::{EventTime, IncidentId, plant::ModelLevel, record::Origin};
 
 use super::*;
 use crate::board::BoardSettings;

@@ -126,7 +126,8 @@ fn unknown_metrics(path: &str, text: &str, metrics: &BTreeSet<String>) -> Vec<Vi
             let base = SUFFIXES.into_iter().find_map(|suffix| word.strip_suffix(suffix)).unwrap_or(word);
             if !metrics.contains(word) && !metrics.contains(base) {
                 let fault = format!("names the metric {word}, which nothing exports");
-                violations.push(Violation::new(path, fault, format!("{REFERENCE} has those that are")).at(number));
+                violations
+                    .push(Violation::new(path, fault, format!("{REFERENCE} has those that are")).at(number));
             }
         }
     }
