@@ -98,9 +98,7 @@ fn fewer_than_ten_homes_are_never_spoken_of() {
     assert!(town(9).figures(at(2)).is_empty());
     let mut table = town(12);
     let sites = (0..12).map(|number| site(home(number), Some(if number < 9 { "st1" } else { "st2" })));
-    let mut plant = PlantModel::default();
-    plant.sites = sites.collect();
-    table.set_plant(&plant);
+    table.set_plant(&PlantModel { sites: sites.collect(), ..PlantModel::default() });
 
     let places: Vec<_> = table.figures(at(2)).into_keys().map(|(_, station)| station).collect();
 
