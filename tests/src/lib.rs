@@ -25,6 +25,7 @@ pub mod proxy;
 pub mod python;
 pub mod site;
 pub mod town;
+pub mod watch;
 
 /// Whether a missing server must fail the test.
 pub fn servers_are_required() -> bool {

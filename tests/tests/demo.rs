@@ -9,6 +9,7 @@ use heat_tests::{
     python::Python,
     site::{assert_balanced, get},
     wait_until,
+    watch::desk::Desk,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -21,18 +22,19 @@ const BURST: Duration = Duration::from_secs(90);
 struct Demo {
     folder: TempDir,
     api: u16,
+    admin: u16,
 }
 
 impl Demo {
-    fn new() -> Self {
-        let demo = Self { folder: tempfile::tempdir().unwrap(), api: free_port() };
+    fn new(more: &str) -> Self {
+        let demo = Self { folder: tempfile::tempdir().unwrap(), api: free_port(), admin: free_port() };
         let text = format!(
             "[gateway.listen]\naddress = \"127.0.0.1:{}\"\n[api]\naddress = \"127.0.0.1:{}\"\n[admin]\naddress = \
              \"127.0.0.1:{}\"\n[archive]\nbuffer_max_bytes = 33554432\ncommit_max_readings = 250000\n\
-             [logging]\nfilter = \"warn,heat_processor=info\"\n",
+             [logging]\nfilter = \"warn,heat_processor=info\"\n{more}",
             free_port(),
             demo.api,
-            free_port()
+            demo.admin
         );
         fs::write(demo.folder.path().join("up.toml"), text).unwrap();
         demo
@@ -54,28 +56,38 @@ impl Demo {
         let body: Value = text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         body["items"].as_array().cloned().unwrap_or_default()
     }
+
+    fn acknowledge(&self, id: &str) {
+        let url = format!("http://127.0.0.1:{}/api/v1/incidents/{id}/acknowledge", self.api);
+        ureq::post(url).send_json(serde_json::json!({})).expect("the incident can be acknowledged");
+    }
 }
 
-/// Seen on a page that stays open, acknowledged, repaired: by keyboard and pointer in a real browser.
-fn a_dispatcher_works_the_case(demo: &Demo, browser: &Browser, id: &str) {
-    let keep = std::env::var_os("HEATSTREAM_TEST_KEEP").map(std::path::PathBuf::from);
-    let picture = |name: &str| {
-        if let Some(folder) = &keep {
-            browser.picture(&folder.join(format!("{name}.png")));
-        }
-    };
+/// Pictures of the pages, where they are to be kept.
+fn picture(browser: &Browser, name: &str) {
+    if let Some(folder) = std::env::var_os("HEATSTREAM_TEST_KEEP").map(std::path::PathBuf::from) {
+        browser.picture(&folder.join(format!("{name}.png")));
+    }
+}
+
+/// Seen on a page that stays open, and acknowledged, by pointer in a real browser.
+fn a_dispatcher_acknowledges(browser: &Browser, id: &str) {
     wait_until("the burst comes to the open page", Duration::from_secs(20), || {
         browser.text().contains("爆管")
     });
     assert_eq!(browser.script("return window.wasHereBefore"), true, "it came without loading the page anew");
-    picture("overview");
+    picture(browser, "overview");
     browser.click(&format!("a[href='/incidents/{id}']"));
     wait_until("the evidence is drawn", Duration::from_secs(60), || {
         browser.script("return document.querySelectorAll('figure svg path.line').length").as_u64() > Some(0)
     });
-    picture("incident");
+    picture(browser, "incident");
     browser.click("#actions button.primary");
     wait_until("the acknowledgement shows", Duration::from_secs(20), || browser.text().contains("已确认。"));
+}
+
+/// The repair with its cause and size, on the incident's page.
+fn a_dispatcher_reports_the_repair(demo: &Demo, browser: &Browser) {
     browser.script("for (const form of document.querySelectorAll('details')) form.open = true");
     browser.fill("input[name=cause]", "焊缝开裂");
     browser.fill("input[name=size_t_h]", "90");
@@ -83,20 +95,24 @@ fn a_dispatcher_works_the_case(demo: &Demo, browser: &Browser, id: &str) {
     wait_until("the repair shows", Duration::from_secs(20), || browser.text().contains("焊缝开裂"));
     let found = demo.incidents("class=burst");
     assert_eq!(found[0]["work"], "repaired", "{found:#?}");
-    picture("repaired");
+    picture(browser, "repaired");
     assert_eq!(browser.complaints(), Vec::<String>::new(), "nothing failed, nothing came from elsewhere");
 }
 
 #[test]
 fn the_demos_burst_is_one_incident_that_names_place_loss_and_stations_and_a_kill_does_not_page_it_again() {
     let Some(python) = Python::find() else { return };
-    let demo = Demo::new();
+    let mut desk = Desk::open();
+    let demo = Demo::new(&desk.as_ref().map(Desk::config).unwrap_or_default());
     let mut up = demo.start(&["--history-days", "16"]);
     up.wait_until("the city is live", LIVE, |up| up.stdout().contains("live: "));
     let browser = Browser::start();
     if let Some(browser) = &browser {
         browser.open(&demo.page("/"));
         browser.script("window.wasHereBefore = true");
+    }
+    if let Some(desk) = &mut desk {
+        desk.scrape(demo.admin);
     }
 
     let mut bursts = Vec::new();
@@ -119,8 +135,21 @@ fn the_demos_burst_is_one_incident_that_names_place_loss_and_stations_and_a_kill
         text.contains(id) && text.contains("after the onset")
     });
 
+    if let Some(desk) = &mut desk {
+        desk.wait_for_page(id, network);
+        desk.assert_dashboards_and_rules_work(demo.admin);
+    }
+    match &browser {
+        Some(browser) => a_dispatcher_acknowledges(browser, id),
+        None => demo.acknowledge(id),
+    }
+    if let Some(desk) = &mut desk {
+        desk.wait_until_silenced(id);
+        desk.lose_alertmanager();
+        desk.wait_until_silenced(id);
+    }
     if let Some(browser) = browser {
-        a_dispatcher_works_the_case(&demo, &browser, id);
+        a_dispatcher_reports_the_repair(&demo, &browser);
     }
 
     // Killed and started again, it goes on; the burst is the same one.
@@ -145,12 +174,15 @@ fn the_demos_burst_is_one_incident_that_names_place_loss_and_stations_and_a_kill
                   '$.Event.incident.class') = 'burst' AND json_extract_string(json, '$.Event.change.kind') = 'opened'";
     let archive = demo.folder.path().join("data/demo/archive");
     let rows = python.query(&archive, opened);
-    assert_eq!(rows[0]["opened"], 1, "paged once");
+    assert_eq!(rows[0]["opened"], 1, "raised once");
+    if let Some(desk) = &desk {
+        assert_eq!(desk.times_paged(id), 1, "and the duty was called once, whatever was killed");
+    }
 }
 
 #[test]
 fn up_for_a_time_ends_by_itself_and_a_lost_state_comes_back_from_the_archive() {
-    let demo = Demo::new();
+    let demo = Demo::new("");
 
     let ended = demo.start(&["--for", "75s", "--history-days", "1"]).ended(LIVE).ended_with(0);
 

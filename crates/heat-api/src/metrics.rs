@@ -105,3 +105,8 @@ impl RoleMetrics {
         }
     }
 }
+
+/// Registers every metric of the role, for the metric reference.
+pub fn describe(metrics: &Metrics) {
+    RoleMetrics::register(metrics);
+}

@@ -28,6 +28,7 @@ pub(crate) mod desk;
 pub(crate) mod incidents;
 mod letters;
 pub(crate) mod networks;
+mod runbooks;
 pub(crate) mod service;
 pub(crate) mod signals;
 
@@ -79,6 +80,7 @@ pub(crate) fn router(state: ApiState) -> Router {
         router = router.route(path, handlers);
     }
     router
+        .route(runbooks::PATH, get(runbooks::page))
         .fallback(|| async { Problem::not_found("no route has this path; see /api/v1/openapi.json") })
         .method_not_allowed_fallback(|| async {
             let detail = "this path has other methods; see /api/v1/openapi.json";

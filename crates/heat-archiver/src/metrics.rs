@@ -132,3 +132,8 @@ impl ArchiverMetrics {
         self.devices_forgotten.with_label_values(&[&label]).set(forgotten);
     }
 }
+
+/// Registers every metric of the role, for the metric reference.
+pub fn describe(metrics: &Metrics) {
+    ArchiverMetrics::register(metrics);
+}

@@ -15,6 +15,40 @@ use heat_model::{
 /// The family of names without a standard.
 pub const GENERIC: &str = "heat_signal_value";
 
+/// The standard names, without the prefixes of circuits.
+pub const STANDARD_NAMES: [&str; 30] = [
+    "supply_temperature",
+    "return_temperature",
+    "outdoor_temperature",
+    "indoor_temperature",
+    "set_point_temperature",
+    "make_up_temperature",
+    "steam_temperature",
+    "condensate_temperature",
+    "supply_pressure",
+    "return_pressure",
+    "differential_pressure",
+    "steam_pressure",
+    "supply_flow",
+    "return_flow",
+    "make_up_flow",
+    "relief_flow",
+    "steam_flow",
+    "condensate_flow",
+    "heat_power",
+    "heat_energy",
+    "volume",
+    "make_up_volume",
+    "make_up_tank_level",
+    "chamber_water_level",
+    "valve_opening",
+    "pump_speed",
+    "pump_running",
+    "make_up_pump_running",
+    "power_supply",
+    "leak_wire_resistance",
+];
+
 /// What Prometheus is told of a metric's type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -129,6 +163,16 @@ mod tests {
             ("valve_opening", "1", "heat_valve_opening_ratio", None),
         ] {
             assert_eq!(metric(name, unit), (expected.to_owned(), circuit), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_standard_name_has_a_metric_of_its_own_in_each_of_its_units() {
+        for name in STANDARD_NAMES {
+            let dimensions = standard_dimensions(name).unwrap();
+            for dimension in dimensions {
+                assert!(!Family::of(&name.parse().unwrap(), dimension.si()).generic, "{name}");
+            }
         }
     }
 

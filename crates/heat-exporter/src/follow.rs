@@ -10,15 +10,16 @@ use heat_log::{
     follow::{Follow, FollowEvent, ReadBack},
     topics,
 };
-use heat_model::{IngestTime, PartitionId};
+use heat_model::{IngestTime, PartitionId, plant::PlantModel};
 use heat_runtime::{Shutdown, tasks::Chain};
 use heat_view::{
-    Applied, IncidentBoard, Privacy,
+    Applied, IncidentBoard, Privacy, RoomTable,
     feed::{self, InputFeed, PlantFeed},
 };
 
 use crate::{
     metrics::RoleMetrics,
+    pager::Pager,
     plant::{Shard, lock},
     role::Readiness,
 };
@@ -26,134 +27,163 @@ use crate::{
 /// Records applied under one lock of a table, so that a scrape waits for a few milliseconds at most.
 const CHUNK_RECORDS: usize = 512;
 
-pub(crate) async fn input(
-    mut follow: Follow,
-    shards: Arc<[Shard]>,
-    metrics: RoleMetrics,
-    readiness: Readiness,
-    shutdown: Shutdown,
-) -> Result<(), ReadError> {
-    let mut feeds: BTreeMap<PartitionId, InputFeed> = BTreeMap::new();
-    while let Some(event) = next(&mut follow, &shutdown).await? {
-        match event {
-            FollowEvent::Records { partition, records } => {
-                let Some(shard) = shards.get(partition.0 as usize) else { continue };
-                let feed = feeds.entry(partition).or_insert_with(|| InputFeed::new(partition));
-                for chunk in records.chunks(CHUNK_RECORDS) {
-                    apply_input(&metrics, shard, feed, chunk);
-                    tokio::task::yield_now().await;
-                }
-                if let Some(beat) = feed.last_heartbeat() {
-                    let beat = IngestTime::from_micros(beat.as_micros());
-                    *lock(&shard.last_heartbeat) = beat;
-                }
-            }
-            FollowEvent::CaughtUp => readiness.caught_up(topics::INPUT),
-            FollowEvent::Trouble(error) => trouble(&metrics, topics::INPUT, &error),
-        }
-    }
-    Ok(())
+/// What the tasks that read share. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Follower {
+    pub(crate) shards: Arc<[Shard]>,
+    pub(crate) board: Arc<Mutex<IncidentBoard>>,
+    pub(crate) rooms: Arc<Mutex<RoomTable>>,
+    pub(crate) pager: Option<Pager>,
+    pub(crate) metrics: RoleMetrics,
+    pub(crate) readiness: Readiness,
+    pub(crate) shutdown: Shutdown,
 }
 
-fn apply_input(metrics: &RoleMetrics, shard: &Shard, feed: &mut InputFeed, chunk: &[Record]) {
-    let mut table = lock(&shard.table);
-    let before = table.counts();
-    let mut undecodable = 0;
-    for record in chunk {
-        let applied = feed.apply(&mut table, record.offset, record.append_time, record.payload.clone());
-        if let Err(error) = applied {
-            undecodable += 1;
-            let (partition, offset) = (shard.partition.0, record.offset.0);
-            tracing::debug!(error = %Chain(&error), partition, offset, "a record cannot be decoded");
-        }
-    }
-    metrics.add_live(before, table.counts());
-    drop(table);
-    count(metrics, topics::INPUT, chunk.len() - undecodable, undecodable);
-}
-
-pub(crate) async fn incidents(
-    mut follow: Follow,
-    topic: &'static str,
-    board: Arc<Mutex<IncidentBoard>>,
-    metrics: RoleMetrics,
-    readiness: Readiness,
-    shutdown: Shutdown,
-) -> Result<(), ReadError> {
-    while let Some(event) = next(&mut follow, &shutdown).await? {
-        match event {
-            FollowEvent::Records { partition, records } => {
-                for record in records {
-                    let applied = {
-                        let mut board = lock(&board);
-                        let applied = apply(&mut board, topic, &record.payload);
-                        metrics.incidents.set(i64::try_from(board.len()).unwrap_or(i64::MAX));
-                        applied
-                    };
-                    match applied {
-                        Ok(applied) => {
-                            count(&metrics, topic, 1, 0);
-                            metrics.incidents_refused.inc_by(u64::from(applied == Applied::Refused));
-                        }
-                        Err(error) => {
-                            count(&metrics, topic, 0, 1);
-                            let (partition, offset) = (partition.0, record.offset.0);
-                            tracing::warn!(error = %Chain(&error), partition, offset, "an incident cannot be read");
-                        }
+impl Follower {
+    pub(crate) async fn input(self, mut follow: Follow) -> Result<(), ReadError> {
+        let mut feeds: BTreeMap<PartitionId, InputFeed> = BTreeMap::new();
+        while let Some(event) = next(&mut follow, &self.shutdown).await? {
+            match event {
+                FollowEvent::Records { partition, records } => {
+                    let Some(shard) = self.shards.get(partition.0 as usize) else { continue };
+                    let feed = feeds.entry(partition).or_insert_with(|| InputFeed::new(partition));
+                    for chunk in records.chunks(CHUNK_RECORDS) {
+                        self.apply_input(shard, feed, chunk);
+                        tokio::task::yield_now().await;
+                    }
+                    if let Some(beat) = feed.last_heartbeat() {
+                        let beat = IngestTime::from_micros(beat.as_micros());
+                        *lock(&shard.last_heartbeat) = beat;
                     }
                 }
+                FollowEvent::CaughtUp => self.readiness.caught_up(topics::INPUT),
+                FollowEvent::Trouble(error) => self.trouble(topics::INPUT, &error),
             }
-            FollowEvent::CaughtUp => readiness.caught_up(topic),
-            FollowEvent::Trouble(error) => trouble(&metrics, topic, &error),
+        }
+        Ok(())
+    }
+
+    fn apply_input(&self, shard: &Shard, feed: &mut InputFeed, chunk: &[Record]) {
+        let (mut table, mut rooms) = (lock(&shard.table), lock(&self.rooms));
+        let before = table.counts();
+        let mut undecodable = 0;
+        for record in chunk {
+            let applied = feed.apply(&mut table, record.offset, record.append_time, record.payload.clone());
+            match applied {
+                Ok(envelope) => rooms.apply(record.append_time, &envelope),
+                Err(error) => {
+                    undecodable += 1;
+                    let (partition, offset) = (shard.partition.0, record.offset.0);
+                    tracing::debug!(error = %Chain(&error), partition, offset, "a record cannot be decoded");
+                }
+            }
+        }
+        self.metrics.add_live(before, table.counts());
+        drop((table, rooms));
+        self.count(topics::INPUT, chunk.len() - undecodable, undecodable);
+    }
+
+    pub(crate) async fn incidents(self, mut follow: Follow, topic: &'static str) -> Result<(), ReadError> {
+        while let Some(event) = next(&mut follow, &self.shutdown).await? {
+            match event {
+                FollowEvent::Records { partition, records } => {
+                    for record in records {
+                        self.apply_incident(topic, partition, &record);
+                    }
+                }
+                FollowEvent::CaughtUp => {
+                    self.readiness.caught_up(topic);
+                    if topic == topics::INCIDENTS
+                        && let Some(pager) = &self.pager
+                    {
+                        pager.caught_up();
+                    }
+                }
+                FollowEvent::Trouble(error) => self.trouble(topic, &error),
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_incident(&self, topic: &str, partition: PartitionId, record: &Record) {
+        let applied = self.apply_output(topic, &record.payload);
+        match applied {
+            Ok(applied) => {
+                self.count(topic, 1, 0);
+                self.metrics.incidents_refused.inc_by(u64::from(applied == Applied::Refused));
+            }
+            Err(error) => {
+                self.count(topic, 0, 1);
+                let (partition, offset) = (partition.0, record.offset.0);
+                tracing::warn!(error = %Chain(&error), partition, offset, "an incident cannot be read");
+            }
         }
     }
-    Ok(())
-}
 
-fn apply(board: &mut IncidentBoard, topic: &str, payload: &[u8]) -> Result<Applied, feed::FeedError> {
-    if topic == topics::INCIDENTS {
-        Ok(feed::state(payload)?.map_or(Applied::Stale, |incident| board.apply_state(&incident)))
-    } else {
-        feed::output(payload).map(|output| board.apply(&output))
+    /// Pages go by the topic of states alone: there, states of one incident come in order.
+    fn apply_output(&self, topic: &str, payload: &[u8]) -> Result<Applied, feed::FeedError> {
+        let applied = if topic == topics::INCIDENTS {
+            let Some(incident) = feed::state(payload)? else { return Ok(Applied::Stale) };
+            if let Some(pager) = &self.pager {
+                pager.observe(&incident);
+            }
+            lock(&self.board).apply_state(&incident)
+        } else {
+            let output = feed::output(payload)?;
+            lock(&self.board).apply(&output)
+        };
+        let held = lock(&self.board).len();
+        self.metrics.incidents.set(i64::try_from(held).unwrap_or(i64::MAX));
+        Ok(applied)
     }
-}
 
-/// Follows which plant model is in force: it tells which sites are homes.
-pub(crate) async fn plant(
-    mut follow: Follow,
-    shards: Arc<[Shard]>,
-    metrics: RoleMetrics,
-    readiness: Readiness,
-    shutdown: Shutdown,
-) -> Result<(), ReadError> {
-    let mut feed = PlantFeed::default();
-    while let Some(event) = next(&mut follow, &shutdown).await? {
-        match event {
-            FollowEvent::Records { records, .. } => {
-                for record in records {
-                    let Some(key) = &record.key else { continue };
-                    match feed.apply(key, &record.payload) {
-                        Ok(Some((model, plant))) => {
-                            tracing::info!(%model, "another plant model is in force");
-                            let privacy = Privacy::new(&plant);
-                            for shard in shards.iter() {
-                                lock(&shard.table).set_privacy(privacy.clone());
+    /// Follows which plant model is in force: it tells which sites are homes, and which station feeds them.
+    pub(crate) async fn plant(self, mut follow: Follow) -> Result<(), ReadError> {
+        let mut feed = PlantFeed::default();
+        while let Some(event) = next(&mut follow, &self.shutdown).await? {
+            match event {
+                FollowEvent::Records { records, .. } => {
+                    for record in records {
+                        let Some(key) = &record.key else { continue };
+                        match feed.apply(key, &record.payload) {
+                            Ok(model) => {
+                                if let Some((model, plant)) = model {
+                                    tracing::info!(%model, "another plant model is in force");
+                                    self.set_plant(&plant);
+                                }
+                                self.count(topics::PLANT, 1, 0);
                             }
-                            count(&metrics, topics::PLANT, 1, 0);
-                        }
-                        Ok(None) => count(&metrics, topics::PLANT, 1, 0),
-                        Err(error) => {
-                            count(&metrics, topics::PLANT, 0, 1);
-                            tracing::warn!(error = %Chain(&error), "a plant model cannot be used; the one before stays");
+                            Err(error) => {
+                                self.count(topics::PLANT, 0, 1);
+                                tracing::warn!(error = %Chain(&error), "a plant model cannot be used; the one before stays");
+                            }
                         }
                     }
                 }
+                FollowEvent::CaughtUp => self.readiness.caught_up(topics::PLANT),
+                FollowEvent::Trouble(error) => self.trouble(topics::PLANT, &error),
             }
-            FollowEvent::CaughtUp => readiness.caught_up(topics::PLANT),
-            FollowEvent::Trouble(error) => trouble(&metrics, topics::PLANT, &error),
         }
+        Ok(())
     }
-    Ok(())
+
+    fn set_plant(&self, plant: &PlantModel) {
+        let privacy = Privacy::new(plant);
+        for shard in self.shards.iter() {
+            lock(&shard.table).set_privacy(privacy.clone());
+        }
+        lock(&self.rooms).set_plant(plant);
+    }
+
+    fn count(&self, topic: &str, applied: usize, undecodable: usize) {
+        self.metrics.records.with_label_values(&[topic, "applied"]).inc_by(applied as u64);
+        self.metrics.records.with_label_values(&[topic, "undecodable"]).inc_by(undecodable as u64);
+    }
+
+    fn trouble(&self, topic: &str, error: &ReadError) {
+        self.metrics.trouble.with_label_values(&[topic]).inc();
+        tracing::warn!(error = %Chain(error), topic, "reading met an error and goes on");
+    }
 }
 
 /// The next event, none once shutdown has begun.
@@ -162,16 +192,6 @@ async fn next(follow: &mut Follow, shutdown: &Shutdown) -> Result<Option<FollowE
         () = shutdown.begun() => Ok(None),
         event = follow.next() => event.map(Some),
     }
-}
-
-fn count(metrics: &RoleMetrics, topic: &str, applied: usize, undecodable: usize) {
-    metrics.records.with_label_values(&[topic, "applied"]).inc_by(applied as u64);
-    metrics.records.with_label_values(&[topic, "undecodable"]).inc_by(undecodable as u64);
-}
-
-fn trouble(metrics: &RoleMetrics, topic: &str, error: &ReadError) {
-    metrics.trouble.with_label_values(&[topic]).inc();
-    tracing::warn!(error = %Chain(error), topic, "reading met an error and goes on");
 }
 
 pub(crate) async fn open(log: &Log, topic: &str, back: ReadBack) -> Result<Follow, ReadError> {

@@ -1,4 +1,4 @@
-//! Writes plant values and incidents as exposition text.
+//! Writes plant values as exposition text.
 //!
 //! A network's values are copied under its table's lock, then written without it. The label text of each signal is kept
 //! between scrapes, so a scrape formats one number a series. A metric's series must stand together in the text: each
@@ -10,16 +10,13 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use heat_model::{IngestTime, PartitionId, Quality, incident::Priority};
-use heat_view::{
-    Current, IncidentBoard, LiveSettings, LiveTable, SignalEntry,
-    board::{alarm_word, priority_word},
+use heat_model::{IngestTime, PartitionId, Quality};
+use heat_view::{Current, LiveSettings, LiveTable, SignalEntry};
+
+use crate::{
+    families::{Family, Kind},
+    metrics::{SIGNAL_AGE, SIGNAL_QUALITY},
 };
-
-use crate::families::{Family, Kind};
-
-/// Open incidents that get a series of their own.
-const INFO_MAX: usize = 200;
 
 /// One partition's share of what the exporter knows.
 #[derive(Debug)]
@@ -160,9 +157,9 @@ impl PlantWriter {
             if !written.freshness_omitted {
                 let labels = &prefix.text[prefix.labels..];
                 let name = prefix.entry.id.name.as_str();
-                sample(&mut self.ages, "heat_signal_age_seconds", labels, name, current.age_seconds(now));
+                sample(&mut self.ages, SIGNAL_AGE.name, labels, name, current.age_seconds(now));
                 let quality = f64::from(current.quality as u8);
-                sample(&mut self.qualities, "heat_signal_quality", labels, name, quality);
+                sample(&mut self.qualities, SIGNAL_QUALITY.name, labels, name, quality);
             }
             if current.quality != Quality::Bad && current.value.is_finite() {
                 let body = &mut self.families[prefix.family].body;
@@ -183,14 +180,9 @@ impl PlantWriter {
                 family.body.clear();
             }
         }
-        let age = "Seconds since a current value was measured, by the device's clock.";
-        let quality = "Quality of a signal's current value: 0 good, 1 uncertain, 2 bad.";
-        for (name, help, body) in [
-            ("heat_signal_age_seconds", age, &mut self.ages),
-            ("heat_signal_quality", quality, &mut self.qualities),
-        ] {
+        for (family, body) in [(SIGNAL_AGE, &mut self.ages), (SIGNAL_QUALITY, &mut self.qualities)] {
             if !body.is_empty() {
-                out.push_str(&head(name, help, Kind::Gauge));
+                out.push_str(&family.head());
                 out.push_str(body);
                 body.clear();
             }
@@ -247,7 +239,7 @@ fn sample(out: &mut String, metric: &str, labels: &str, name: &str, value: f64) 
 }
 
 /// Appends `name="value",`.
-fn label(out: &mut String, name: &str, value: &str) {
+pub(crate) fn label(out: &mut String, name: &str, value: &str) {
     out.push_str(name);
     out.push_str("=\"");
     for character in value.chars() {
@@ -262,7 +254,7 @@ fn label(out: &mut String, name: &str, value: &str) {
 }
 
 /// A number as Prometheus reads it; the exponent keeps tiny and huge ones short.
-fn push_number(out: &mut String, value: f64) {
+pub(crate) fn push_number(out: &mut String, value: f64) {
     let magnitude = value.abs();
     let written = if magnitude != 0.0 && !(1e-6..1e15).contains(&magnitude) {
         write!(out, "{value:e}")
@@ -274,55 +266,6 @@ fn push_number(out: &mut String, value: f64) {
 
 fn head(name: &str, help: &str, kind: Kind) -> String {
     format!("# HELP {name} {help}\n# TYPE {name} {}\n", kind.as_str())
-}
-
-/// Appends the heartbeats' ages.
-pub fn write_heartbeats(shards: &[Shard], now: IngestTime, out: &mut String) {
-    let name = "heat_pipeline_heartbeat_age_seconds";
-    let help =
-        "Seconds since a gateway's last heartbeat in a partition, wall time; since the start if none came.";
-    out.push_str(&head(name, help, Kind::Gauge));
-    for shard in shards {
-        out.push_str(name);
-        out.push('{');
-        label(out, "partition", &shard.partition.0.to_string());
-        out.pop();
-        out.push_str("} ");
-        push_number(out, now.since(*lock(&shard.last_heartbeat)).as_secs_f64());
-        out.push('\n');
-    }
-}
-
-/// Appends the open incidents.
-pub fn write_incidents(board: &IncidentBoard, out: &mut String) {
-    let active = "heat_incidents_active";
-    out.push_str(&head(active, "Incidents that are not cleared.", Kind::Gauge));
-    for ((network, class, priority, alarm), count) in board.active() {
-        out.push_str(active);
-        out.push('{');
-        label(out, "network", network.as_str());
-        label(out, "class", class.as_str());
-        label(out, "priority", priority_word(priority));
-        label(out, "state", alarm_word(alarm));
-        out.pop();
-        writeln!(out, "}} {count}").expect("writing to a string does not fail");
-    }
-    let info = "heat_incident_info";
-    let help = "One series for each open incident of priority P1 or P2, at most 200.";
-    out.push_str(&head(info, help, Kind::Gauge));
-    let urgent = board.open().filter(|incident| incident.priority <= Priority::P2);
-    for incident in urgent.take(INFO_MAX) {
-        out.push_str(info);
-        out.push('{');
-        label(out, "network", incident.network.as_str());
-        label(out, "incident", &incident.id.to_string());
-        label(out, "class", incident.class.as_str());
-        label(out, "priority", priority_word(incident.priority));
-        label(out, "state", alarm_word(incident.alarm));
-        label(out, "place", incident.place.as_deref().unwrap_or(""));
-        out.pop();
-        out.push_str("} 1\n");
-    }
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -13,12 +13,14 @@ use heat_log::{
 };
 use heat_model::{PartitionId, plant::PlantModel};
 use heat_runtime::{Clock, Shutdown, Tasks, admin::Health, metrics::Metrics, tasks::TaskError};
-use heat_view::{IncidentBoard, LiveTable, Privacy};
+use heat_view::{IncidentBoard, LiveTable, Privacy, RoomTable};
 
 use crate::{
-    follow,
-    metrics::RoleMetrics,
-    plant::{PlantWriter, Shard, TextBounds, lock, write_heartbeats, write_incidents},
+    figures::{write_heartbeats, write_incidents, write_rooms},
+    follow::{self, Follower},
+    metrics::{RoleMetrics, TEXT_FAMILIES},
+    pager::{FileError, Pager},
+    plant::{PlantWriter, Shard, TextBounds, lock},
     settings::Settings,
 };
 
@@ -63,6 +65,9 @@ pub enum BuildError {
         /// Why.
         source: ReadError,
     },
+    /// A file of the Alertmanager's settings cannot be used.
+    #[error("the exporter cannot tell Alertmanager of incidents")]
+    Alertmanager(#[from] FileError),
 }
 
 /// The role ended badly.
@@ -103,6 +108,8 @@ pub struct Exporter {
     settings: Settings,
     shards: Arc<[Shard]>,
     board: Arc<Mutex<IncidentBoard>>,
+    rooms: Arc<Mutex<RoomTable>>,
+    pager: Option<Pager>,
     metrics: RoleMetrics,
     health: Health,
     clock: Clock,
@@ -133,8 +140,16 @@ impl Exporter {
         // States come from the compacted topic; the events' topic brings statuses and what is new.
         let events = open(&deps.log, topics::INCIDENT_EVENTS, ReadBack::Last(1_000)).await?;
         let plant = open(&deps.log, topics::PLANT, ReadBack::All).await?;
+        let pager = match settings.alertmanager.clone() {
+            Some(alertmanager) => Some(Pager::open(alertmanager, &deps.metrics, deps.clock).await?),
+            None => None,
+        };
+        let mut rooms = RoomTable::default();
+        rooms.set_plant(&deps.plant);
         let exporter = Self {
             shards,
+            rooms: Arc::new(Mutex::new(rooms)),
+            pager,
             board: Arc::new(Mutex::new(IncidentBoard::new(settings.board))),
             metrics: RoleMetrics::register(&deps.metrics),
             health: deps.health,
@@ -154,14 +169,22 @@ impl Exporter {
             series_max: self.settings.series_max,
             freshness_signals_max: self.settings.freshness_signals_max,
         }));
-        let (shards, board) = (Arc::clone(&self.shards), Arc::clone(&self.board));
+        let (shards, board, rooms) =
+            (Arc::clone(&self.shards), Arc::clone(&self.board), Arc::clone(&self.rooms));
         let (metrics, clock) = (self.metrics.clone(), self.clock);
-        registry.add_source(move |out| {
+        registry.add_source(TEXT_FAMILIES, move |out| {
             let begun = clock.instant();
             let now = clock.now();
             let written = lock(&writer).write(&shards, now, out);
             write_heartbeats(&shards, now, out);
-            write_incidents(&lock(&board), out);
+            let counts = {
+                let board = lock(&board);
+                write_incidents(&board, now, out);
+                board.counts()
+            };
+            let rooms = lock(&rooms);
+            write_rooms(&rooms, now, out);
+            metrics.bring_up_to(counts, rooms.refused());
             let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
             metrics.series.set(gauge(written.series));
             metrics.series_dropped.set(gauge(written.dropped));
@@ -176,34 +199,25 @@ impl Exporter {
         let mut tasks = Tasks::new(shutdown.child());
         let readiness = Readiness::new(self.health);
         let stop = tasks.shutdown().clone();
-        let (metrics, board) = (self.metrics, self.board);
-        tasks.spawn(
-            "exporter: input",
-            follow::input(
-                self.input,
-                Arc::clone(&self.shards),
-                metrics.clone(),
-                readiness.clone(),
-                stop.clone(),
-            ),
-        );
-        for (follow, topic) in [(self.states, topics::INCIDENTS), (self.events, topics::INCIDENT_EVENTS)] {
-            let board = Arc::clone(&board);
-            let task =
-                follow::incidents(follow, topic, board, metrics.clone(), readiness.clone(), stop.clone());
-            tasks.spawn("exporter: incidents", task);
+        let metrics = self.metrics;
+        let follower = Follower {
+            shards: Arc::clone(&self.shards),
+            board: self.board,
+            rooms: Arc::clone(&self.rooms),
+            pager: self.pager,
+            metrics: metrics.clone(),
+            readiness,
+            shutdown: stop.clone(),
+        };
+        tasks.spawn("exporter: input", follower.clone().input(self.input));
+        tasks.spawn("exporter: incidents", follower.clone().incidents(self.states, topics::INCIDENTS));
+        tasks.spawn("exporter: incidents", follower.clone().incidents(self.events, topics::INCIDENT_EVENTS));
+        if let Some(pager) = &follower.pager {
+            pager.spawn(&mut tasks);
         }
-        tasks.spawn(
-            "exporter: plant model",
-            follow::plant(
-                self.plant,
-                Arc::clone(&self.shards),
-                metrics.clone(),
-                readiness.clone(),
-                stop.clone(),
-            ),
-        );
-        tasks.spawn("exporter: forgetting", forget(self.shards, self.clock, metrics, stop));
+        tasks.spawn("exporter: plant model", follower.plant(self.plant));
+        let forgetting = Forgetting { shards: self.shards, rooms: self.rooms, clock: self.clock, metrics };
+        tasks.spawn("exporter: forgetting", forgetting.run(stop));
         tasks.join(DRAIN).await?;
         Ok(())
     }
@@ -213,23 +227,29 @@ async fn open(log: &Log, topic: &'static str, back: ReadBack) -> Result<Follow, 
     follow::open(log, topic, back).await.map_err(|source| BuildError::Read { topic, source })
 }
 
-async fn forget(
+struct Forgetting {
     shards: Arc<[Shard]>,
+    rooms: Arc<Mutex<RoomTable>>,
     clock: Clock,
     metrics: RoleMetrics,
-    shutdown: Shutdown,
-) -> Result<(), RunError> {
-    let mut interval = tokio::time::interval(FORGET_INTERVAL);
-    loop {
-        tokio::select! {
-            () = shutdown.begun() => return Ok(()),
-            _ = interval.tick() => {}
-        }
-        for shard in shards.iter() {
-            let mut table = lock(&shard.table);
-            let before = table.counts();
-            table.forget_silent(clock.now());
-            metrics.add_live(before, table.counts());
+}
+
+impl Forgetting {
+    async fn run(self, shutdown: Shutdown) -> Result<(), RunError> {
+        let mut interval = tokio::time::interval(FORGET_INTERVAL);
+        loop {
+            tokio::select! {
+                () = shutdown.begun() => return Ok(()),
+                _ = interval.tick() => {}
+            }
+            let now = self.clock.now();
+            for shard in self.shards.iter() {
+                let mut table = lock(&shard.table);
+                let before = table.counts();
+                table.forget_silent(now);
+                self.metrics.add_live(before, table.counts());
+            }
+            lock(&self.rooms).forget(now);
         }
     }
 }

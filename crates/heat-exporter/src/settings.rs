@@ -6,6 +6,8 @@ use heat_runtime::config::{Fault, parse_duration};
 use heat_view::{BoardSettings, LiveSettings};
 use serde::Deserialize;
 
+use crate::pager::{AlertmanagerSettings, RawAlertmanager};
+
 /// Records read back per partition: a minute or more of a large network, so that values are there after a restart.
 pub const READ_BACK_RECORDS: u64 = 200_000;
 /// Series of plant values: 100,000 take about 20 MB and 0.1 s a scrape.
@@ -31,6 +33,8 @@ pub struct RawExporter {
     pub deadline_unlearned: Option<String>,
     /// A signal silent for this long is forgotten.
     pub forget_after: Option<String>,
+    /// Where incidents are told; nowhere without it.
+    pub alertmanager: Option<RawAlertmanager>,
 }
 
 /// The table's meaning.
@@ -46,6 +50,8 @@ pub struct Settings {
     pub freshness_signals_max: usize,
     /// Records of each partition read back at start.
     pub read_back_records: u64,
+    /// Where incidents are told.
+    pub alertmanager: Option<AlertmanagerSettings>,
 }
 
 impl Default for Settings {
@@ -56,6 +62,7 @@ impl Default for Settings {
             series_max: SERIES_MAX,
             freshness_signals_max: FRESHNESS_SIGNALS_MAX,
             read_back_records: READ_BACK_RECORDS,
+            alertmanager: None,
         }
     }
 }
@@ -82,6 +89,11 @@ impl Settings {
         count("series_max", raw.series_max, &mut settings.series_max, &mut faults);
         settings.freshness_signals_max = raw.freshness_signals_max.unwrap_or(settings.freshness_signals_max);
         settings.read_back_records = raw.read_back_records.unwrap_or(settings.read_back_records);
+        match raw.alertmanager.as_ref().map(AlertmanagerSettings::from_raw) {
+            None => {}
+            Some(Ok(alertmanager)) => settings.alertmanager = Some(alertmanager),
+            Some(Err(found)) => faults.extend(found),
+        }
         if faults.is_empty() { Ok(settings) } else { Err(faults) }
     }
 }

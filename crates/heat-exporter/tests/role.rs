@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use heat_codec::envelope::{Draft, encode_set};
-use heat_exporter::{Deps, Exporter, RawExporter, Settings};
+use heat_exporter::{Deps, Exporter, RawExporter, Settings, pager::RawAlertmanager};
 use heat_log::{
     Appender, AppenderSettings, EmbeddedSettings, Log,
     topics::{self, Retention, product_topics},
@@ -18,6 +18,10 @@ use heat_model::{
     record::{Heartbeat, Origin},
 };
 use heat_runtime::{Clock, Shutdown, admin::Health, metrics::Metrics};
+use heat_tests::{
+    free_port,
+    watch::{Delivery, Webhook},
+};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const PARTITION: PartitionId = PartitionId(1);
@@ -87,6 +91,16 @@ fn incident() -> Incident {
 
 /// One run of the role: scrapes until the text holds all that is wanted, then drains it.
 async fn scrape_until(log: &Log, wanted: &[&str]) -> String {
+    scrape_with(RawExporter::default(), log, wanted, async {}).await
+}
+
+/// The same with these settings, and with something to do meanwhile.
+async fn scrape_with(
+    raw: RawExporter,
+    log: &Log,
+    wanted: &[&str],
+    meanwhile: impl Future<Output = ()>,
+) -> String {
     let (metrics, health, shutdown) = (Metrics::default(), Health::default(), Shutdown::default());
     let deps = Deps {
         log: log.clone(),
@@ -95,9 +109,10 @@ async fn scrape_until(log: &Log, wanted: &[&str]) -> String {
         clock: Clock,
         plant: Arc::new(PlantModel::default()),
     };
-    let settings = Settings::from_raw(&RawExporter::default()).unwrap();
+    let settings = Settings::from_raw(&raw).unwrap();
     let exporter = Exporter::build(settings, deps).await.unwrap();
     let scraping = async {
+        meanwhile.await;
         loop {
             let text = metrics.render();
             if wanted.iter().all(|wanted| text.contains(wanted)) && health.unready().is_empty() {
@@ -137,5 +152,55 @@ async fn what_is_in_the_log_is_scraped_and_is_there_again_after_a_restart() {
         let text = scrape_until(&log, &wanted).await;
         assert_eq!(text.matches(value).count(), 1);
     }
+    log.close(PATIENCE).await;
+}
+
+/// Waits, without holding up the role, until the server received what is looked for.
+async fn received(server: &Webhook, what: &str, is_it: impl Fn(&Delivery) -> bool) -> Delivery {
+    let looking = async {
+        loop {
+            if let Some(delivery) = server.deliveries().into_iter().find(|delivery| is_it(delivery)) {
+                return delivery;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("never received: {what}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_incident_waits_for_an_alertmanager_that_is_away_and_an_acknowledged_one_is_silenced() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open_embedded(EmbeddedSettings::new(dir.path().join("log"))).unwrap();
+    log.ensure_topics(&product_topics(2, Retention::default())).await.unwrap();
+    let topics = [topics::INPUT, topics::INCIDENTS, topics::INCIDENT_EVENTS];
+    let appender = log.appender(&topics, AppenderSettings::default()).await.unwrap();
+    let port = free_port();
+    let url = format!("http://127.0.0.1:{port}");
+    let alertmanager = RawAlertmanager { urls: vec![url.clone()], ..RawAlertmanager::default() };
+    let raw = RawExporter { alertmanager: Some(alertmanager), ..RawExporter::default() };
+    append(&appender, topics::INCIDENTS, serde_json::to_vec(&incident()).unwrap().into()).await;
+    let away =
+        format!("heat_exporter_alertmanager_posts_total{{alertmanager=\"{url}\",outcome=\"failed\"}} 2\n");
+    let waiting = format!("heat_exporter_alertmanager_waiting_alerts{{alertmanager=\"{url}\"}} 1\n");
+    scrape_with(raw.clone(), &log, &[&away, &waiting], async {}).await;
+
+    let server = Webhook::at(port);
+    let id = incident().id.to_string();
+    let told = async {
+        let alert = received(&server, "the alert", |delivery| delivery.path == "/api/v2/alerts").await;
+        assert_eq!(alert.body[0]["labels"]["incident"], id.as_str(), "{alert:?}");
+        let mut seen = incident();
+        seen.version = 2;
+        seen.alarm = AlarmState::Acknowledged;
+        append(&appender, topics::INCIDENTS, serde_json::to_vec(&seen).unwrap().into()).await;
+        let is_set = |delivery: &Delivery| delivery.path == "/api/v2/silences" && delivery.method == "POST";
+        let silence = received(&server, "the silence", is_set).await;
+        assert_eq!(silence.body["matchers"][1]["value"], id.as_str(), "{silence:?}");
+        assert_eq!(silence.body["comment"], "acknowledged in heatstream");
+    };
+    let done = "heat_exporter_alertmanager_waiting_alerts";
+    let text = scrape_with(raw, &log, &[&format!("{done}{{alertmanager=\"{url}\"}} 0\n")], told).await;
+    assert!(text.contains("act=\"created\"} 1\n"), "{text}");
     log.close(PATIENCE).await;
 }

@@ -70,6 +70,8 @@ pub struct Outcome {
     pub faults: Vec<Fault>,
     /// Readings in the records.
     pub readings_logged: u32,
+    /// Of these, such as were declared or found to be history.
+    pub readings_backfill: u32,
     /// Readings not taken.
     pub readings_rejected: u32,
 }

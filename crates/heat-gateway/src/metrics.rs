@@ -1,16 +1,23 @@
 //! The gateway's metrics.
 
 use heat_codec::{reject::RejectReason, sparkplug::SparkplugCounts};
-use heat_model::record::HourCounts;
+use heat_model::{IngestTime, record::HourCounts};
 use heat_runtime::metrics::Metrics;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
-use crate::{clock_guard::ClockState, outbox::Status};
+use crate::{
+    clock_guard::ClockState, commands::Commands, link_metrics::LinkMetrics, outbox::Status,
+    plant::PlantMetrics, requeue::RequeueMetrics,
+};
 
 /// Messages by what became of them: received, logged, rejected.
 pub const MESSAGES: &str = "heat_gateway_messages_total";
 /// Readings by what became of them: received, logged, rejected.
 pub const READINGS: &str = "heat_gateway_readings_total";
+/// Readings taken, by lane: live, backfill.
+pub const LANE_READINGS: &str = "heat_gateway_lane_readings_total";
+/// When a message last became durable.
+pub const LAST_LOGGED: &str = "heat_gateway_last_logged_timestamp_seconds";
 /// Faults found in payloads, by reason.
 pub const REJECTS: &str = "heat_gateway_rejects_total";
 /// Messages whose acknowledgement waits for the log.
@@ -52,6 +59,11 @@ pub struct GatewayMetrics {
     received: [IntCounter; 2],
     logged: [IntCounter; 2],
     rejected: [IntCounter; 2],
+    /// live, backfill.
+    lanes: [IntCounter; 2],
+    last_logged: IntGauge,
+    /// Messages logged when that was last looked at.
+    logged_before: u64,
     rejects: Vec<(RejectReason, IntCounter)>,
     pub(crate) waiting: IntGauge,
     pub(crate) queued_records: IntGauge,
@@ -78,11 +90,15 @@ impl GatewayMetrics {
             &["outcome"],
         );
         let rejects = metrics.counters(REJECTS, "Faults found in payloads, by reason.", &["reason"]);
+        let lanes = metrics.counters(LANE_READINGS, "Readings taken, by lane: live, backfill.", &["lane"]);
         let pair = |outcome: &str| both(&messages, &readings, outcome);
         Self {
             received: pair("received"),
             logged: pair("logged"),
             rejected: pair("rejected"),
+            lanes: ["live", "backfill"].map(|lane| lanes.with_label_values(&[lane])),
+            last_logged: metrics.gauge(LAST_LOGGED, "When a message last became durable."),
+            logged_before: 0,
             rejects: RejectReason::ALL
                 .iter()
                 .map(|reason| (*reason, rejects.with_label_values(&[reason.as_str()])))
@@ -102,6 +118,20 @@ impl GatewayMetrics {
             },
             clocks: metrics.gauges(CLOCKS, "Known devices by the state of their clocks.", &["clock"]),
             said: HourCounts::default(),
+        }
+    }
+
+    /// Counts readings that were taken, `backfill` of them as history.
+    pub(crate) fn lanes(&self, readings: u32, backfill: u32) {
+        self.lanes[0].inc_by(u64::from(readings.saturating_sub(backfill)));
+        self.lanes[1].inc_by(u64::from(backfill));
+    }
+
+    /// Notes the time if messages became durable since it was last called.
+    pub(crate) fn logged_at(&mut self, now: IngestTime) {
+        if self.said.messages_logged > self.logged_before {
+            self.logged_before = self.said.messages_logged;
+            self.last_logged.set(now.second());
         }
     }
 
@@ -206,4 +236,13 @@ fn both(messages: &IntCounterVec, readings: &IntCounterVec, outcome: &str) -> [I
 fn add([messages, readings]: &[IntCounter; 2], more_messages: u64, more_readings: u64) {
     messages.inc_by(more_messages);
     readings.inc_by(more_readings);
+}
+
+/// Registers every metric of the role, for the metric reference.
+pub fn describe(metrics: &Metrics) {
+    GatewayMetrics::register(metrics);
+    LinkMetrics::register(None, None, metrics);
+    PlantMetrics::register(metrics);
+    RequeueMetrics::register(metrics);
+    drop(Commands::new(None, None, metrics));
 }

@@ -114,7 +114,7 @@ pub enum OpenError {
 }
 
 #[derive(Debug)]
-struct PlantMetrics {
+pub(crate) struct PlantMetrics {
     reloads: IntCounter,
     failures: IntCounter,
     last: IntGauge,
@@ -122,7 +122,7 @@ struct PlantMetrics {
 }
 
 impl PlantMetrics {
-    fn register(metrics: &Metrics) -> Self {
+    pub(crate) fn register(metrics: &Metrics) -> Self {
         Self {
             reloads: metrics.counter(RELOADS, "Plant models that took effect in this gateway."),
             failures: metrics.counter(

@@ -117,9 +117,18 @@ impl Requeues {
 }
 
 #[derive(Debug)]
-struct RequeueMetrics {
+pub(crate) struct RequeueMetrics {
     requeued: IntCounterVec,
     waiting: IntGauge,
+}
+
+impl RequeueMetrics {
+    pub(crate) fn register(metrics: &Metrics) -> Self {
+        Self {
+            requeued: metrics.counters(REQUEUED, "Dead letters taken again, by outcome.", &["outcome"]),
+            waiting: metrics.gauge(REQUEUE_WAITING, "Requests to take a dead letter again, not yet done."),
+        }
+    }
 }
 
 /// One partition of the topic.
@@ -188,11 +197,7 @@ impl RequeueFeed {
             room: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
             messages,
             done,
-            metrics: RequeueMetrics {
-                requeued: metrics.counters(REQUEUED, "Dead letters taken again, by outcome.", &["outcome"]),
-                waiting: metrics
-                    .gauge(REQUEUE_WAITING, "Requests to take a dead letter again, not yet done."),
-            },
+            metrics: RequeueMetrics::register(metrics),
         };
         Ok((feed, Requeues { messages: handed, done: marks }))
     }

@@ -292,7 +292,7 @@ impl Gateway {
                 received,
                 again: None,
             });
-            self.count_faults(&outcome);
+            self.count(&outcome);
             let way = delivery.source.way;
             self.outbox.take(delivery, received, outcome)?;
             self.ask_for_births(way);
@@ -312,7 +312,7 @@ impl Gateway {
             received,
             again: Some(request),
         });
-        self.count_faults(&outcome);
+        self.count(&outcome);
         self.outbox.take_again(requeued, received, outcome)?;
         Ok(())
     }
@@ -354,7 +354,8 @@ impl Gateway {
         }
     }
 
-    fn count_faults(&self, outcome: &Outcome) {
+    fn count(&self, outcome: &Outcome) {
+        self.metrics.lanes(outcome.readings_logged, outcome.readings_backfill);
         for fault in &outcome.faults {
             self.metrics.reject(&fault.reason);
         }
@@ -381,6 +382,7 @@ impl Gateway {
     async fn beat(&mut self) -> Result<(), RunError> {
         self.outbox.beat().await?;
         self.metrics.bring_up_to(self.outbox.totals());
+        self.metrics.logged_at(self.clock.now());
         self.metrics.waiting.set(i64::try_from(self.outbox.waiting()).unwrap_or(i64::MAX));
         let (records, bytes) = self.outbox.queued();
         self.metrics.queued_records.set(i64::try_from(records).unwrap_or(i64::MAX));

@@ -1,7 +1,8 @@
 //! The processor's metrics.
 
+use heat_detect::Counters;
 use heat_runtime::metrics::Metrics;
-use prometheus::{IntCounter, IntCounterVec, IntGaugeVec};
+use prometheus::{Gauge, IntCounter, IntCounterVec, IntGaugeVec};
 
 /// Readings by what became of them: taken, repeated.
 pub const READINGS: &str = "heat_processor_readings_total";
@@ -19,6 +20,12 @@ pub const SNAPSHOT_BYTES: &str = "heat_processor_snapshot_bytes";
 pub const LAST_SNAPSHOT: &str = "heat_processor_last_snapshot_timestamp_seconds";
 /// Records of the log not yet processed.
 pub const LAG: &str = "heat_processor_lag_records";
+/// Readings that no detector used, by reason: bad, clock, late, unused, bound.
+pub const SET_ASIDE: &str = "heat_processor_set_aside_readings_total";
+/// Incidents dropped by the bound on incidents kept.
+pub const INCIDENTS_DROPPED: &str = "heat_processor_dropped_incidents_total";
+/// The alarm budget: false pages that one network may have in 30 days.
+pub const BUDGET: &str = "heat_processor_false_pages_budget";
 
 /// Handles of the processor's metrics.
 #[derive(Debug, Clone)]
@@ -32,12 +39,21 @@ pub struct ProcessorMetrics {
     pub(crate) snapshot_bytes: IntGaugeVec,
     pub(crate) last_snapshot: IntGaugeVec,
     pub(crate) lag: IntGaugeVec,
+    /// bad, clock, late, unused, bound.
+    set_aside: [IntCounter; 5],
+    incidents_dropped: IntCounter,
+    pub(crate) budget: Gauge,
 }
 
 impl ProcessorMetrics {
     /// Registers them.
     pub fn register(metrics: &Metrics) -> Self {
         let readings = metrics.counters(READINGS, "Readings read from the log, by outcome.", &["outcome"]);
+        let set_aside = metrics.counters(
+            SET_ASIDE,
+            "Live readings that no detector used, by reason: bad quality, wrong clock, late, unused name, bound.",
+            &["reason"],
+        );
         Self {
             taken: readings.with_label_values(&["taken"]),
             repeated: readings.with_label_values(&["repeated"]),
@@ -52,6 +68,28 @@ impl ProcessorMetrics {
                 &["partition"],
             ),
             lag: metrics.gauges(LAG, "Records of the log not yet processed.", &["partition"]),
+            set_aside: ["bad", "clock", "late", "unused", "bound"]
+                .map(|reason| set_aside.with_label_values(&[reason])),
+            incidents_dropped: metrics
+                .counter(INCIDENTS_DROPPED, "Incidents dropped by the bound on incidents kept."),
+            budget: metrics
+                .number(BUDGET, "The alarm budget: false pages that one network may have in 30 days."),
         }
     }
+
+    /// Adds what a core counted since `before`.
+    pub(crate) fn add_counters(&self, before: Counters, after: Counters) {
+        let [bad, clock, late, unused, bound] = &self.set_aside;
+        bad.inc_by(after.bad - before.bad);
+        clock.inc_by(after.clock - before.clock);
+        late.inc_by(after.late - before.late);
+        unused.inc_by(after.unused - before.unused);
+        bound.inc_by(after.over_bound - before.over_bound);
+        self.incidents_dropped.inc_by(after.incidents_dropped - before.incidents_dropped);
+    }
+}
+
+/// Registers every metric of the role, for the metric reference.
+pub fn describe(metrics: &Metrics) {
+    ProcessorMetrics::register(metrics);
 }

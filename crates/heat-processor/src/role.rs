@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use heat_archive::{Archive, ArchiveError};
-use heat_detect::{Output, RestoreError};
+use heat_detect::{Counters, Output, RestoreError};
 use heat_log::{
     AppendError, Appender, AppenderSettings, Consumer, ConsumerSettings, Log, LogEvent, Membership,
     ReadError, Record, topics,
@@ -79,6 +79,7 @@ struct Running {
     snapshot_at: AppendTime,
     counted: (u64, u64),
     suppressed: u64,
+    counters: Counters,
     /// Shutdown began while a plant model was waited for: nothing behind that record may be taken.
     halted: bool,
 }
@@ -118,6 +119,7 @@ impl Processor {
         let appender = log.appender(&topics, AppenderSettings::default()).await?;
         health.set(PART, false, "");
         let metrics = ProcessorMetrics::register(metrics);
+        metrics.budget.set(settings.detect.false_pages_per_month);
         let models = Models::new(log.clone());
         Ok(Self { settings, plant, log, models, appender, clock, metrics, health, rebuild: None })
     }
@@ -336,6 +338,9 @@ impl Processor {
             running.counted = (admitted.readings, repeated);
             self.metrics.suppressed.inc_by(running.part.suppressed() - running.suppressed);
             running.suppressed = running.part.suppressed();
+            let counters = running.part.core().counters();
+            self.metrics.add_counters(running.counters, counters);
+            running.counters = counters;
             let end = match self.log.bounds(topics::INPUT, *partition).await {
                 Ok(bounds) => bounds.end,
                 // The lag is not known then; reading itself goes on or waits.

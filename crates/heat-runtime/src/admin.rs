@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     net::SocketAddr,
     sync::{Arc, Mutex},
 };
@@ -15,11 +16,22 @@ use axum::{
 };
 use tokio::net::TcpListener;
 
-use crate::{Shutdown, metrics::Metrics};
+use crate::{
+    Shutdown,
+    metrics::{Metrics, TextFamily},
+};
 
 /// Where Prometheus scrapes, unless configured.
 pub const DEFAULT_ADDRESS: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9464);
+
+/// Readiness of each part.
+pub const READY: TextFamily = TextFamily {
+    name: "heat_part_ready",
+    kind: "gauge",
+    labels: &["part"],
+    help: "1 while a part of the process is ready to work, as /readyz says.",
+};
 
 /// What a process says of its health. Cheap to clone; all clones are one.
 #[derive(Debug, Clone, Default)]
@@ -42,6 +54,19 @@ impl Health {
     /// Parts that are not ready.
     pub fn unready(&self) -> Vec<&'static str> {
         self.lock().iter().filter(|(_, part)| !part.ready).map(|(name, _)| *name).collect()
+    }
+
+    /// The parts' readiness as exposition text.
+    fn write(&self, out: &mut String) {
+        let parts = self.lock();
+        if parts.is_empty() {
+            return;
+        }
+        out.push_str(&READY.head());
+        for (name, part) in parts.iter() {
+            let ready = u8::from(part.ready);
+            writeln!(out, "{}{{part=\"{name}\"}} {ready}", READY.name).expect("a string takes all");
+        }
     }
 
     fn state(&self) -> String {
@@ -85,10 +110,12 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Binds the address.
+    /// Binds the address, and adds the parts' readiness to the metrics.
     pub async fn bind(address: SocketAddr, metrics: Metrics, health: Health) -> Result<Self, AdminError> {
         let listener =
             TcpListener::bind(address).await.map_err(|source| AdminError::Bind { address, source })?;
+        let parts = health.clone();
+        metrics.add_source(&[READY], move |out| parts.write(out));
         let router = Router::new()
             .route("/livez", get(|| async { "ok\n" }))
             .route("/readyz", get(readyz))
@@ -127,4 +154,23 @@ async fn scrape(State((metrics, _)): State<(Metrics, Health)>) -> Response {
 
 async fn state(State((_, health)): State<(Metrics, Health)>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], health.state()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readiness_is_a_metric() {
+        let health = Health::default();
+        health.set("gateway", true, "");
+        health.set("processor", false, "");
+        let mut text = String::new();
+
+        health.write(&mut text);
+
+        assert!(
+            text.ends_with("heat_part_ready{part=\"gateway\"} 1\nheat_part_ready{part=\"processor\"} 0\n")
+        );
+    }
 }

@@ -13,6 +13,7 @@ pub mod config;
 pub mod exit;
 pub mod logging;
 pub mod metrics;
+pub mod supervisor;
 pub mod tasks;
 
 pub use clock::Clock;

@@ -9,6 +9,7 @@
 //! - An older state never replaces a newer one, in whatever order and however often records are read: repeats and
 //!   redeliveries need no check of their own here.
 //! - Homes are kept out at the door ([`privacy::Privacy`]): nothing that reads these tables can show them.
+//! - Of rooms only counts come out, for ten homes or more ([`rooms::RoomTable`]).
 //! - All tables are bounded, and what a bound refuses is counted. What can be seen is ordered.
 //!
 //! Start reading at [`live::LiveTable::apply`] and [`board::IncidentBoard::apply`].
@@ -20,10 +21,14 @@ pub mod feed;
 pub mod interval;
 pub mod live;
 pub mod privacy;
+pub mod quality;
 pub mod recent;
+pub mod rooms;
 
 pub use board::{Applied, BoardSettings, IncidentBoard};
 pub use desk::{Desk, DeskSettings};
 pub use live::{Current, LiveSettings, LiveTable, SignalEntry};
 pub use privacy::Privacy;
+pub use quality::AlarmQuality;
 pub use recent::RecentReadings;
+pub use rooms::RoomTable;

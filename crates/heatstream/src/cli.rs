@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Api(RoleArguments),
     /// Every fault of configuration and plant model, with key and line; exit code 64 if there is one.
     Check(RoleArguments),
+    /// Every metric that the roles and tools export, as Markdown: `deploy/prometheus/METRICS.md` is its output.
+    Metrics,
     /// A simulated city over MQTT.
     Sim(SimArguments),
     /// Recorded history over MQTT.

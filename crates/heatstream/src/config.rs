@@ -78,6 +78,8 @@ struct RawPlant {
 struct RawAdmin {
     /// Address of metrics and health.
     address: Option<String>,
+    /// Allows an address that is neither loopback nor private: something else keeps others away from it.
+    any_address: bool,
 }
 
 /// The document's tables as written.
@@ -348,12 +350,13 @@ fn plant(path: Option<&Path>, faults: &mut Vec<Fault>) -> (PlantModel, PlantNote
 fn admin_address(raw: &RawAdmin, faults: &mut Vec<Fault>) -> SocketAddr {
     let Some(text) = &raw.address else { return admin::DEFAULT_ADDRESS };
     match text.parse::<SocketAddr>() {
-        Ok(address) if is_private(address.ip()) => address,
+        Ok(address) if raw.any_address || is_private(address.ip()) => address,
         Ok(_) => {
             faults.push(Fault::new(
                 "admin.address",
                 "metrics and health have no users: bind them to loopback or a private address (10/8, 172.16/12, \
-                 192.168/16, fc00::/7) that only your monitoring reaches",
+                 192.168/16, fc00::/7) that only your monitoring reaches; in a container whose network keeps others \
+                 away, any_address = true allows 0.0.0.0",
             ));
             admin::DEFAULT_ADDRESS
         }

@@ -14,6 +14,7 @@ mod data_dir;
 mod desk;
 mod incidents;
 mod memory;
+mod metrics;
 mod out;
 mod rejected;
 mod replay;
@@ -87,6 +88,7 @@ fn dispatch(cli: Cli) -> Result<ExitStatus, Failure> {
         Command::Exporter(arguments) => block_on(single::run(single::Role::Exporter, arguments)),
         Command::Api(arguments) => block_on(single::run(single::Role::Api, arguments)),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Metrics => Ok(metrics::run()),
         Command::Sim(arguments) => block_on(sim::run(arguments)),
         Command::Replay(arguments) => block_on(replay::run(arguments)),
         Command::Backtest(arguments) => backtest::run(&arguments),

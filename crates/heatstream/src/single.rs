@@ -13,6 +13,7 @@ use heat_runtime::{
     admin::{Admin, Health},
     logging,
     metrics::Metrics,
+    supervisor,
     tasks::TaskError,
 };
 
@@ -34,6 +35,18 @@ pub(crate) enum Role {
     Api,
 }
 
+impl Role {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Processor => "processor",
+            Self::Archiver => "archiver",
+            Self::Exporter => "exporter",
+            Self::Api => "api",
+        }
+    }
+}
+
 pub(crate) async fn run(role: Role, arguments: RoleArguments) -> Result<ExitStatus, Failure> {
     let config = RawConfig::read(&arguments.config)?.check(Some(role), &Defaults::default())?;
     logging::start(&config.shared.logging)
@@ -42,6 +55,8 @@ pub(crate) async fn run(role: Role, arguments: RoleArguments) -> Result<ExitStat
     let admin = Admin::bind(config.shared.admin, metrics.clone(), health.clone()).await?;
     let buffers = role == Role::Gateway
         && config.gateway.as_ref().is_some_and(|gateway: &GatewaySettings| gateway.buffer.is_some());
+    metrics.describe_process(env!("CARGO_PKG_VERSION"), role.as_str());
+    let reported = health.clone();
     let (log, is_trusted) = if buffers {
         config.shared.open_log_of_gateway().await?
     } else {
@@ -98,6 +113,7 @@ pub(crate) async fn run(role: Role, arguments: RoleArguments) -> Result<ExitStat
         });
     }
     tasks.spawn("admin", admin.run(shutdown.clone()));
+    tasks.spawn("supervisor", supervisor::report(reported, shutdown.clone()));
     tasks.spawn("signals", async move {
         stop_asked(&shutdown).await?;
         shutdown.begin();

@@ -23,6 +23,7 @@ use heat_runtime::{
     admin::{Admin, Health},
     logging,
     metrics::Metrics,
+    supervisor,
     tasks::{Chain, TaskError},
 };
 
@@ -140,6 +141,7 @@ async fn build(
     (gate, workers, windows): (&mut Stage, &mut Stage, &mut Stage),
 ) -> Result<Addresses, Failure> {
     let (metrics, health) = (Metrics::default(), Health::default());
+    metrics.describe_process(env!("CARGO_PKG_VERSION"), "up");
     let settings = config
         .gateway
         .ok_or_else(|| Failure::new(ExitStatus::Configuration, "`up` needs a [gateway] table"))?;
@@ -155,7 +157,7 @@ async fn build(
     let plant = &config.shared.plant;
     let archiver =
         Archiver::build(config.archiver, log.clone(), clock, plant, &metrics, health.clone()).await?;
-    let deps = exporter_deps(&config.shared, log.clone(), &metrics, health);
+    let deps = exporter_deps(&config.shared, log.clone(), &metrics, health.clone());
     let exporter = Exporter::build(config.exporter, deps).await?;
     let addresses = Addresses { mqtt: gateway.mqtt_address(), api: api.address()?, admin: admin.address()? };
 
@@ -164,6 +166,7 @@ async fn build(
     workers.tasks.spawn("archiver", archiver.run(workers.shutdown.clone()));
     windows.tasks.spawn("exporter", exporter.run(windows.shutdown.clone()));
     windows.tasks.spawn("api", api.run(windows.shutdown.clone()));
+    windows.tasks.spawn("supervisor", supervisor::report(health, windows.shutdown.clone()));
     windows.tasks.spawn("admin", admin.run(windows.shutdown.clone()));
     Ok(addresses)
 }

@@ -2,8 +2,10 @@
 
 use std::{
     fs,
+    os::unix::net::UnixDatagram,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
+    time::Duration,
 };
 
 fn heatstream(arguments: &[&str]) -> Output {
@@ -22,6 +24,7 @@ fn examples() -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = fs::read_dir(folder)
         .expect("deploy/config is there")
         .map(|entry| entry.expect("it can be listed").path())
+        .chain([Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/compose/heatstream.toml")])
         .collect();
     files.sort();
     files
@@ -147,4 +150,52 @@ fn help_lists_the_commands_and_each_has_its_own() {
         assert!(help.lines().any(is_listed), "{command}: {help}");
         assert!(text(&heatstream(&[command, "--help"]), 0).contains("Usage: "), "{command}");
     }
+}
+
+/// Waits for a message to the supervisor that says this; without one within a minute or two, all that it heard.
+fn told(supervisor: &UnixDatagram, wanted: &str) -> Result<(), Vec<String>> {
+    let mut heard = Vec::new();
+    for _ in 0..600 {
+        let mut buffer = [0; 4096];
+        let Ok(length) = supervisor.recv(&mut buffer) else { continue };
+        let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        if message.lines().any(|line| line == wanted) {
+            return Ok(());
+        }
+        heard.push(message);
+    }
+    Err(heard)
+}
+
+#[test]
+fn a_supervisor_is_told_ready_alive_and_stopping() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let path = folder.path().join("notify");
+    let supervisor = UnixDatagram::bind(&path).expect("a socket can be made");
+    supervisor.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout can be set");
+    let config = folder.path().join("up.toml");
+    let any = "address = \"127.0.0.1:0\"\n";
+    fs::write(&config, format!("[gateway.listen]\n{any}[api]\n{any}[admin]\n{any}"))
+        .expect("a file can be written");
+    let mut up = Command::new(env!("CARGO_BIN_EXE_heatstream"))
+        .args(["up", "--sim", "off", "--data-dir"])
+        .arg(folder.path().join("data"))
+        .arg("--config")
+        .arg(&config)
+        .env("NOTIFY_SOCKET", &path)
+        .env("WATCHDOG_USEC", "1000000")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary can be run");
+
+    let ready = told(&supervisor, "READY=1");
+    let alive = told(&supervisor, "WATCHDOG=1").and_then(|()| told(&supervisor, "WATCHDOG=1"));
+    let id = up.id().to_string();
+    let stopped = Command::new("kill").args(["-TERM", &id]).status().expect("kill can be run");
+    let stopping = told(&supervisor, "STOPPING=1");
+    let ended = up.wait().expect("it can be waited for");
+
+    assert_eq!((ready, alive, stopping), (Ok(()), Ok(()), Ok(())));
+    assert!(stopped.success() && ended.success(), "{ended}");
 }

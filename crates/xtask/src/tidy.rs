@@ -10,6 +10,7 @@ mod links;
 mod manifests;
 mod repository;
 mod texts;
+mod watching;
 mod workspace;
 
 /// Something to remedy.
@@ -69,6 +70,7 @@ pub(crate) fn run(folder: &Path) -> Result<Vec<Violation>, TidyError> {
     violations.extend(manifests::check(&workspace, &repository));
     violations.extend(texts::check(&workspace, &repository));
     violations.extend(links::check(&repository));
+    violations.extend(watching::check(&repository));
     violations.sort_by(|a, b| (&a.file, a.line, &a.fault).cmp(&(&b.file, b.line, &b.fault)));
     violations.dedup();
     Ok(violations)

@@ -161,10 +161,3 @@ fn label_texts_are_escaped_and_other_names_carry_name_and_unit() {
         1.5e-9\n";
     assert!(text.contains(expected), "{text}");
 }
-
-#[test]
-fn a_heartbeats_age_is_by_wall_time() {
-    let mut text = String::new();
-    write_heartbeats(&[shard(3)], now(42), &mut text);
-    assert!(text.ends_with("heat_pipeline_heartbeat_age_seconds{partition=\"3\"} 42\n"), "{text}");
-}

@@ -199,6 +199,9 @@ impl<'a> Records<'a> {
         let Some(open) = open.filter(|open| !open.readings.is_empty()) else { return };
         let count = u32::try_from(open.readings.len()).unwrap_or(u32::MAX);
         self.outcome.readings_logged = self.outcome.readings_logged.saturating_add(count);
+        if open.lane == Lane::Backfill {
+            self.outcome.readings_backfill = self.outcome.readings_backfill.saturating_add(count);
+        }
         let first = self.outcome.drafts.is_empty();
         let draft = Draft::readings(
             &open.network,

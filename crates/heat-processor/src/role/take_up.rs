@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use heat_archive::Archive;
-use heat_detect::{Output, PartitionCore};
+use heat_detect::{Counters, Output, PartitionCore};
 use heat_ledger::admission::Admission;
 use heat_log::{Consumer, ConsumerSettings, Log, ReadError, Record, Scan, StartFrom, topics};
 use heat_model::{Body, IncidentId, PartitionId, incident::Incident, record::NextOffset};
@@ -95,6 +95,7 @@ impl Processor {
             snapshot_at,
             counted: (0, 0),
             suppressed: 0,
+            counters: Counters::default(),
             halted: false,
         }))
     }
