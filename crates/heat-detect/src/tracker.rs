@@ -142,6 +142,11 @@ impl Tracker {
         (now_us - self.at_us) as f64 / 1e6
     }
 
+    /// Whether the value is of about this time, before or after it: within two of its own intervals and a minute.
+    pub(crate) fn is_of(&self, at_us: i64) -> bool {
+        self.seen && self.age_s(at_us).abs() <= (2.0 * f64::from(self.interval_s)).max(60.0)
+    }
+
     /// Whether a value is recent enough to say how things are: within two of its own intervals and a minute.
     pub(crate) fn is_current(&self, now_us: i64) -> bool {
         self.seen && self.age_s(now_us) <= (2.0 * f64::from(self.interval_s)).max(60.0)
