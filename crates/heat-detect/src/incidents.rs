@@ -113,9 +113,12 @@ const fn can_be_effect(class: Class) -> bool {
     )
 }
 
-/// Whether `cause` explains `effect`. Where a pipe has burst, pumps are stopped by hand or by their protection.
+/// Whether `cause` explains `effect`. A pressure beyond its limits is as urgent as can be: only what is as urgent
+/// explains it, so a leak that at last empties the network pages. Where a pipe has burst, pumps are stopped by hand or
+/// by their protection.
 fn explains(cause: Class, effect: Class) -> bool {
-    (is_cause(cause) && can_be_effect(effect)) || (cause == Class::Burst && is_stop(effect))
+    let is_enough = effect != Class::PressureRegime || cause.priority() == Priority::P1;
+    (is_cause(cause) && can_be_effect(effect) && is_enough) || (cause == Class::Burst && is_stop(effect))
 }
 
 impl Book {

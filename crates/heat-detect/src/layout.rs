@@ -92,6 +92,11 @@ impl Role {
         matches!(self, Self::SupplyFlow | Self::ReturnFlow | Self::MakeUpFlow)
     }
 
+    /// Says only on or off, often when it changes only.
+    pub(crate) const fn is_status(self) -> bool {
+        matches!(self, Self::PumpRunning | Self::MakeUpPumpRunning | Self::PowerSupply)
+    }
+
     /// A pressure of the circuit that the sources feed.
     pub(crate) const fn is_pressure(self) -> bool {
         matches!(self, Self::SupplyPressure | Self::ReturnPressure | Self::DifferentialPressure)

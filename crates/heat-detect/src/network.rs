@@ -3,13 +3,14 @@
 pub(crate) mod arrival;
 pub(crate) mod findings;
 pub(crate) mod place;
+mod pressures;
+mod say;
 pub(crate) mod stations;
 
 use std::collections::BTreeMap;
 
 use heat_model::{
     AppendTime, CircuitId, NetworkId,
-    incident::Class,
     plant::{PlantModel, SeasonState, SiteKind},
     reading::Lane,
     record::Action,
@@ -17,7 +18,7 @@ use heat_model::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Counters, DetectSettings, DetectorState, DetectorStatus, Finding, NetworkStatus, Output, RefusalReason,
+    Counters, DetectSettings, DetectorState, DetectorStatus, NetworkStatus, Output, RefusalReason,
     balance::{Balance, Verdict, features::features},
     bins::{BIN_US, Bins},
     burst::{self, BurstRule, Progress, View},
@@ -25,7 +26,7 @@ use crate::{
     incidents::{Book, commands::Consequence},
     layout::{Layout, Role, SignalKey},
     network::{arrival::Arrival, place::Places, stations::StationWatch},
-    pressure::{PressureWatch, Scene, zones::Zones},
+    pressure::{PressureWatch, zones::Zones},
     tracker::{Step, Tracker},
 };
 
@@ -226,6 +227,10 @@ impl Network {
         if !self.state.live.add(signal, at_us, value) {
             counters.past_bins += 1;
         }
+        if placed.role.is_status() {
+            tracker.observe_status(at_us, value);
+            return None;
+        }
         let prior = burst::prior(placed, value, self.state.circulation);
         let step = tracker.observe(at_us, value, prior);
         if let Some(open) = &mut self.state.burst.open {
@@ -278,49 +283,6 @@ impl Network {
         let Some(open) = &self.state.burst.open else { return };
         let finding = findings::burst(&self.layout, self.view(), open, emit.now());
         self.say(settings, finding, emit);
-    }
-
-    /// Makes a finding known; news from late data, when they have caught up.
-    fn say(&mut self, settings: &DetectSettings, finding: Finding, emit: &mut Emitter<'_>) {
-        let now_us = emit.now().as_micros();
-        let behind_us = now_us - self.state.arrival.told_until(now_us, settings.lateness_us());
-        let mut late_us = (behind_us > settings.lateness_us()).then_some(behind_us);
-        if let Some(open) = self.state.burst.open.as_ref().filter(|_| finding.class == Class::Burst) {
-            late_us = open.late_us;
-        }
-        let late_us = late_us.filter(|_| self.state.book.is_news(&finding, emit.now()));
-        if let Some(finding) = self.state.arrival.hold(finding, late_us, now_us) {
-            self.state.book.apply(settings, &self.state.id, finding, emit);
-        }
-    }
-
-    /// Says what was held, where the wait is over.
-    fn say_held(&mut self, settings: &DetectSettings, emit: &mut Emitter<'_>) {
-        if !self.state.arrival.has_held() {
-            return;
-        }
-        let now_us = emit.now().as_micros();
-        let lateness_us = settings.lateness_us();
-        let open = self.state.burst.open.as_ref();
-        let voters_lag = open.is_some_and(|open| {
-            open.late_us.is_some() && now_us - open.voters_until_us(&self.state.trackers) > lateness_us
-        });
-        let has_caught_up = !voters_lag && !self.state.arrival.is_behind(lateness_us);
-        for mut finding in self.state.arrival.take_due(has_caught_up, emit.now()) {
-            if let Some(open) = self.state.burst.open.as_mut().filter(|_| finding.class == Class::Burst) {
-                open.late_us = None;
-                if open.is_gone() {
-                    finding.active = false;
-                    self.end_burst(now_us);
-                }
-            }
-            finding.active &= self.state.pressure.still_shows(&finding);
-            if finding.active {
-                self.state.book.apply(settings, &self.state.id, finding, emit);
-            } else {
-                self.state.book.note_past(settings, &self.state.id, finding, emit);
-            }
-        }
     }
 
     fn end_burst(&mut self, at_us: i64) {
@@ -400,41 +362,6 @@ impl Network {
                 self.say(settings, finding, emit);
             }
         }
-    }
-
-    fn watch_pressures(&mut self, settings: &DetectSettings, second: i64, emit: &mut Emitter<'_>) {
-        if self.zones.0 != self.layout.placed.len() {
-            self.zones = (self.layout.placed.len(), Zones::new(&self.layout));
-        }
-        let now_us = self.state.arrival.told_until(emit.now().as_micros(), settings.lateness_us());
-        let operates = self.operates();
-        let view = View {
-            layout: &self.layout,
-            trackers: &self.state.trackers,
-            circulation: self.state.circulation,
-        };
-        let scene = Scene { settings, view, zones: &self.zones.1, now_us };
-        let pressure = &mut self.state.pressure;
-        let found = if operates { pressure.look(scene, second) } else { pressure.rest(scene) };
-        for finding in found {
-            self.say(settings, finding, emit);
-        }
-    }
-
-    /// Whether the sources' circuit is meant to be full and under way.
-    fn operates(&self) -> bool {
-        let seasons = &self.state.seasons;
-        seasons.iter().filter(|(circuit, _)| self.layout.is_primary(circuit)).all(
-            |(_, season)| match season {
-                SeasonState::ColdCirculation | SeasonState::HeatingUp | SeasonState::Heating => true,
-                SeasonState::Off
-                | SeasonState::WetLayup
-                | SeasonState::Filling
-                | SeasonState::PressureTest
-                | SeasonState::ShuttingDown
-                | SeasonState::Repair => false,
-            },
-        )
     }
 
     fn watch_stations(&mut self, settings: &DetectSettings, told_us: i64, emit: &mut Emitter<'_>) {

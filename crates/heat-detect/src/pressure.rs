@@ -35,6 +35,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) zones: &'a Zones,
     /// Time up to which the data tell, microseconds.
     pub(crate) now_us: i64,
+    /// Append time at which the newest data came.
+    pub(crate) arrived_us: i64,
 }
 
 /// State of all rules of one network.
@@ -43,6 +45,8 @@ pub(crate) struct PressureWatch {
     stop: StopWatch,
     regime: RegimeWatch,
     frost: FrostWatch,
+    /// Newest data that the regime has seen.
+    regime_saw_us: i64,
 }
 
 impl PressureWatch {
@@ -50,7 +54,9 @@ impl PressureWatch {
     pub(crate) fn look(&mut self, scene: Scene<'_>, second: i64) -> Vec<Finding> {
         let mut found = Vec::new();
         self.stop.look(scene, &mut found);
-        if second.rem_euclid(REGIME_SECONDS) == 0 {
+        let has_news = scene.arrived_us > self.regime_saw_us || self.regime.is_under_way();
+        if second.rem_euclid(REGIME_SECONDS) == 0 && has_news {
+            self.regime_saw_us = scene.arrived_us;
             self.regime.look(scene, &mut found);
         }
         if second.rem_euclid(FROST_SECONDS) == 0 {

@@ -5,6 +5,8 @@ use prometheus::{IntCounter, IntCounterVec, IntGaugeVec};
 
 /// Readings by what became of them: taken, repeated.
 pub const READINGS: &str = "heat_processor_readings_total";
+/// Live readings beyond the lateness bound, by whether they were judged: those in order are, and their findings marked.
+pub const LATE: &str = "heat_processor_late_readings_total";
 /// Outputs by kind: event, status, refused.
 pub const OUTPUTS: &str = "heat_processor_outputs_total";
 /// Outputs not published again after a restart.
@@ -25,6 +27,8 @@ pub const LAG: &str = "heat_processor_lag_records";
 pub struct ProcessorMetrics {
     pub(crate) taken: IntCounter,
     pub(crate) repeated: IntCounter,
+    pub(crate) late_judged: IntCounter,
+    pub(crate) late_unjudged: IntCounter,
     pub(crate) outputs: IntCounterVec,
     pub(crate) suppressed: IntCounter,
     pub(crate) undecodable: IntCounter,
@@ -38,7 +42,10 @@ impl ProcessorMetrics {
     /// Registers them.
     pub fn register(metrics: &Metrics) -> Self {
         let readings = metrics.counters(READINGS, "Readings read from the log, by outcome.", &["outcome"]);
+        let late = metrics.counters(LATE, "Live readings beyond the lateness bound.", &["outcome"]);
         Self {
+            late_judged: late.with_label_values(&["judged"]),
+            late_unjudged: late.with_label_values(&["behind_newer"]),
             taken: readings.with_label_values(&["taken"]),
             repeated: readings.with_label_values(&["repeated"]),
             outputs: metrics.counters(OUTPUTS, "Outputs published, by kind.", &["kind"]),

@@ -43,6 +43,11 @@ impl Arrival {
         self.arrived_us = now_us;
     }
 
+    /// Append time at which the newest live data came.
+    pub(crate) const fn arrived_us(&self) -> i64 {
+        self.arrived_us
+    }
+
     /// Whether even the newest data came late. A network that is silent is not behind.
     pub(crate) const fn is_behind(&self, lateness_us: i64) -> bool {
         self.arrived_us - self.until_us > lateness_us

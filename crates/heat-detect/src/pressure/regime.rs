@@ -5,8 +5,8 @@
 //! - Emptying: at the top of a return gauge's zone, the gauge pressure falls below a minimum.
 //! - Overpressure: at the bottom of a zone, a gauge pressure exceeds what the equipment is built for.
 //!
-//! One gauge may be broken: it takes two devices beyond the limit; or one, and the source's gauge agrees: less the
-//! usual difference between the two it is beyond as well; or one, and another has moved the same way within the last
+//! One gauge may be broken: it takes two devices beyond the limit; or one, and the source's gauge agrees (or,
+//! with the source's, another): by the usual difference between the two it is beyond as well; or one, and another has moved the same way within the last
 //! minutes. One kind is one incident of the network, at its worst place.
 
 use std::collections::BTreeSet;
@@ -37,9 +37,9 @@ const DEADBAND_PA: f64 = 10_000.0;
 const VACUUM_PA: f64 = -105_000.0;
 /// How far the source's gauge may be from it and still agree: friction changes with the flow, Pa.
 const SOURCE_AGREES_PA: f64 = 30_000.0;
-/// Looks averaged for the usual difference: two days; and looks before it is known: an hour.
-const USUAL_LOOKS: u32 = 2 * 86_400 / 5;
-const KNOWN_LOOKS: u32 = 3_600 / 5;
+/// Looks at new data that are averaged for the usual difference, two days of scans of 10 s; and those before it is known.
+const USUAL_LOOKS: u32 = 17_280;
+const KNOWN_LOOKS: u32 = 12;
 /// A move of another gauge that agrees, Pa and standard deviations.
 const MOVE_MIN_PA: f64 = 20_000.0;
 const MOVE_Z: f64 = 4.5;
@@ -144,9 +144,14 @@ impl RegimeWatch {
         for (kind, alarm) in KINDS.into_iter().zip(&mut self.alarms) {
             found.extend(alarm.look(scene, kind, &self.usual));
         }
-        if self.alarms.iter().all(|alarm| alarm.latch.since_us.is_none()) {
+        if !self.is_under_way() {
             self.learn(scene);
         }
+    }
+
+    /// Whether any pressure is, or was, beyond a limit.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.alarms.iter().any(|alarm| alarm.latch.since_us.is_some())
     }
 
     /// Learns the usual differences while nothing is beyond a limit.
@@ -342,19 +347,34 @@ fn source_gauge(scene: Scene<'_>, role: Role) -> Option<(u32, f64)> {
     })
 }
 
-/// Whether what the source's gauge shows, less the usual difference, is beyond the limit at that place too.
+/// Whether the source's gauge agrees, less the usual difference; for the source's own, whether another site's does.
 fn source_agrees(scene: Scene<'_>, kind: Kind, beyond: &Beyond, usual: &[[Usual; 2]]) -> bool {
     let Some((source_signal, source_pa)) = source_gauge(scene, beyond.role) else { return false };
     let side = usize::from(beyond.role == Role::ReturnPressure);
-    let Some(usual) = usual.get(beyond.site as usize).map(|sides| sides[side]) else { return false };
-    let placed = &scene.view.layout.placed;
+    let layout = scene.view.layout;
+    let device = |signal: u32| layout.placed[signal as usize].device;
+    let known = |site: usize| {
+        usual
+            .get(site)
+            .map(|sides| sides[side])
+            .filter(|usual| usual.looks >= KNOWN_LOOKS)
+            .map(|usual| usual.mean_pa)
+    };
     let shown_pa = scene.view.trackers[beyond.signal as usize].value;
     let sign = if kind == Kind::Overpressure { -1.0 } else { 1.0 };
-    // By how much the site's own gauge exaggerates.
-    let exaggerates_pa = sign * (source_pa - usual.mean_pa - shown_pa);
-    placed[source_signal as usize].device != beyond.device
-        && usual.looks >= KNOWN_LOOKS
-        && exaggerates_pa < beyond.excess + SOURCE_AGREES_PA
+    // By how much the gauge exaggerates, if the other is right.
+    let agrees = |expected_pa: f64| sign * (expected_pa - shown_pa) < beyond.excess + SOURCE_AGREES_PA;
+    if device(source_signal) != beyond.device {
+        return known(beyond.site as usize).is_some_and(|usual_pa| agrees(source_pa - usual_pa));
+    }
+    layout.sites.iter().enumerate().any(|(index, site)| {
+        let Some(signal) = site.signal(beyond.role).filter(|signal| device(*signal) != beyond.device) else {
+            return false;
+        };
+        let tracker = &scene.view.trackers[signal as usize];
+        tracker.is_current(scene.now_us)
+            && known(index).is_some_and(|usual_pa| agrees(tracker.value + usual_pa))
+    })
 }
 
 /// Whether a gauge of another device has moved the same way within the last minutes.

@@ -85,6 +85,28 @@ fn a_trip_whose_power_signal_follows_turns_out_to_be_a_power_failure_and_stays_o
 }
 
 #[test]
+fn a_status_that_is_sent_only_when_it_changes_is_the_second_device() {
+    let trip = |says: bool| {
+        let mut feed = feed();
+        let on = 3 * HOUR;
+        for at in (0..on).step_by(60).chain((on..on + 120).step_by(5)) {
+            let mut list = crate::world::devices(at, tripped(on, i64::MAX / 2)(at));
+            list.retain(|(site, ..)| *site == "source");
+            if at == 0 || (says && at == on + 5) {
+                list.push(status("pump-1", "pump_running", at == 0));
+            }
+            for device in &list {
+                feed.device(START + at, START + at, device);
+            }
+        }
+        feed.incidents()
+    };
+    let incidents = trip(true);
+    assert_eq!(of(&incidents, Class::PumpTrip).len(), 1, "{incidents:?}");
+    assert!(trip(false).is_empty(), "one device alone makes no trip");
+}
+
+#[test]
 fn a_change_of_pumps_a_spare_pump_and_a_wrong_status_are_no_trip() {
     let mut feed = feed();
     feed.run_with(
@@ -143,6 +165,25 @@ fn a_burst_that_empties_the_network_is_one_incident_with_the_emptying_as_its_eff
         "{:?}",
         incidents[0].effects
     );
+}
+
+#[test]
+fn a_growing_leak_that_at_last_empties_the_network_does_not_hide_it() {
+    let settings =
+        DetectSettings { learning: std::time::Duration::from_secs(2 * 86_400), ..DetectSettings::default() };
+    let mut feed = Feed::new(settings, plant());
+    let on = 72 * HOUR;
+    feed.run(0, on + 10 * HOUR, 900, |at| if at < on { CALM } else { Now { leak: Some((1, 0.1)), ..CALM } });
+    assert_eq!(of(&feed.incidents(), Class::LeakAbrupt).len(), 1, "{:?}", feed.incidents());
+    feed.run(on + 10 * HOUR, on + 12 * HOUR, 10, |at| {
+        let fallen = ((at - on - 10 * HOUR) as f64 / 3_600.0).min(1.0);
+        Now { leak: Some((1, 0.1)), hold: -270_000.0 * fallen, ..CALM }
+    });
+
+    let emptying = feed.incidents();
+    let emptying = of(&emptying, Class::PressureRegime);
+    assert_eq!(emptying.len(), 1);
+    assert_eq!((emptying[0].priority, emptying[0].alarm), (Priority::P1, AlarmState::Unacknowledged));
 }
 
 #[test]
