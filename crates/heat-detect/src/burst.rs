@@ -7,24 +7,32 @@
 //! down) and a *drop* (a pressure falls and its partner does not rise), by two devices or more: no single meter can
 //! make one. Judged on raw readings, each against its own last minute ([`crate::tracker`]); works from the first hour.
 //!
+//! A return pressure that rises contradicts a burst only while the source's supply flow does not rise: a pump that has
+//! to give more loses head, and part of that head shows as a rise of the return until the loss has emptied the
+//! pressure holding, seconds later.
+//!
+//! All readings of one moment and record are taken before the votes are counted, so their order does not matter.
+//!
 //! Why not a statistic over all signals: it would need learning, and could not say which devices agree.
 //!
 //! It clears when loss and surge have been below 30 % of their peak for the time of the settings.
 
 pub(crate) mod locate;
+pub(crate) mod on;
+pub(crate) mod view;
 
-use heat_hydraulics::water::density_kg_m3;
 use std::collections::BTreeMap;
 
-use heat_model::{
-    incident::Evidence,
-    plant::{Side, SiteKind},
-    time::EventTime,
-};
+use heat_model::{incident::Evidence, plant::SiteKind, time::EventTime};
 use serde::{Deserialize, Serialize};
 
+use self::view::{imbalance_value, make_up_reference, to_mass, total};
+pub(crate) use self::{
+    on::{OpenBurst, Progress},
+    view::{View, circulation, prior},
+};
 use crate::{
-    layout::{Layout, Placed, Role, Site},
+    layout::{Placed, Role, Site},
     tracker::{Step, Tracker},
 };
 
@@ -40,21 +48,14 @@ const DROP_MIN_PA: f64 = 6_000.0;
 const PARTNER_Z: f64 = 3.0;
 /// A vote stands at least this long, seconds; with slow scans, until well after the next one.
 const VOTE_SECONDS: f64 = 90.0;
-/// Assumed noise of a pressure until it is learned, Pa.
-const PRESSURE_PRIOR_PA: f64 = 2_500.0;
-/// Assumed noise of a flow until it is learned, share of the flow.
-const FLOW_PRIOR_SHARE: f64 = 0.01;
-/// Assumed noise of a make-up flow until it is learned, share of circulation.
-const MAKE_UP_PRIOR_SHARE: f64 = 0.003;
-/// Time constant with which an open burst's loss is averaged, seconds.
-const LOSS_SECONDS: f64 = 30.0;
-/// Seconds after the opening at which the place is judged again, with more data each time.
-const LOCATE_AT_SECONDS: [i64; 6] = [10, 30, 60, 180, 420, 600];
+/// How long a vote is kept for data that come behind it, microseconds.
+const KEPT_US: i64 = 3_600_000_000;
 
 /// What one device has shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 struct Vote {
     at_us: i64,
+    /// Until when it stands.
     until_us: i64,
     /// kg/s or Pa.
     size: f64,
@@ -71,127 +72,21 @@ struct DeviceVotes {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct BurstRule {
     votes: BTreeMap<u32, DeviceVotes>,
+    /// Supply less return of each source by site index, kg/s: as one signal, so that what both do alike cancels, and a
+    /// reference that one of them leaves earlier than the other makes no difference.
+    imbalances: BTreeMap<u32, Tracker>,
     pub(crate) open: Option<OpenBurst>,
 }
 
-/// A burst that is on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct OpenBurst {
-    pub(crate) opened_us: i64,
-    pub(crate) onset_us: i64,
-    /// Loss now, kg/s.
-    pub(crate) loss_kg_s: f64,
-    pub(crate) peak_kg_s: f64,
-    /// Imbalance of the big meters and make-up before it, kg/s.
-    imbalance_before: Option<f64>,
-    make_up_before: Option<f64>,
-    /// Value of every signal before it.
-    pub(crate) before: Vec<f32>,
-    /// Sum and number of values since.
-    pub(crate) after: Vec<(f64, u32)>,
-    pub(crate) evidence: Vec<Evidence>,
-    pub(crate) votes: u32,
-    below_since_us: Option<i64>,
-    averaged_us: i64,
-    located: usize,
-}
-
-/// Temperature that turns a site's volume flows into mass flows.
-fn density_at(site: &Site, trackers: &[Tracker], role: Role, side: Option<Side>) -> f64 {
-    let default_side = if role == Role::ReturnFlow { Side::Return } else { Side::Supply };
-    let (role, assumed) = if role == Role::MakeUpFlow {
-        (Role::MakeUpTemperature, 15.0)
-    } else {
-        match side.unwrap_or(default_side) {
-            Side::Return => (Role::ReturnTemperature, 45.0),
-            Side::Supply => (Role::SupplyTemperature, 85.0),
-        }
-    };
-    let celsius = site
-        .signal(role)
-        .map(|signal| &trackers[signal as usize])
-        .filter(|tracker| tracker.seen && (0.0..=180.0).contains(&tracker.value))
-        .map_or(assumed, |tracker| tracker.value);
-    density_kg_m3(celsius)
-}
-
-/// Factor from a flow signal's value to kg/s.
-pub(crate) fn to_mass(layout: &Layout, trackers: &[Tracker], signal: u32) -> f64 {
-    let placed = layout.placed[signal as usize];
-    if placed.is_mass {
-        1.0
-    } else {
-        density_at(&layout.sites[placed.site as usize], trackers, placed.role, placed.side)
-    }
-}
-
-/// Circulation as the sources' references say, kg/s.
-pub(crate) fn circulation(layout: &Layout, trackers: &[Tracker]) -> f64 {
-    layout
-        .of_kind(SiteKind::Source)
-        .filter_map(|(_, source)| source.signal(Role::SupplyFlow).or(source.signal(Role::ReturnFlow)))
-        .filter(|signal| trackers[*signal as usize].seen)
-        .map(|signal| trackers[signal as usize].reference * to_mass(layout, trackers, signal))
-        .sum()
-}
-
-/// Noise assumed for a signal until its own is learned, in its unit.
-pub(crate) fn prior(placed: Placed, value: f64, circulation: f64) -> f64 {
-    if placed.role.is_pressure() {
-        PRESSURE_PRIOR_PA
-    } else if placed.role == Role::MakeUpFlow {
-        MAKE_UP_PRIOR_SHARE * circulation * if placed.is_mass { 1.0 } else { 1e-3 } + 1e-9
-    } else {
-        FLOW_PRIOR_SHARE * value.abs() + 1e-9
-    }
-}
-
-fn live_until(at_us: i64, tracker: &Tracker) -> i64 {
-    at_us + (VOTE_SECONDS.max(1.5 * f64::from(tracker.interval_s)) * 1e6) as i64
-}
-
-/// What the rule needs to see of its network.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct View<'a> {
-    pub(crate) layout: &'a Layout,
-    pub(crate) trackers: &'a [Tracker],
-    /// kg/s.
-    pub(crate) circulation: f64,
-}
-
-impl View<'_> {
-    fn tracker(&self, site: &Site, role: Role) -> Option<(u32, &Tracker)> {
-        let signal = site.signal(role)?;
-        let tracker = &self.trackers[signal as usize];
-        tracker.seen.then_some((signal, tracker))
+impl Vote {
+    fn new(signal: u32, tracker: &Tracker, size: f64) -> Self {
+        let stands_s = VOTE_SECONDS.max(1.5 * f64::from(tracker.interval_s));
+        Self { at_us: tracker.at_us, until_us: tracker.at_us + (stands_s * 1e6) as i64, size, signal }
     }
 
-    /// Whether two signals of a site speak of the same moment.
-    fn together(a: &Tracker, b: &Tracker) -> bool {
-        let apart = (a.at_us - b.at_us).abs() as f64 / 1e6;
-        apart <= 0.5 * f64::from(a.interval_s.max(b.interval_s)).max(1.0)
-    }
-
-    fn sigma(&self, signal: u32) -> f64 {
-        let tracker = &self.trackers[signal as usize];
-        tracker.sigma(prior(self.layout.placed[signal as usize], tracker.reference, self.circulation))
-    }
-
-    /// Rise of a source's supply-minus-return against its reference, kg/s, with its standard deviation.
-    fn imbalance_rise(&self, source: &Site) -> Option<(f64, f64)> {
-        let (supply_signal, supply) = self.tracker(source, Role::SupplyFlow)?;
-        let (return_signal, back) = self.tracker(source, Role::ReturnFlow)?;
-        if !Self::together(supply, back) || supply.interval_s <= 0.0 || back.interval_s <= 0.0 {
-            return None;
-        }
-        let to_supply = to_mass(self.layout, self.trackers, supply_signal);
-        let to_back = to_mass(self.layout, self.trackers, return_signal);
-        let up = (supply.value - supply.reference) * to_supply;
-        let down = (back.value - back.reference) * to_back;
-        let sigma = (self.sigma(supply_signal) * to_supply).hypot(self.sigma(return_signal) * to_back);
-        // A trip takes both down; a loss does not take the supply down nor the return up by much.
-        let contradicts = up < -0.5 * (up - down).abs() || down > 0.5 * (up - down).abs();
-        (!contradicts).then_some((up - down, sigma))
+    /// Whether it and a vote of this time are of one moment. Data of another device may have come before or behind it.
+    fn is_with(&self, at_us: i64) -> bool {
+        self.until_us >= at_us && at_us + (self.until_us - self.at_us) >= self.at_us
     }
 }
 
@@ -230,29 +125,44 @@ impl BurstRule {
         let tracker = &view.trackers[signal as usize];
         let surge = step.change * to_mass(view.layout, view.trackers, signal);
         let is_loss = step.z > LOSS_Z && surge > BURST_MIN_SHARE * view.circulation && view.circulation > 0.0;
-        let vote = is_loss.then(|| Vote {
-            at_us: tracker.at_us,
-            until_us: live_until(tracker.at_us, tracker),
-            size: surge,
-            signal,
-        });
+        let vote = is_loss.then(|| Vote::new(signal, tracker, surge));
         self.set(placed.device, true, vote)
     }
 
     fn vote_imbalance(&mut self, view: View<'_>, signal: u32, placed: Placed, site: &Site) -> bool {
-        let tracker = &view.trackers[signal as usize];
-        let vote = view
-            .imbalance_rise(site)
+        let vote = self
+            .imbalance_rise(view, placed.site, site)
             .filter(|(rise, sigma)| {
                 *rise > LOSS_Z * sigma && *rise > BURST_MIN_SHARE * view.circulation && view.circulation > 0.0
             })
-            .map(|(size, _)| Vote {
-                at_us: tracker.at_us,
-                until_us: live_until(tracker.at_us, tracker),
-                size,
-                signal,
-            });
+            .filter(|(rise, _)| !view.flows_contradict(site, *rise) && self.all_sources_lose(view, *rise))
+            .map(|(size, _)| Vote::new(signal, &view.trackers[signal as usize], size));
         self.set(placed.device, true, vote)
+    }
+
+    /// Rise of a source's supply less return over its reference, kg/s, with its standard deviation.
+    fn imbalance_rise(&mut self, view: View<'_>, index: u32, site: &Site) -> Option<(f64, f64)> {
+        let (value, assumed, at_us) = view.imbalance(site)?;
+        let tracker = self.imbalances.entry(index).or_default();
+        // Two flows of one moment come here twice.
+        if !tracker.seen || at_us != tracker.at_us {
+            tracker.observe(at_us, value, assumed);
+        }
+        (tracker.interval_s > 0.0).then(|| (tracker.value - tracker.reference, tracker.sigma(assumed)))
+    }
+
+    /// Sum of the sources' references of supply less return, kg/s.
+    fn imbalance_reference(&self, view: View<'_>) -> Option<f64> {
+        let sources = view.layout.of_kind(SiteKind::Source);
+        let known = |(index, _): (u32, &Site)| self.imbalances.get(&index).filter(|tracker| tracker.seen);
+        sources.filter_map(known).map(|tracker| tracker.reference).reduce(|a, b| a + b)
+    }
+
+    /// What one of several sources gives up and another takes over is no loss.
+    fn all_sources_lose(&self, view: View<'_>, rise: f64) -> bool {
+        let of_all = |value: fn(&Tracker) -> f64| self.imbalances.values().map(value).sum::<f64>();
+        view.layout.of_kind(SiteKind::Source).count() < 2
+            || of_all(|tracker| tracker.value - tracker.reference) > 0.5 * rise
     }
 
     fn vote_drop(&mut self, view: View<'_>, signal: u32, placed: Placed, site: &Site) -> bool {
@@ -264,7 +174,7 @@ impl BurstRule {
         let partner = view.tracker(site, partner).filter(|(_, other)| View::together(tracker, other));
         let partner_rises = partner.is_some_and(|(other_signal, other)| {
             other.value - other.reference > PARTNER_Z * view.sigma(other_signal)
-        });
+        }) && !supply_flow_rises(view, tracker.at_us);
         if !falls {
             // The partner may hold the device's vote; only its own signal may take it back.
             let holds = self
@@ -274,12 +184,7 @@ impl BurstRule {
                 .is_some_and(|v| v.signal == signal);
             return (holds || partner_rises) && self.set(placed.device, false, None);
         }
-        let vote = (!partner_rises).then(|| Vote {
-            at_us: tracker.at_us,
-            until_us: live_until(tracker.at_us, tracker),
-            size: -change,
-            signal,
-        });
+        let vote = (!partner_rises).then(|| Vote::new(signal, tracker, -change));
         self.set(placed.device, false, vote)
     }
 
@@ -291,63 +196,79 @@ impl BurstRule {
         })
     }
 
-    /// Whether the votes make a burst now; `now_us` is the event time of the newest reading.
-    pub(crate) fn decide(&mut self, view: View<'_>, now_us: i64) -> Option<OpenBurst> {
+    /// Whether the votes make a burst; `at_us` is the event time of the newest of them.
+    pub(crate) fn decide(&mut self, view: View<'_>, at_us: i64) -> Option<OpenBurst> {
         if self.open.is_some() {
             return None;
         }
         self.votes.retain(|_, votes| {
-            votes.loss = votes.loss.filter(|vote| vote.until_us >= now_us);
-            votes.drop = votes.drop.filter(|vote| vote.until_us >= now_us);
+            let is_kept = |vote: &Vote| vote.until_us + KEPT_US >= at_us;
+            votes.loss = votes.loss.filter(is_kept);
+            votes.drop = votes.drop.filter(is_kept);
             *votes != DeviceVotes::default()
         });
-        let losses: Vec<Vote> = self.votes.values().filter_map(|votes| votes.loss).collect();
-        let drops: Vec<Vote> = self.votes.values().filter_map(|votes| votes.drop).collect();
-        if losses.is_empty() || drops.is_empty() || self.votes.len() < 2 || return_pressure_rises(view) {
+        let mut devices = 0;
+        let (mut losses, mut drops) = (Vec::new(), Vec::new());
+        for votes in self.votes.values() {
+            let loss = votes.loss.filter(|vote| vote.is_with(at_us));
+            let drop = votes.drop.filter(|vote| vote.is_with(at_us));
+            devices += u32::from(loss.is_some() || drop.is_some());
+            losses.extend(loss);
+            drops.extend(drop);
+        }
+        if losses.is_empty() || drops.is_empty() || devices < 2 {
             return None;
         }
-        if !make_up_agrees(view, &losses) {
+        if return_pressure_rises(view, at_us) || !make_up_agrees(view, &losses) {
             return None;
         }
-        let mut votes: Vec<Vote> = losses.iter().chain(&drops).copied().collect();
-        votes.sort_by_key(|vote| (vote.at_us, vote.signal));
-        let onset_us = votes
-            .iter()
-            .map(|vote| {
-                let tracker = &view.trackers[vote.signal as usize];
-                let first = if tracker.off_since_us > 0 { tracker.off_since_us } else { vote.at_us };
-                first - (f64::from(tracker.interval_s) * 0.5e6) as i64
-            })
-            .min()
-            .unwrap_or(now_us);
+        let votes = losses.iter().chain(&drops);
+        let onset_us = votes.clone().map(|vote| began_us(view, vote)).min().unwrap_or(at_us);
         let loss = losses.iter().map(|vote| vote.size).fold(0.0, f64::max);
-        let evidence = evidence(view, &losses, &drops);
-        let open = OpenBurst {
-            opened_us: now_us,
+        Some(OpenBurst {
+            opened_us: at_us,
             onset_us,
             loss_kg_s: loss,
             peak_kg_s: loss,
-            imbalance_before: total(view, imbalance_reference),
+            imbalance_before: self.imbalance_reference(view).or_else(|| total(view, imbalance_value)),
             make_up_before: total(view, make_up_reference),
             before: Vec::new(),
             after: vec![(0.0, 0); view.trackers.len()],
-            evidence,
-            votes: u32::try_from(self.votes.len()).unwrap_or(u32::MAX),
+            evidence: evidence(view, &losses, &drops),
+            votes: devices,
+            voters: votes.map(|vote| vote.signal).collect(),
+            late_us: None,
             below_since_us: None,
-            averaged_us: now_us,
+            averaged_us: at_us,
             located: 0,
-        };
-        self.open = Some(open.clone());
-        Some(open)
+        })
     }
 }
 
-/// A source's return pressure that rises says pump trip, not burst.
-fn return_pressure_rises(view: View<'_>) -> bool {
+/// When what a vote saw began: between the scan that first showed it and the one before.
+fn began_us(view: View<'_>, vote: &Vote) -> i64 {
+    let tracker = &view.trackers[vote.signal as usize];
+    let first = if tracker.off_since_us > 0 { tracker.off_since_us } else { vote.at_us };
+    first - (f64::from(tracker.interval_s) * 0.5e6) as i64
+}
+
+/// Whether a source's pumps give more than before: what lowers a pressure then takes water, and is no stop of a pump.
+fn supply_flow_rises(view: View<'_>, at_us: i64) -> bool {
     view.layout.of_kind(SiteKind::Source).any(|(_, source)| {
-        view.tracker(source, Role::ReturnPressure)
-            .is_some_and(|(signal, tracker)| tracker.value - tracker.reference > DROP_Z * view.sigma(signal))
+        view.tracker(source, Role::SupplyFlow).is_some_and(|(signal, tracker)| {
+            tracker.is_of(at_us) && tracker.value - tracker.reference > PARTNER_Z * view.sigma(signal)
+        })
     })
+}
+
+/// A source's return pressure that rises says pump trip, not burst; unless its pumps give more than before.
+fn return_pressure_rises(view: View<'_>, at_us: i64) -> bool {
+    let rises = view.layout.of_kind(SiteKind::Source).any(|(_, source)| {
+        view.tracker(source, Role::ReturnPressure).is_some_and(|(signal, tracker)| {
+            tracker.is_of(at_us) && tracker.value - tracker.reference > DROP_Z * view.sigma(signal)
+        })
+    });
+    rises && !supply_flow_rises(view, at_us)
 }
 
 /// Where make-up is metered and nothing but the big meters says loss, the make-up must not say that all is well.
@@ -374,37 +295,6 @@ fn make_up_agrees(view: View<'_>, losses: &[Vote]) -> bool {
     })
 }
 
-fn total(view: View<'_>, of: impl Fn(View<'_>, &Site) -> Option<f64>) -> Option<f64> {
-    view.layout.of_kind(SiteKind::Source).filter_map(|(_, source)| of(view, source)).reduce(|a, b| a + b)
-}
-
-fn flow(view: View<'_>, site: &Site, role: Role, value: impl Fn(&Tracker) -> f64) -> Option<f64> {
-    let (signal, tracker) = view.tracker(site, role)?;
-    Some(value(tracker) * to_mass(view.layout, view.trackers, signal))
-}
-
-fn imbalance_reference(view: View<'_>, source: &Site) -> Option<f64> {
-    Some(
-        flow(view, source, Role::SupplyFlow, |t| t.reference)?
-            - flow(view, source, Role::ReturnFlow, |t| t.reference)?,
-    )
-}
-
-fn make_up_reference(view: View<'_>, source: &Site) -> Option<f64> {
-    flow(view, source, Role::MakeUpFlow, |t| t.reference)
-}
-
-fn imbalance_value(view: View<'_>, source: &Site) -> Option<f64> {
-    Some(
-        flow(view, source, Role::SupplyFlow, |t| t.value)?
-            - flow(view, source, Role::ReturnFlow, |t| t.value)?,
-    )
-}
-
-fn make_up_value(view: View<'_>, source: &Site) -> Option<f64> {
-    flow(view, source, Role::MakeUpFlow, |t| t.value)
-}
-
 /// Largest losses and drops, as evidence.
 fn evidence(view: View<'_>, losses: &[Vote], drops: &[Vote]) -> Vec<Evidence> {
     let say = |vote: &Vote, what: &str, unit: &str| {
@@ -429,58 +319,4 @@ fn evidence(view: View<'_>, losses: &[Vote], drops: &[Vote]) -> Vec<Evidence> {
     drops.sort_by(|a, b| b.size.total_cmp(&a.size).then(a.signal.cmp(&b.signal)));
     all.extend(drops.iter().take(6).map(|vote| say(vote, "pressure_drop", "Pa")));
     all
-}
-
-/// What a second brings to an open burst.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Progress {
-    None,
-    /// Time to judge the place and size again.
-    Locate,
-    /// The evidence is gone.
-    Over,
-}
-
-impl OpenBurst {
-    pub(crate) fn note(&mut self, signal: u32, value: f64) {
-        if let Some((sum, count)) = self.after.get_mut(signal as usize) {
-            *sum += value;
-            *count += 1;
-        }
-    }
-
-    /// Follows size and end; once a second.
-    pub(crate) fn follow(&mut self, view: View<'_>, now_us: i64, clear_seconds: f64) -> Progress {
-        let imbalance =
-            total(view, imbalance_value).zip(self.imbalance_before).map(|(now, before)| now - before);
-        let make_up = total(view, make_up_value).zip(self.make_up_before).map(|(now, before)| now - before);
-        // The make-up may be at its limit, the big meters' difference carries their noise: the larger speaks.
-        let loss = match (imbalance, make_up) {
-            (Some(imbalance), Some(make_up)) if imbalance > make_up + 0.02 * view.circulation => imbalance,
-            (_, Some(make_up)) => make_up,
-            (Some(imbalance), None) => imbalance,
-            (None, None) => return Progress::None,
-        };
-        let elapsed = (now_us - self.averaged_us) as f64 / 1e6;
-        self.averaged_us = now_us;
-        self.loss_kg_s += (1.0 - (-elapsed / LOSS_SECONDS).exp()) * (loss - self.loss_kg_s);
-        self.peak_kg_s = self.peak_kg_s.max(self.loss_kg_s);
-        // Gone means: the big meters agree again, or there are none. Make-up refills for long after.
-        let gone = imbalance.or(make_up).is_some_and(|rise| rise < 0.3 * self.peak_kg_s);
-        if gone {
-            let since = *self.below_since_us.get_or_insert(now_us);
-            if (now_us - since) as f64 / 1e6 >= clear_seconds {
-                return Progress::Over;
-            }
-        } else {
-            self.below_since_us = None;
-        }
-        match LOCATE_AT_SECONDS.get(self.located) {
-            Some(at) if now_us - self.opened_us >= at * 1_000_000 => {
-                self.located += 1;
-                Progress::Locate
-            }
-            _ => Progress::None,
-        }
-    }
 }

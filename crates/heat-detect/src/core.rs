@@ -136,6 +136,8 @@ pub struct PartitionCore {
     index: BTreeMap<NetworkId, usize>,
     /// Looked up only, never walked; a cache, so not part of the state.
     bindings: HashMap<SignalSetId, Binding, foldhash::fast::FixedState>,
+    /// Empty between records; kept for its room.
+    samples: Vec<Sample>,
     counters: Counters,
 }
 
@@ -156,6 +158,7 @@ impl PartitionCore {
             networks: Vec::new(),
             index: BTreeMap::new(),
             bindings: HashMap::with_hasher(foldhash::fast::FixedState::default()),
+            samples: Vec::new(),
             counters: Counters::default(),
         }
     }
@@ -216,7 +219,9 @@ impl PartitionCore {
         let binding = &self.bindings[&readings.set.id];
         let network = &mut self.networks[binding.network];
         let counters = &mut self.counters;
-        let mut emit = Emitter { last: &mut self.partition.last, now: self.partition.now, out, dropped: 0 };
+        let samples = &mut self.samples;
+        samples.clear();
+        let now_us = self.partition.now.as_micros();
         for (index, reading) in readings.readings.iter().enumerate() {
             if !fresh.is_fresh(index) {
                 counters.repeats += 1;
@@ -234,17 +239,23 @@ impl PartitionCore {
                 counters.bad += 1;
                 continue;
             };
-            let sample = Sample { signal, lane: readings.lane, at_us: reading.event_time.as_micros(), value };
-            network.observe(&self.settings, sample, &mut emit, counters);
+            samples.push(Sample { signal, at_us: reading.event_time.as_micros().min(now_us), value });
         }
+        // The archive does not keep the order within a record, so nothing may depend on it.
+        samples.sort_unstable_by_key(|sample| (sample.at_us, sample.signal, sample.value.to_bits()));
+        let mut emit = Emitter { last: &mut self.partition.last, now: self.partition.now, out, dropped: 0 };
+        network.observe(&self.settings, readings.lane, samples, &mut emit, counters);
         counters.incidents_dropped += emit.dropped;
     }
 
     fn bind(&mut self, set: &SignalSet) -> Option<Binding> {
         let network = self.network_index(&set.network)?;
-        let mut signals = Vec::with_capacity(set.signals.len());
-        for signal in &set.signals {
-            let index = if layout::is_used(signal.name.as_str()) {
+        let mut signals = vec![None; set.signals.len()];
+        // Numbered by name, not by their order in the set, which the archive does not keep.
+        let mut by_name: Vec<_> = set.signals.iter().zip(&mut signals).collect();
+        by_name.sort_unstable_by(|(a, _), (b, _)| (&a.name, &a.unit).cmp(&(&b.name, &b.unit)));
+        for (signal, slot) in by_name {
+            *slot = if layout::is_used(signal.name.as_str()) {
                 let key = SignalKey {
                     site: set.site.clone(),
                     device: set.device.clone(),
@@ -259,7 +270,6 @@ impl PartitionCore {
             } else {
                 None
             };
-            signals.push(index);
         }
         Some(Binding { network, signals: signals.into_boxed_slice() })
     }

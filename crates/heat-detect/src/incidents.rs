@@ -12,11 +12,13 @@ pub(crate) mod text;
 
 use heat_model::{
     AppendTime, EventTime, IncidentId, NetworkId,
-    incident::{AlarmState, Change, ChangeKind, Class, Incident, IncidentEvent, Priority, WorkState},
+    incident::{
+        AlarmState, Change, ChangeKind, Class, Evidence, Incident, IncidentEvent, Priority, WorkState,
+    },
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{DetectSettings, Finding, Output, core::Emitter};
+use crate::{DetectSettings, Finding, Output, core::Emitter, network::arrival::FOUND_LATE};
 
 /// A leak younger than this that turns out to be a burst becomes one, microseconds.
 const UPGRADE_US: i64 = 2 * 3_600_000_000;
@@ -88,7 +90,18 @@ pub(crate) const fn is_loss(class: Class) -> bool {
     matches!(class, Class::Burst | Class::LeakAbrupt | Class::LeakIncipient)
 }
 
-/// What a loss of water does to stations.
+/// A circulation that stopped.
+const fn is_stop(class: Class) -> bool {
+    matches!(class, Class::PumpTrip | Class::PowerFailure)
+}
+
+/// What explains others.
+const fn is_cause(class: Class) -> bool {
+    is_loss(class) || is_stop(class)
+}
+
+/// What a loss of water, or a stop of the circulation, does to stations and pressures. A frost risk is no effect: it has
+/// a deadline of its own, whatever caused it.
 const fn can_be_effect(class: Class) -> bool {
     matches!(
         class,
@@ -96,9 +109,16 @@ const fn can_be_effect(class: Class) -> bool {
             | Class::Underheating
             | Class::PressureRegime
             | Class::NetworkThermal
-            | Class::FrostRisk
             | Class::TicketCluster
     )
+}
+
+/// Whether `cause` explains `effect`. A pressure beyond its limits is as urgent as can be: only what is as urgent
+/// explains it, so a leak that at last empties the network pages. Where a pipe has burst, pumps are stopped by hand or
+/// by their protection.
+fn explains(cause: Class, effect: Class) -> bool {
+    let is_enough = effect != Class::PressureRegime || cause.priority() == Priority::P1;
+    (is_cause(cause) && can_be_effect(effect) && is_enough) || (cause == Class::Burst && is_stop(effect))
 }
 
 impl Book {
@@ -145,24 +165,47 @@ impl Book {
                 (_, None, None) => self.recently_cleared(finding, now).map_or(Place::New, Place::Reopen),
             };
         }
-        if can_be_effect(finding.class) {
+        if can_be_effect(finding.class) || is_stop(finding.class) {
             let cause = newest(&|kept| {
                 kept.is_open()
                     && kept.active
-                    && is_loss(kept.incident.class)
+                    && explains(kept.incident.class, finding.class)
                     && finding.onset.as_micros() >= kept.incident.onset.as_micros() - EFFECT_LEAD_US
             });
             if let Some(index) = cause {
                 return Place::Effect(index);
             }
         }
-        newest(&|kept| {
-            kept.is_open()
-                && kept.incident.class == finding.class
-                && kept.incident.kind == finding.kind
-                && kept.incident.place == finding.place
-        })
-        .map_or_else(|| self.recently_cleared(finding, now).map_or(Place::New, Place::Reopen), Place::Update)
+        newest(&|kept| kept.is_open() && is_of(&kept.incident, finding)).map_or_else(
+            || self.recently_cleared(finding, now).map_or(Place::New, Place::Reopen),
+            Place::Update,
+        )
+    }
+
+    /// Whether a finding would open or reopen an incident.
+    pub(crate) fn is_news(&self, finding: &Finding, now: AppendTime) -> bool {
+        finding.active && matches!(self.place_of(finding, now), Place::New | Place::Reopen(_))
+    }
+
+    /// Takes a finding that was over before it could be said: listed, and never paged.
+    pub(crate) fn note_past(
+        &mut self,
+        settings: &DetectSettings,
+        network: &NetworkId,
+        finding: Finding,
+        emit: &mut Emitter<'_>,
+    ) {
+        if !matches!(self.place_of(&finding, emit.now()), Place::New) {
+            return;
+        }
+        let detector = finding.detector.clone();
+        let index = self.keep(settings, network, finding, emit);
+        let kept = &mut self.kept[index];
+        kept.active = false;
+        kept.incident.alarm = AlarmState::Cleared;
+        kept.incident.cleared = Some(emit.now());
+        let reason = Some("found in late data, and over before they came".to_owned());
+        self.say(index, ChangeKind::Opened, &detector, reason, emit);
     }
 
     fn recently_cleared(&self, finding: &Finding, now: AppendTime) -> Option<usize> {
@@ -184,6 +227,27 @@ impl Book {
         finding: Finding,
         emit: &mut Emitter<'_>,
     ) {
+        let detector = finding.detector.clone();
+        let index = self.keep(settings, network, finding, emit);
+        // The alarm that opened it may lie in a maintenance window: known, listed, and not paged.
+        let incident = &mut self.kept[index].incident;
+        let window =
+            self.windows.iter().find(|window| window.covers(incident)).map(|window| window.reason.clone());
+        if window.is_some() {
+            incident.alarm = AlarmState::OutOfService;
+        }
+        self.say(index, ChangeKind::Opened, &detector, window, emit);
+        self.absorb_effects(index, emit);
+    }
+
+    /// A new incident, not said yet; its index.
+    fn keep(
+        &mut self,
+        settings: &DetectSettings,
+        network: &NetworkId,
+        finding: Finding,
+        emit: &mut Emitter<'_>,
+    ) -> usize {
         if self.kept.len() >= settings.incidents_max {
             let victim = self
                 .kept
@@ -225,39 +289,28 @@ impl Book {
             text_zh: String::new(),
             text_en: String::new(),
         };
-        let detector = finding.detector.clone();
         take_over(&mut incident, finding);
-        // The alarm that opened it may lie in a maintenance window: known, listed, and not paged.
-        let window =
-            self.windows.iter().find(|window| window.covers(&incident)).map(|window| window.reason.clone());
-        if window.is_some() {
-            incident.alarm = AlarmState::OutOfService;
-        }
         self.kept.push(Kept { incident, active: true, repaired_us: None, shelving: None });
-        let index = self.kept.len() - 1;
-        self.say(index, ChangeKind::Opened, &detector, window, emit);
-        self.absorb_stations(index, emit);
+        self.kept.len() - 1
     }
 
-    /// Stations that were raised just before their cause was known become its effects.
-    fn absorb_stations(&mut self, cause: usize, emit: &mut Emitter<'_>) {
+    /// What was raised just before its cause was known becomes the cause's effect.
+    fn absorb_effects(&mut self, cause: usize, emit: &mut Emitter<'_>) {
         let (class, onset, id) = {
             let incident = &self.kept[cause].incident;
             (incident.class, incident.onset, incident.id)
         };
-        if !is_loss(class) {
-            return;
-        }
         let explained: Vec<usize> = (0..self.kept.len())
             .filter(|&index| {
                 let kept = &self.kept[index];
                 kept.is_open()
-                    && can_be_effect(kept.incident.class)
+                    && explains(class, kept.incident.class)
                     && kept.incident.onset.as_micros() >= onset.as_micros() - EFFECT_LEAD_US
             })
             .collect();
         for index in explained {
-            let effect = effect_line(&self.kept[index].incident.place, &self.kept[index].incident.kind);
+            let incident = &self.kept[index].incident;
+            let effect = effect_line(incident.class, &incident.place, &incident.kind);
             self.kept[index].active = false;
             self.clear(index, "fusion", Some(format!("explained by {id}")), emit);
             let effects = &mut self.kept[cause].incident.effects;
@@ -289,10 +342,11 @@ impl Book {
         let kept = &mut self.kept[index];
         kept.active = true;
         let incident = &kept.incident;
-        let upgraded = finding.class == Class::Burst && incident.class != Class::Burst;
+        let upgraded =
+            incident.class != finding.class && matches!(finding.class, Class::Burst | Class::PowerFailure);
         let age = now.as_micros() - incident.opened.as_micros();
         let rest = now.as_micros() - incident.updated.as_micros();
-        let wait = if age <= YOUNG_US && finding.class == Class::Burst {
+        let wait = if age <= YOUNG_US && finding.class.priority() == Priority::P1 {
             YOUNG_UPDATE_US
         } else {
             i64::try_from(settings.update_interval.as_micros()).unwrap_or(i64::MAX)
@@ -305,18 +359,19 @@ impl Book {
         let (class, onset) = (incident.class, incident.onset);
         take_over(incident, finding);
         if upgraded {
-            incident.priority = Class::Burst.priority();
+            incident.priority = incident.class.priority();
             incident.alarm = AlarmState::Unacknowledged;
         } else {
             incident.class = class;
             incident.onset = onset;
         }
-        let reason = upgraded.then(|| format!("{} turns out to be a burst", class.as_str()));
+        let reason =
+            upgraded.then(|| format!("{} turns out to be {}", class.as_str(), incident.class.as_str()));
         self.say(index, ChangeKind::Updated, &detector, reason, emit);
     }
 
     fn add_effect(&mut self, index: usize, finding: &Finding, emit: &mut Emitter<'_>) {
-        let line = effect_line(&finding.place, &finding.kind);
+        let line = effect_line(finding.class, &finding.place, &finding.kind);
         let incident = &mut self.kept[index].incident;
         if incident.effects.len() >= EFFECTS_MAX || incident.effects.contains(&line) {
             return;
@@ -337,9 +392,7 @@ impl Book {
                     is_loss(kept.incident.class)
                         && (kept.incident.class == Class::Burst) == (finding.class == Class::Burst)
                 } else {
-                    kept.incident.class == finding.class
-                        && kept.incident.kind == finding.kind
-                        && kept.incident.place == finding.place
+                    is_of(&kept.incident, finding)
                 }
         });
         let Some(index) = found else { return };
@@ -469,11 +522,21 @@ enum Place {
     New,
 }
 
-fn effect_line(place: &Option<String>, kind: &Option<String>) -> String {
-    format!("{}: {}", place.as_deref().unwrap_or("network"), kind.as_deref().unwrap_or("abnormal"))
+fn effect_line(class: Class, place: &Option<String>, kind: &Option<String>) -> String {
+    format!("{}: {}", place.as_deref().unwrap_or("network"), kind.as_deref().unwrap_or(class.as_str()))
+}
+
+/// Whether a finding that is no loss of water is about an incident. A stop may turn out to be of another class.
+fn is_of(incident: &Incident, finding: &Finding) -> bool {
+    let same_class = incident.class == finding.class || (is_stop(incident.class) && is_stop(finding.class));
+    same_class && incident.kind == finding.kind && incident.place == finding.place
 }
 
 fn is_material(incident: &Incident, finding: &Finding) -> bool {
+    // It is said anew only when its deadline has come nearer.
+    if finding.class == Class::FrostRisk {
+        return true;
+    }
     let loss = match (incident.loss_kg_s, finding.loss_kg_s) {
         (Some(old), Some(new)) => (new - old).abs() > MATERIAL_LOSS * old.abs().max(1e-9),
         (old, new) => old.is_some() != new.is_some(),
@@ -486,7 +549,12 @@ fn is_material(incident: &Incident, finding: &Finding) -> bool {
 }
 
 /// What a finding says about its incident; the alarm's own history stays.
-fn take_over(incident: &mut Incident, finding: Finding) {
+fn take_over(incident: &mut Incident, mut finding: Finding) {
+    // That it was found late stays true.
+    let is_late_mark = |evidence: &&Evidence| evidence.what == FOUND_LATE;
+    if !finding.evidence.iter().any(|evidence| is_late_mark(&evidence)) {
+        finding.evidence.extend(incident.evidence.iter().find(is_late_mark).cloned());
+    }
     incident.class = finding.class;
     incident.kind = finding.kind;
     incident.onset = finding.onset;

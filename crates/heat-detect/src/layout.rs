@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use heat_model::{
-    DeviceId, NetworkId, SignalName, SiteId,
+    CircuitId, DeviceId, NetworkId, SignalName, SiteId,
     plant::{ModelLevel, PlantModel, Side, SiteKind},
 };
 use serde::{Deserialize, Serialize};
@@ -92,6 +92,11 @@ impl Role {
         matches!(self, Self::SupplyFlow | Self::ReturnFlow | Self::MakeUpFlow)
     }
 
+    /// Says only on or off, often when it changes only.
+    pub(crate) const fn is_status(self) -> bool {
+        matches!(self, Self::PumpRunning | Self::MakeUpPumpRunning | Self::PowerSupply)
+    }
+
     /// A pressure of the circuit that the sources feed.
     pub(crate) const fn is_pressure(self) -> bool {
         matches!(self, Self::SupplyPressure | Self::ReturnPressure | Self::DifferentialPressure)
@@ -157,6 +162,7 @@ pub(crate) struct Layout {
     sides: BTreeMap<(SiteId, DeviceId, SignalName), Side>,
     pub(crate) topology: Topology,
     pub(crate) water_volume_m3: Option<f64>,
+    primary_circuits: Vec<CircuitId>,
 }
 
 impl Layout {
@@ -196,6 +202,7 @@ impl Layout {
                 .collect(),
             topology,
             water_volume_m3: primary().find_map(|circuit| circuit.water_volume_m3),
+            primary_circuits: primary().map(|circuit| circuit.id.clone()).collect(),
         };
         for key in keys {
             layout.add(key);
@@ -285,6 +292,11 @@ impl Layout {
             layout.of_kind(SiteKind::Source).map(|(index, site)| (index, meters(site))).collect()
         };
         account(self) == account(before)
+    }
+
+    /// Whether a circuit is one that the sources feed.
+    pub(crate) fn is_primary(&self, circuit: &CircuitId) -> bool {
+        self.primary_circuits.contains(circuit)
     }
 
     pub(crate) fn of_kind(&self, kind: SiteKind) -> impl Iterator<Item = (u32, &Site)> {

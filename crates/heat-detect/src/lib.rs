@@ -10,8 +10,8 @@
 //! - One cause is one incident; what it explains is listed on it as an effect and not raised apart.
 //! - Every buffer has a bound in [`DetectSettings`]; what a bound refuses is counted in [`Counters`].
 //!
-//! Start reading at [`core::PartitionCore`]; `network` holds the state of one network, `balance` and `burst` the
-//! detectors, `incidents` the life cycle, `scoring` the judge.
+//! Start reading at [`core::PartitionCore`]; `network` holds the state of one network, `balance`, `burst` and
+//! `pressure` the detectors, `incidents` the life cycle, `scoring` the judge.
 #![warn(missing_docs)]
 #![expect(
     clippy::cast_possible_truncation,
@@ -28,6 +28,7 @@ mod incidents;
 mod layout;
 mod network;
 pub mod output;
+mod pressure;
 pub mod probe;
 pub mod scoring;
 pub mod settings;

@@ -1,8 +1,11 @@
 //! One network: its signals, its detectors, its incidents.
 
+pub(crate) mod arrival;
 pub(crate) mod findings;
 mod located;
 pub(crate) mod place;
+mod pressures;
+mod say;
 pub(crate) mod stations;
 
 use std::collections::BTreeMap;
@@ -24,10 +27,12 @@ use crate::{
     incidents::{Book, commands::Consequence},
     layout::{Layout, Role, SignalKey},
     network::{
+        arrival::Arrival,
         place::{Places, Suspicion},
         stations::StationWatch,
     },
-    tracker::Tracker,
+    pressure::{PressureWatch, zones::Zones},
+    tracker::{Step, Tracker},
 };
 
 /// Seconds between pictures of all references: what a burst is compared with.
@@ -41,6 +46,7 @@ pub(crate) struct NetworkState {
     pub(crate) id: NetworkId,
     pub(crate) keys: Vec<SignalKey>,
     pub(crate) trackers: Vec<Tracker>,
+    arrival: Arrival,
     live: Bins,
     history: Bins,
     /// Latest back-filled event time.
@@ -49,6 +55,7 @@ pub(crate) struct NetworkState {
     last_bin: i64,
     pub(crate) balance: Balance,
     pub(crate) burst: BurstRule,
+    pressure: PressureWatch,
     /// kg/s, refreshed each second.
     circulation: f64,
     pictures: Vec<(i64, Vec<f32>)>,
@@ -64,7 +71,7 @@ pub(crate) struct NetworkState {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sample {
     pub(crate) signal: u32,
-    pub(crate) lane: Lane,
+    /// Event time, not after now.
     pub(crate) at_us: i64,
     pub(crate) value: f64,
 }
@@ -75,6 +82,10 @@ pub(crate) struct Network {
     pub(crate) state: NetworkState,
     pub(crate) layout: Layout,
     pub(crate) by_key: BTreeMap<SignalKey, u32>,
+    /// Of as many signals as the layout had.
+    zones: (usize, Zones),
+    /// Empty between records; kept for its room.
+    steps: Vec<(u32, Step)>,
 }
 
 impl Network {
@@ -84,12 +95,14 @@ impl Network {
             id,
             keys: Vec::new(),
             trackers: Vec::new(),
+            arrival: Arrival::default(),
             live: Bins::default(),
             history: Bins::default(),
             history_until_us: i64::MIN,
             last_bin: i64::MIN,
             balance: Balance::new(),
             burst: BurstRule::default(),
+            pressure: PressureWatch::default(),
             circulation: 0.0,
             pictures: Vec::new(),
             places: Places::default(),
@@ -99,13 +112,13 @@ impl Network {
             said_status: Vec::new(),
             said_standing: false,
         };
-        Self { state, layout, by_key: BTreeMap::new() }
+        Self { state, layout, by_key: BTreeMap::new(), zones: (0, Zones::default()), steps: Vec::new() }
     }
 
     pub(crate) fn restored(state: NetworkState, plant: &PlantModel) -> Self {
         let layout = Layout::new(&state.id, plant, &state.keys);
         let by_key = state.keys.iter().cloned().zip(0..).collect();
-        Self { state, layout, by_key }
+        Self { state, layout, by_key, zones: (0, Zones::default()), steps: Vec::new() }
     }
 
     /// Another plant model: incidents stay, and everything learned that the change does not touch; what is derived is
@@ -114,6 +127,7 @@ impl Network {
     pub(crate) fn use_plant(&mut self, plant: &PlantModel) {
         let layout = Layout::new(&self.state.id, plant, &self.state.keys);
         let before = std::mem::replace(&mut self.layout, layout);
+        self.zones = (0, Zones::default());
         if !self.layout.has_same_places(&before) {
             self.state.places = Places::default();
         }
@@ -153,54 +167,81 @@ impl Network {
         View { layout: &self.layout, trackers: &self.state.trackers, circulation: self.state.circulation }
     }
 
-    /// Takes one usable value.
+    /// Takes the usable values of one record, in order of event time and signal. Those of one moment are seen together:
+    /// what they say does not depend on their order in the record.
     pub(crate) fn observe(
         &mut self,
         settings: &DetectSettings,
-        sample: Sample,
+        lane: Lane,
+        samples: &[Sample],
         emit: &mut Emitter<'_>,
         counters: &mut Counters,
     ) {
-        let Sample { signal, lane, at_us, value } = sample;
-        let at_us = at_us.min(emit.now().as_micros());
         if lane == Lane::Backfill {
-            self.observe_history(settings, signal, at_us, value);
-            return;
-        }
-        let late_us = emit.now().as_micros() - at_us;
-        if late_us > i64::try_from(settings.lateness.as_micros()).unwrap_or(i64::MAX) {
-            counters.late += 1;
-            return;
-        }
-        let placed = self.layout.placed[signal as usize];
-        if placed.role == Role::MakeUpVolume {
-            if let Some(volume) = counted(&mut self.state.trackers[signal as usize], at_us, value)
-                && !self.state.live.add(signal, at_us, volume)
-            {
-                counters.late += 1;
+            for sample in samples {
+                self.observe_history(settings, *sample);
             }
             return;
         }
+        let now_us = emit.now().as_micros();
+        for moment in samples.chunk_by(|a, b| a.at_us == b.at_us) {
+            let at_us = moment[0].at_us;
+            self.state.arrival.note(at_us, now_us);
+            let is_late = now_us - at_us > settings.lateness_us();
+            let mut steps = std::mem::take(&mut self.steps);
+            for sample in moment {
+                steps.extend(self.take(*sample, is_late, counters).map(|step| (sample.signal, step)));
+            }
+            let view = View {
+                layout: &self.layout,
+                trackers: &self.state.trackers,
+                circulation: self.state.circulation,
+            };
+            let mut has_changed = false;
+            for (signal, step) in steps.drain(..) {
+                has_changed |= self.state.burst.observe(view, signal, step);
+            }
+            self.steps = steps;
+            if has_changed && self.state.burst.open.is_none() {
+                self.decide(settings, at_us, emit);
+            }
+        }
+    }
+
+    /// Takes one live value; its step where the burst rule can use it.
+    fn take(&mut self, sample: Sample, is_late: bool, counters: &mut Counters) -> Option<Step> {
+        let Sample { signal, at_us, value } = sample;
+        let tracker = &mut self.state.trackers[signal as usize];
+        if is_late {
+            // Late, it is of use in its order only: beside what is already known of later moments it would mislead.
+            if tracker.seen && at_us <= tracker.at_us {
+                counters.late += 1;
+                return None;
+            }
+            counters.late_judged += 1;
+        }
+        let placed = self.layout.placed[signal as usize];
+        if placed.role == Role::MakeUpVolume {
+            if let Some(volume) = counted(tracker, at_us, value)
+                && !self.state.live.add(signal, at_us, volume)
+            {
+                counters.past_bins += 1;
+            }
+            return None;
+        }
         if !self.state.live.add(signal, at_us, value) {
-            counters.late += 1;
+            counters.past_bins += 1;
+        }
+        if placed.role.is_status() {
+            tracker.observe_status(at_us, value);
+            return None;
         }
         let prior = burst::prior(placed, value, self.state.circulation);
-        let step = self.state.trackers[signal as usize].observe(at_us, value, prior);
+        let step = tracker.observe(at_us, value, prior);
         if let Some(open) = &mut self.state.burst.open {
             open.note(signal, value);
         }
-        let Some(step) = step else { return };
-        if !(placed.role.is_flow() || placed.role.is_pressure()) {
-            return;
-        }
-        let view = View {
-            layout: &self.layout,
-            trackers: &self.state.trackers,
-            circulation: self.state.circulation,
-        };
-        if self.state.burst.observe(view, signal, step) && self.state.burst.open.is_none() {
-            self.decide(settings, at_us, emit);
-        }
+        step.filter(|_| placed.role.is_flow() || placed.role.is_pressure())
     }
 
     fn decide(&mut self, settings: &DetectSettings, at_us: i64, emit: &mut Emitter<'_>) {
@@ -225,6 +266,8 @@ impl Network {
                 *before = tracker.reference as f32;
             }
         }
+        let late_us = emit.now().as_micros() - at_us;
+        opened.late_us = (late_us > settings.lateness_us()).then_some(late_us);
         self.state.burst.open = Some(opened);
         self.say_burst(settings, emit);
     }
@@ -244,10 +287,16 @@ impl Network {
     fn say_burst(&mut self, settings: &DetectSettings, emit: &mut Emitter<'_>) {
         let Some(open) = &self.state.burst.open else { return };
         let finding = findings::burst(&self.layout, &self.state.places, self.view(), open, emit.now());
-        self.state.book.apply(settings, &self.state.id, finding, emit);
+        self.say(settings, finding, emit);
     }
 
-    fn observe_history(&mut self, settings: &DetectSettings, signal: u32, at_us: i64, value: f64) {
+    fn end_burst(&mut self, at_us: i64) {
+        self.state.burst.open = None;
+        self.state.balance.pause(at_us.div_euclid(BIN_US));
+    }
+
+    fn observe_history(&mut self, settings: &DetectSettings, sample: Sample) {
+        let Sample { signal, at_us, value } = sample;
         if self.layout.placed[signal as usize].role == Role::MakeUpVolume {
             // Counters need their own order of time; a back-filled one is left to the archive.
             return;
@@ -279,29 +328,32 @@ impl Network {
     pub(crate) fn tick(&mut self, settings: &DetectSettings, second: i64, emit: &mut Emitter<'_>) {
         let now_us = emit.now().as_micros();
         self.state.circulation = burst::circulation(&self.layout, &self.state.trackers);
-        self.follow_burst(settings, now_us, emit);
+        let told_us = self.state.arrival.told_until(now_us, settings.lateness_us());
+        self.follow_burst(settings, told_us, emit);
+        self.watch_pressures(settings, second, emit);
         if second.rem_euclid(PICTURE_SECONDS) == 0 && self.state.burst.open.is_none() {
             if self.state.pictures.len() == PICTURES {
                 self.state.pictures.remove(0);
             }
-            self.state.pictures.push((now_us, self.picture()));
+            self.state.pictures.push((told_us, self.picture()));
         }
-        if second.rem_euclid(10) == 0 {
-            self.watch_stations(settings, now_us, emit);
+        if second.rem_euclid(10) == 0 && self.operates() {
+            self.watch_stations(settings, told_us, emit);
         }
-        let lateness_us = i64::try_from(settings.lateness.as_micros()).unwrap_or(i64::MAX);
-        while let Some(bin) = self.state.live.ended(now_us - lateness_us) {
+        let ended_us = told_us - settings.lateness_us();
+        while let Some(bin) = self.state.live.ended(ended_us) {
             self.close_bin(settings, bin, emit);
-            self.state.live.close(now_us - lateness_us);
+            self.state.live.close(ended_us);
         }
+        self.say_held(settings, emit);
         if self.state.book.needs_tick() {
             self.state.book.tick(settings, emit);
         }
     }
 
-    fn follow_burst(&mut self, settings: &DetectSettings, now_us: i64, emit: &mut Emitter<'_>) {
+    fn follow_burst(&mut self, settings: &DetectSettings, told_us: i64, emit: &mut Emitter<'_>) {
         let Some(mut open) = self.state.burst.open.take() else { return };
-        let progress = open.follow(self.view(), now_us, settings.burst_clear.as_secs_f64());
+        let progress = open.follow(self.view(), told_us, settings.burst_clear.as_secs_f64());
         self.state.burst.open = Some(open);
         match progress {
             Progress::None => {}
@@ -314,19 +366,18 @@ impl Network {
                     None => return,
                 };
                 finding.active = false;
-                self.state.burst.open = None;
-                self.state.balance.pause(now_us.div_euclid(BIN_US));
-                self.state.book.apply(settings, &self.state.id, finding, emit);
+                self.end_burst(told_us);
+                self.say(settings, finding, emit);
             }
         }
     }
 
-    fn watch_stations(&mut self, settings: &DetectSettings, now_us: i64, emit: &mut Emitter<'_>) {
+    fn watch_stations(&mut self, settings: &DetectSettings, told_us: i64, emit: &mut Emitter<'_>) {
         let urgent = self.state.burst.open.is_some();
-        let found = self.state.stations.watch(&self.layout, &self.state.trackers, now_us, urgent);
+        let found = self.state.stations.watch(&self.layout, &self.state.trackers, told_us, urgent);
         for (site, kind, since_us, active) in found {
             let finding = findings::station(&self.layout, site, kind, since_us, active);
-            self.state.book.apply(settings, &self.state.id, finding, emit);
+            self.say(settings, finding, emit);
         }
     }
 
@@ -356,15 +407,15 @@ impl Network {
             Verdict::Quiet => {}
             Verdict::Leak(leak) => {
                 let finding = findings::leak(&self.layout, &self.state.places, &leak, circulation);
-                self.state.book.apply(settings, &self.state.id, finding, emit);
+                self.say(settings, finding, emit);
             }
             Verdict::Over => {
                 debug_assert!(before, "only what was said can be over");
-                self.state.book.apply(settings, &self.state.id, findings::leak_over(bin), emit);
+                self.say(settings, findings::leak_over(bin), emit);
             }
             Verdict::MeterFault { onset_bin, excess_kg_s } => {
                 let finding = findings::make_up_fault(&self.layout, onset_bin, excess_kg_s);
-                self.state.book.apply(settings, &self.state.id, finding, emit);
+                self.say(settings, finding, emit);
             }
         }
         if let Some(loss) = self.state.balance.standing_loss(settings)
@@ -373,7 +424,7 @@ impl Network {
         {
             self.state.said_standing = true;
             let finding = findings::standing(&self.layout, bin, loss, circulation);
-            self.state.book.apply(settings, &self.state.id, finding, emit);
+            self.say(settings, finding, emit);
         }
         self.say_status(settings, emit);
     }
@@ -436,9 +487,32 @@ impl Network {
         } else {
             DetectorState::Lacking { signals: missing }
         };
+        let ready_with = |has: bool, signal: &str| {
+            if has {
+                DetectorState::Ready
+            } else {
+                DetectorState::Lacking { signals: vec![signal.to_owned()] }
+            }
+        };
+        let source_pressures =
+            has(SiteKind::Source, Role::SupplyPressure) && has(SiteKind::Source, Role::ReturnPressure);
+        let moves = source_pressures || has(SiteKind::Source, Role::SupplyFlow);
+        let outdoor = self.layout.sites.iter().any(|site| {
+            let signal = site.signal(Role::OutdoorTemperature);
+            signal.is_some_and(|signal| self.state.trackers[signal as usize].seen)
+        });
         vec![
             DetectorStatus { detector: "burst".to_owned(), state: burst },
             DetectorStatus { detector: "water_balance".to_owned(), state: balance },
+            DetectorStatus { detector: "circulation".to_owned(), state: ready_with(moves, "supply_flow") },
+            DetectorStatus {
+                detector: "pressure_regime".to_owned(),
+                state: ready_with(drops, "supply_pressure"),
+            },
+            DetectorStatus {
+                detector: "frost".to_owned(),
+                state: ready_with(outdoor, "outdoor_temperature"),
+            },
         ]
     }
 

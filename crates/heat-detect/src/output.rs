@@ -145,8 +145,12 @@ pub struct Counters {
     pub bad: u64,
     /// Readings set aside because their device's clock is wrong.
     pub clock: u64,
-    /// Live readings that came after the lateness bound: counted, not applied.
+    /// Live readings that came after the lateness bound and after later ones of their signal: counted, not judged.
     pub late: u64,
+    /// Live readings that came after the lateness bound, in their order, and were judged: what they show is marked late.
+    pub late_judged: u64,
+    /// Live readings whose quarter hour the water balance had already closed.
+    pub past_bins: u64,
     /// Readings of names that no detector uses.
     pub unused: u64,
     /// Readings refused by the bound on networks or signals.

@@ -19,6 +19,20 @@ pub struct DetectSettings {
     pub update_interval: Duration,
     /// How long a burst's evidence must be gone before it clears.
     pub burst_clear: Duration,
+    /// How far the absolute pressure of the supply must stay above saturation, Pa. The default of 30 kPa is the lower of
+    /// the two that CJJ 34 gives for heating networks.
+    pub saturation_margin_pa: f64,
+    /// Gauge pressure that the return must keep at its highest point, Pa; the default of 50 kPa is CJJ 34's.
+    pub return_pressure_min_pa: f64,
+    /// Gauge pressure that the equipment of the primary circuit stands, Pa; the default is PN 16.
+    pub pressure_max_pa: f64,
+    /// How long a pressure must be beyond its limit, and how long be inside again.
+    pub pressure_delay: Duration,
+    /// See [`Self::pressure_delay`].
+    pub pressure_clear: Duration,
+    /// Time constant with which standing water cools in the most exposed pipe: heat capacity over heat loss, each per
+    /// metre. The default is a DN 50 pipe in the open air behind 40 mm of insulation.
+    pub frost_time_constant: Duration,
     /// How long a repair may wait for the data's verdict before it is reopened.
     pub verify: Duration,
     /// Longest shelving of a P1 incident.
@@ -48,6 +62,12 @@ impl Default for DetectSettings {
             standing_loss_ratio: 0.005,
             update_interval: hours(1),
             burst_clear: Duration::from_secs(600),
+            saturation_margin_pa: 30e3,
+            return_pressure_min_pa: 50e3,
+            pressure_max_pa: 1.6e6,
+            pressure_delay: Duration::from_secs(30),
+            pressure_clear: Duration::from_secs(300),
+            frost_time_constant: hours(9),
             verify: hours(24),
             shelve_p1_max: hours(1),
             shelve_max: hours(30 * 24),
@@ -56,5 +76,12 @@ impl Default for DetectSettings {
             incidents_max: 256,
             maintenance_max: 256,
         }
+    }
+}
+
+impl DetectSettings {
+    /// [`Self::lateness`] in microseconds.
+    pub(crate) fn lateness_us(&self) -> i64 {
+        i64::try_from(self.lateness.as_micros()).unwrap_or(i64::MAX)
     }
 }

@@ -57,6 +57,7 @@ impl Trench {
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Topology {
     nodes: BTreeMap<NodeId, u32>,
+    elevations_m: Vec<Option<f64>>,
     pub(crate) trenches: Vec<Trench>,
     /// Trench towards the source, per node; `None` at a root and at what no pipe joins.
     parent: Vec<Option<u32>>,
@@ -146,6 +147,12 @@ impl Topology {
             .filter_map(|site| site.node.as_ref().and_then(|node| topology.node(node)))
             .collect();
         topology.find_ways();
+        topology.elevations_m = vec![None; topology.nodes.len()];
+        for node in &plant.nodes {
+            if let Some(index) = topology.node(&node.id) {
+                topology.elevations_m[index as usize] = node.elevation_m;
+            }
+        }
         topology.elevations_and_valves = !topology.trenches.is_empty()
             && topology.trenches.iter().any(|trench| !trench.valves.is_empty())
             && plant
@@ -163,11 +170,7 @@ impl Topology {
     /// Shortest paths by resistance from all sources at once (Dijkstra), ties by index.
     fn find_ways(&mut self) {
         let count = self.nodes.len();
-        let mut around: Vec<Vec<u32>> = vec![Vec::new(); count];
-        for (index, trench) in (0_u32..).zip(&self.trenches).filter(|(_, trench)| !trench.is_closed) {
-            around[trench.upper as usize].push(index);
-            around[trench.lower as usize].push(index);
-        }
+        let around = self.around();
         self.parent = vec![None; count];
         let (mut distance, mut done) = (vec![f64::INFINITY; count], vec![false; count]);
         let mut queue = BinaryHeap::new();
@@ -224,6 +227,26 @@ impl Topology {
                 }
             }
         }
+    }
+
+    /// Trenches that meet at each node, but for those that a normally closed valve parts.
+    pub(crate) fn around(&self) -> Vec<Vec<u32>> {
+        let mut around: Vec<Vec<u32>> = vec![Vec::new(); self.nodes.len()];
+        for (index, trench) in (0_u32..).zip(&self.trenches).filter(|(_, trench)| !trench.is_closed) {
+            around[trench.upper as usize].push(index);
+            around[trench.lower as usize].push(index);
+        }
+        around
+    }
+
+    /// Elevation of a node, m; `None` where the plant model does not say.
+    pub(crate) fn elevation_m(&self, node: u32) -> Option<f64> {
+        self.elevations_m.get(node as usize).copied().flatten()
+    }
+
+    /// Whether the plant model says how high any node lies.
+    pub(crate) fn has_elevations(&self) -> bool {
+        self.elevations_m.iter().any(Option::is_some)
     }
 
     pub(crate) fn node(&self, id: &NodeId) -> Option<u32> {

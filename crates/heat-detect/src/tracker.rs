@@ -132,6 +132,29 @@ impl Tracker {
         Some(Step { change, z })
     }
 
+    /// Takes a status: its reference is what it was before it last changed, for as long as a new level is new, however
+    /// long it had said nothing.
+    pub(crate) fn observe_status(&mut self, at_us: i64, value: f64) {
+        if !self.seen {
+            *self = Self::standing(at_us, value);
+            return;
+        }
+        let elapsed = (at_us - self.at_us) as f64 / 1e6;
+        if elapsed <= 0.0 {
+            return;
+        }
+        if (value - self.value).abs() > 0.5 {
+            self.reference = self.value;
+            self.off_since_us = at_us;
+        } else if (at_us - self.off_since_us) as f64 / 1e6 >= STREAK_SECONDS {
+            self.reference = value;
+            self.off_since_us = 0;
+        }
+        self.interval_s = elapsed as f32;
+        self.at_us = at_us;
+        self.value = value;
+    }
+
     /// Standard deviation of a change at the present scan rate.
     pub(crate) fn sigma(&self, prior: f64) -> f64 {
         self.scale_of(Self::class(f64::from(self.interval_s)), prior)
@@ -140,6 +163,11 @@ impl Tracker {
     /// Seconds from the value to `now`.
     pub(crate) fn age_s(&self, now_us: i64) -> f64 {
         (now_us - self.at_us) as f64 / 1e6
+    }
+
+    /// Whether the value is of about this time, before or after it: within two of its own intervals and a minute.
+    pub(crate) fn is_of(&self, at_us: i64) -> bool {
+        self.seen && self.age_s(at_us).abs() <= (2.0 * f64::from(self.interval_s)).max(60.0)
     }
 
     /// Whether a value is recent enough to say how things are: within two of its own intervals and a minute.

@@ -6,6 +6,8 @@ use prometheus::{Gauge, IntCounter, IntCounterVec, IntGaugeVec};
 
 /// Readings by what became of them: taken, repeated.
 pub const READINGS: &str = "heat_processor_readings_total";
+/// Live readings beyond the lateness bound, by whether they were judged: those in order are, and their findings marked.
+pub const LATE: &str = "heat_processor_late_readings_total";
 /// Outputs by kind: event, status, refused.
 pub const OUTPUTS: &str = "heat_processor_outputs_total";
 /// Outputs not published again after a restart.
@@ -32,6 +34,8 @@ pub const BUDGET: &str = "heat_processor_false_pages_budget";
 pub struct ProcessorMetrics {
     pub(crate) taken: IntCounter,
     pub(crate) repeated: IntCounter,
+    pub(crate) late_judged: IntCounter,
+    pub(crate) late_unjudged: IntCounter,
     pub(crate) outputs: IntCounterVec,
     pub(crate) suppressed: IntCounter,
     pub(crate) undecodable: IntCounter,
@@ -54,7 +58,10 @@ impl ProcessorMetrics {
             "Live readings that no detector used, by reason: bad quality, wrong clock, late, unused name, bound.",
             &["reason"],
         );
+        let late = metrics.counters(LATE, "Live readings beyond the lateness bound.", &["outcome"]);
         Self {
+            late_judged: late.with_label_values(&["judged"]),
+            late_unjudged: late.with_label_values(&["behind_newer"]),
             taken: readings.with_label_values(&["taken"]),
             repeated: readings.with_label_values(&["repeated"]),
             outputs: metrics.counters(OUTPUTS, "Outputs published, by kind.", &["kind"]),

@@ -78,6 +78,8 @@ struct Running {
     generation: u64,
     snapshot_at: AppendTime,
     counted: (u64, u64),
+    /// Late readings already counted, not judged and judged.
+    late: (u64, u64),
     suppressed: u64,
     counters: Counters,
     /// Shutdown began while a plant model was waited for: nothing behind that record may be taken.
@@ -336,6 +338,10 @@ impl Processor {
             self.metrics.taken.inc_by(admitted.readings - running.counted.0);
             self.metrics.repeated.inc_by(repeated - running.counted.1);
             running.counted = (admitted.readings, repeated);
+            let Counters { late, late_judged, .. } = running.part.core().counters();
+            self.metrics.late_unjudged.inc_by(late - running.late.0);
+            self.metrics.late_judged.inc_by(late_judged - running.late.1);
+            running.late = (late, late_judged);
             self.metrics.suppressed.inc_by(running.part.suppressed() - running.suppressed);
             running.suppressed = running.part.suppressed();
             let counters = running.part.core().counters();

@@ -13,12 +13,68 @@ use serde::Deserialize;
 pub struct RawProcessor {
     /// How often the state is stored; default "30s".
     pub snapshot_interval: Option<String>,
-    /// How late a live reading may come and still be used; default "2min".
+    /// How late a live reading may come and still count as in time; what later ones show is marked late. Default "2min".
     pub lateness: Option<String>,
     /// The alarm budget: false pages that one network may have in 30 days; default 1.
     pub false_pages_per_month: Option<f64>,
     /// Data that a water balance needs before it judges; default "3d".
     pub learning: Option<String>,
+    /// Limits of pressures and of cooling water.
+    pub limits: RawLimits,
+}
+
+/// The `[processor.limits]` table as written; its defaults are those of [`DetectSettings`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawLimits {
+    /// Absolute pressure of the supply above saturation, at the least.
+    pub saturation_margin_pascals: Option<f64>,
+    /// Gauge pressure of the return at its highest point, at the least.
+    pub return_pressure_min_pascals: Option<f64>,
+    /// Gauge pressure anywhere in the primary circuit, at the most.
+    pub pressure_max_pascals: Option<f64>,
+    /// How long a pressure must be beyond its limit.
+    pub pressure_delay: Option<String>,
+    /// How long it must be inside again.
+    pub pressure_clear: Option<String>,
+    /// Time constant of standing water in the most exposed pipe.
+    pub frost_time_constant: Option<String>,
+}
+
+impl RawLimits {
+    fn apply(self, detect: &mut DetectSettings, faults: &mut Vec<Fault>) {
+        for (key, text, duration) in [
+            ("limits.pressure_delay", self.pressure_delay, &mut detect.pressure_delay),
+            ("limits.pressure_clear", self.pressure_clear, &mut detect.pressure_clear),
+            ("limits.frost_time_constant", self.frost_time_constant, &mut detect.frost_time_constant),
+        ] {
+            take(key, text, duration, faults);
+        }
+        for (key, value, (min, max), limit) in [
+            (
+                "saturation_margin_pascals",
+                self.saturation_margin_pascals,
+                (0.0, 1e6),
+                &mut detect.saturation_margin_pa,
+            ),
+            (
+                "return_pressure_min_pascals",
+                self.return_pressure_min_pascals,
+                (-50e3, 1e6),
+                &mut detect.return_pressure_min_pa,
+            ),
+            ("pressure_max_pascals", self.pressure_max_pascals, (1e5, 1e7), &mut detect.pressure_max_pa),
+        ] {
+            match value {
+                None => {}
+                Some(value) if (min..=max).contains(&value) => *limit = value,
+                Some(value) => faults.push(Fault::new(
+                    format!("processor.limits.{key}"),
+                    format!("is {value} Pa, must lie between {min} and {max}"),
+                )),
+            }
+        }
+    }
 }
 
 /// The processor's settings.
@@ -43,6 +99,7 @@ impl ProcessorSettings {
         take("snapshot_interval", raw.snapshot_interval, &mut snapshot_interval, &mut faults);
         take("lateness", raw.lateness, &mut detect.lateness, &mut faults);
         take("learning", raw.learning, &mut detect.learning, &mut faults);
+        raw.limits.apply(&mut detect, &mut faults);
         match raw.false_pages_per_month {
             None => {}
             Some(pages) if (0.01..=100.0).contains(&pages) => detect.false_pages_per_month = pages,

@@ -6,6 +6,8 @@ use heat_model::{
     plant::Side,
 };
 
+use crate::{network::arrival::FOUND_LATE, pressure::frost::HOURS_LEFT};
+
 /// Writes both texts from the incident's state.
 pub(crate) fn fill(incident: &mut Incident) {
     incident.text_zh = chinese(incident);
@@ -38,15 +40,66 @@ fn evidence_line(incident: &Incident, zh: bool) -> String {
                 if zh { "现场实测漏量" } else { "loss found on site" },
                 format!("{:.2} t/h", evidence.value * 3.6),
             ),
+            ("head_lost", _) => {
+                (if zh { "供回水压差损失" } else { "head lost" }, format!("{:.3} MPa", evidence.value / 1e6))
+            }
+            ("flow_lost", _) => {
+                (if zh { "循环流量减少" } else { "flow down" }, format!("{:.1} t/h", evidence.value * 3.6))
+            }
+            ("pump_stands", _) => (if zh { "循环泵停" } else { "pump stands" }, String::new()),
+            ("power_lost", _) => (if zh { "失电" } else { "no power" }, String::new()),
+            ("above_saturation", _) => (
+                if zh { "高于汽化压力" } else { "above saturation" },
+                format!("{:.3} MPa", evidence.value / 1e6),
+            ),
+            ("gauge_at_top", _) => (
+                if zh { "最高点表压" } else { "gauge pressure at the highest point" },
+                format!("{:.3} MPa", evidence.value / 1e6),
+            ),
+            ("gauge_at_bottom", _) => (
+                if zh { "最低点表压" } else { "gauge pressure at the lowest point" },
+                format!("{:.3} MPa", evidence.value / 1e6),
+            ),
+            ("outdoor", _) => (if zh { "室外" } else { "outdoors" }, format!("{:.1} ℃", evidence.value)),
+            ("circulation_stands", _) => (
+                if zh { "循环停止，水温" } else { "circulation stands, water at" },
+                format!("{:.1} ℃", evidence.value),
+            ),
+            ("return_cold", _) => {
+                (if zh { "回水温度" } else { "return at" }, format!("{:.1} ℃", evidence.value))
+            }
+            (HOURS_LEFT, _) => {
+                (if zh { "降到 5 ℃ 约剩" } else { "until 5 ℃ about" }, format!("{:.1} h", evidence.value))
+            }
+            (FOUND_LATE, _) => continue,
             (other, unit) => (other, format!("{:.3} {unit}", evidence.value)),
         };
-        parts.push(format!("{} {what} {figure}", evidence.place));
+        parts.push(format!("{} {what} {figure}", evidence.place).trim_end().to_owned());
     }
     parts.join(if zh { "；" } else { "; " })
 }
 
+/// By how many minutes the data that showed it were late.
+fn minutes_late(incident: &Incident) -> Option<f64> {
+    let late = incident.evidence.iter().find(|evidence| evidence.what == FOUND_LATE)?;
+    Some((late.value / 60.0).ceil())
+}
+
+/// What the class is called, with its kind where that says more.
+fn name_zh(incident: &Incident) -> &str {
+    match (incident.class, incident.kind.as_deref()) {
+        (Class::PressureRegime, Some("flashing")) => "汽化",
+        (Class::PressureRegime, Some("emptying")) => "倒空",
+        (Class::PressureRegime, Some("overpressure")) => "超压",
+        (class, _) => class.chinese(),
+    }
+}
+
 fn chinese(incident: &Incident) -> String {
-    let mut text = format!("【{}】{}", incident.class.chinese(), incident.network);
+    let mut text = format!("【{}】{}", name_zh(incident), incident.network);
+    if let Some(minutes) = minutes_late(incident) {
+        text.push_str(&format!("（数据迟到约 {minutes:.0} 分钟，事件早于报出时间）"));
+    }
     let side = match incident.side {
         Some(Side::Supply) => "（供水侧）",
         Some(Side::Return) => "（回水侧）",
@@ -90,14 +143,18 @@ fn chinese(incident: &Incident) -> String {
         Class::SensorFault => "。先做：校核该表计",
         Class::StandingLoss => "。先做：列入隐患台账",
         Class::ConsumerThermal => "。先做：查看该站一次侧压差和阀门",
+        Class::PumpTrip => "。先做：查明停泵原因，启备用泵；缓慢升压，盯住最高点，防汽化",
+        Class::PowerFailure => "。先做：恢复供电或投备用电源；保住定压补水，防倒空、汽化，做好防冻",
+        Class::PressureRegime => match incident.kind.as_deref() {
+            Some("flashing") => "。先做：稳住定压，先降供水温度再升流量；不要向汽化管段猛补冷水",
+            Some("emptying") => "。先做：查失水和补水定压，必要时关断高处支线",
+            _ => "。先做：降泵速或泄压，查定压点、安全阀和误关的阀门",
+        },
+        Class::FrostRisk => "。先做：在期限前恢复循环；做不到就伴热或泄水",
         Class::Draining
         | Class::ExchangerLeak
-        | Class::PressureRegime
-        | Class::PumpTrip
-        | Class::PowerFailure
         | Class::NetworkThermal
         | Class::Underheating
-        | Class::FrostRisk
         | Class::ClockFault
         | Class::Silence
         | Class::TicketCluster
@@ -120,20 +177,28 @@ fn english(incident: &Incident) -> String {
         Class::StandingLoss => "Standing loss",
         Class::SensorFault => "Sensor fault",
         Class::ConsumerThermal => "Station abnormal",
+        Class::PumpTrip => "Circulation pump stopped",
+        Class::PowerFailure => "Power failure",
+        Class::PressureRegime => match incident.kind.as_deref() {
+            Some("flashing") => "Water close to flashing",
+            Some("emptying") => "Pipes emptying",
+            Some("overpressure") => "Overpressure",
+            _ => "Pressure beyond its limits",
+        },
+        Class::FrostRisk => "Frost risk",
         Class::Draining
         | Class::ExchangerLeak
-        | Class::PressureRegime
-        | Class::PumpTrip
-        | Class::PowerFailure
         | Class::NetworkThermal
         | Class::Underheating
-        | Class::FrostRisk
         | Class::ClockFault
         | Class::Silence
         | Class::TicketCluster
         | Class::Unknown => incident.class.as_str(),
     };
     let mut text = format!("{name} in {}", incident.network);
+    if let Some(minutes) = minutes_late(incident) {
+        text.push_str(&format!(" (found in data about {minutes:.0} min late: it began before it is told)"));
+    }
     let side = match incident.side {
         Some(Side::Supply) => " (supply)",
         Some(Side::Return) => " (return)",
@@ -181,14 +246,29 @@ fn english(incident: &Incident) -> String {
         Class::SensorFault => ". First: check that meter",
         Class::StandingLoss => ". First: enter it in the defect register",
         Class::ConsumerThermal => ". First: look at the station's primary differential pressure and valve",
+        Class::PumpTrip => {
+            ". First: find why it stopped, start the spare pump; raise the pressure slowly, watch the highest point"
+        }
+        Class::PowerFailure => {
+            ". First: restore power or start the spare supply; keep up the static pressure, prepare against frost"
+        }
+        Class::PressureRegime => match incident.kind.as_deref() {
+            Some("flashing") => {
+                ". First: hold the static pressure, lower the supply temperature before raising the flow; do not feed \
+                 cold water into it at once"
+            }
+            Some("emptying") => {
+                ". First: look for lost water and at the make-up; shut off high branches if it goes on"
+            }
+            _ => {
+                ". First: lower the pump speed or relieve; look at the pressure holding, relief and shut valves"
+            }
+        },
+        Class::FrostRisk => ". First: restore the circulation before that time; else heat or drain the pipes",
         Class::Draining
         | Class::ExchangerLeak
-        | Class::PressureRegime
-        | Class::PumpTrip
-        | Class::PowerFailure
         | Class::NetworkThermal
         | Class::Underheating
-        | Class::FrostRisk
         | Class::ClockFault
         | Class::Silence
         | Class::TicketCluster

@@ -25,7 +25,8 @@ use crate::{
 const SUPPLY_CELSIUS: f64 = 85.0;
 const RETURN_CELSIUS: f64 = 45.0;
 
-fn empty(detector: &str, class: Class, onset: EventTime, level: ModelLevel) -> Finding {
+/// A finding of a class, with nothing in it yet.
+pub(crate) fn empty(detector: &str, class: Class, onset: EventTime, level: ModelLevel) -> Finding {
     Finding {
         detector: detector.to_owned(),
         class,

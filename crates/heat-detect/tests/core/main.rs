@@ -2,8 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a test's fixture fails the test")]
 
 mod burst;
+mod late;
 mod laws;
 mod leak;
 mod life;
 mod model;
+mod moment;
+mod pressure;
 mod world;

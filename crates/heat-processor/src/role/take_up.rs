@@ -94,6 +94,7 @@ impl Processor {
             generation,
             snapshot_at,
             counted: (0, 0),
+            late: (0, 0),
             suppressed: 0,
             counters: Counters::default(),
             halted: false,

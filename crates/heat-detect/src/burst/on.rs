@@ -1,0 +1,102 @@
+//! A burst that is on: its size, its end, and when its place is judged again.
+
+use heat_model::incident::Evidence;
+use serde::{Deserialize, Serialize};
+
+use super::view::{View, imbalance_value, make_up_value, total};
+use crate::tracker::Tracker;
+
+/// Time constant with which an open burst's loss is averaged, seconds.
+const LOSS_SECONDS: f64 = 30.0;
+/// Seconds after the opening at which the place is judged again, with more data each time.
+const LOCATE_AT_SECONDS: [i64; 6] = [10, 30, 60, 180, 420, 600];
+
+/// A burst that is on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct OpenBurst {
+    pub(crate) opened_us: i64,
+    pub(crate) onset_us: i64,
+    /// Loss now, kg/s.
+    pub(crate) loss_kg_s: f64,
+    pub(crate) peak_kg_s: f64,
+    /// Imbalance of the big meters and make-up before it, kg/s.
+    pub(super) imbalance_before: Option<f64>,
+    pub(super) make_up_before: Option<f64>,
+    /// Value of every signal before it.
+    pub(crate) before: Vec<f32>,
+    /// Sum and number of values since.
+    pub(crate) after: Vec<(f64, u32)>,
+    pub(crate) evidence: Vec<Evidence>,
+    pub(crate) votes: u32,
+    /// Signals that showed it.
+    pub(super) voters: Vec<u32>,
+    /// By how much its data came late; `None` once that is said, or where they came in time.
+    pub(crate) late_us: Option<i64>,
+    pub(super) below_since_us: Option<i64>,
+    pub(super) averaged_us: i64,
+    pub(super) located: usize,
+}
+
+/// What a second brings to an open burst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    None,
+    /// Time to judge the place and size again.
+    Locate,
+    /// The evidence is gone.
+    Over,
+}
+
+impl OpenBurst {
+    pub(crate) fn note(&mut self, signal: u32, value: f64) {
+        if let Some((sum, count)) = self.after.get_mut(signal as usize) {
+            *sum += value;
+            *count += 1;
+        }
+    }
+
+    /// Follows size and end; once a second. `now_us` is the time up to which the data tell.
+    pub(crate) fn follow(&mut self, view: View<'_>, now_us: i64, clear_seconds: f64) -> Progress {
+        let imbalance =
+            total(view, imbalance_value).zip(self.imbalance_before).map(|(now, before)| now - before);
+        let make_up = total(view, make_up_value).zip(self.make_up_before).map(|(now, before)| now - before);
+        // The make-up may be at its limit, the big meters' difference carries their noise: the larger speaks.
+        let loss = match (imbalance, make_up) {
+            (Some(imbalance), Some(make_up)) if imbalance > make_up + 0.02 * view.circulation => imbalance,
+            (_, Some(make_up)) => make_up,
+            (Some(imbalance), None) => imbalance,
+            (None, None) => return Progress::None,
+        };
+        let elapsed = (now_us - self.averaged_us).max(0) as f64 / 1e6;
+        self.averaged_us = self.averaged_us.max(now_us);
+        self.loss_kg_s += (1.0 - (-elapsed / LOSS_SECONDS).exp()) * (loss - self.loss_kg_s);
+        self.peak_kg_s = self.peak_kg_s.max(self.loss_kg_s);
+        // Gone means: the big meters agree again, or there are none. Make-up refills for long after.
+        let gone = imbalance.or(make_up).is_some_and(|rise| rise < 0.3 * self.peak_kg_s);
+        if gone {
+            let since = *self.below_since_us.get_or_insert(now_us);
+            if (now_us - since) as f64 / 1e6 >= clear_seconds {
+                return Progress::Over;
+            }
+        } else {
+            self.below_since_us = None;
+        }
+        match LOCATE_AT_SECONDS.get(self.located) {
+            Some(at) if now_us - self.opened_us >= at * 1_000_000 => {
+                self.located += 1;
+                Progress::Locate
+            }
+            _ => Progress::None,
+        }
+    }
+
+    /// Whether the newest data show it no more.
+    pub(crate) const fn is_gone(&self) -> bool {
+        self.below_since_us.is_some()
+    }
+
+    /// Event time up to which all signals that showed it have come since.
+    pub(crate) fn voters_until_us(&self, trackers: &[Tracker]) -> i64 {
+        self.voters.iter().map(|signal| trackers[*signal as usize].at_us).min().unwrap_or(i64::MAX)
+    }
+}

@@ -1,0 +1,54 @@
+//! Circulation, pressures and frost, looked at once a second; and whether the season lets them be judged.
+
+use heat_model::plant::SeasonState;
+
+use super::Network;
+use crate::{
+    DetectSettings,
+    burst::View,
+    core::Emitter,
+    pressure::{Scene, zones::Zones},
+};
+
+impl Network {
+    pub(super) fn watch_pressures(&mut self, settings: &DetectSettings, second: i64, emit: &mut Emitter<'_>) {
+        if self.zones.0 != self.layout.placed.len() {
+            self.zones = (self.layout.placed.len(), Zones::new(&self.layout));
+        }
+        let now_us = self.state.arrival.told_until(emit.now().as_micros(), settings.lateness_us());
+        let operates = self.operates();
+        let view = View {
+            layout: &self.layout,
+            trackers: &self.state.trackers,
+            circulation: self.state.circulation,
+        };
+        let scene = Scene {
+            settings,
+            view,
+            zones: &self.zones.1,
+            now_us,
+            arrived_us: self.state.arrival.arrived_us(),
+        };
+        let pressure = &mut self.state.pressure;
+        let found = if operates { pressure.look(scene, second) } else { pressure.rest(scene) };
+        for finding in found {
+            self.say(settings, finding, emit);
+        }
+    }
+
+    /// Whether the sources' circuit is meant to be full and under way.
+    pub(super) fn operates(&self) -> bool {
+        let seasons = &self.state.seasons;
+        seasons.iter().filter(|(circuit, _)| self.layout.is_primary(circuit)).all(
+            |(_, season)| match season {
+                SeasonState::ColdCirculation | SeasonState::HeatingUp | SeasonState::Heating => true,
+                SeasonState::Off
+                | SeasonState::WetLayup
+                | SeasonState::Filling
+                | SeasonState::PressureTest
+                | SeasonState::ShuttingDown
+                | SeasonState::Repair => false,
+            },
+        )
+    }
+}
