@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use hashbrown::HashMap;
 use heat_model::{
-    AppendTime, Body, Envelope, GatewayId, NetworkId, Offset, Origin, Position, QualityCode, SignalSet,
+    AppendTime, Body, Envelope, GatewayId, Lane, NetworkId, Offset, Origin, Position, QualityCode, SignalSet,
     SignalSetId,
     incident::Incident,
     plant::{PlantHash, PlantModel},
@@ -24,7 +24,7 @@ use crate::{
 const BINDINGS_MAX: usize = 65_536;
 
 /// Version of the snapshot's layout; a change of any type in it raises it.
-pub const SNAPSHOT_VERSION: u32 = 1;
+pub const SNAPSHOT_VERSION: u32 = 2;
 
 /// A snapshot cannot be restored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -226,8 +226,12 @@ impl PartitionCore {
                 counters.unused += 1;
                 continue;
             };
+            if readings.lane == Lane::Live {
+                network.arrived(signal, &emit);
+            }
             if reading.code.is_clock_fault() {
                 counters.clock += 1;
+                network.clock_marked(signal, reading.code, &emit);
                 continue;
             }
             let Some(value) = reading.usable().filter(|_| reading.code != QualityCode::Retained) else {

@@ -29,8 +29,10 @@ mod layout;
 mod network;
 pub mod output;
 pub mod probe;
+mod quality;
 pub mod scoring;
 pub mod settings;
+mod thermal;
 mod topology;
 mod tracker;
 

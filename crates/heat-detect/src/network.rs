@@ -2,7 +2,9 @@
 
 pub(crate) mod findings;
 pub(crate) mod place;
+pub(crate) mod statements;
 pub(crate) mod stations;
+mod watch;
 
 use std::collections::BTreeMap;
 
@@ -23,6 +25,8 @@ use crate::{
     incidents::{Book, commands::Consequence},
     layout::{Layout, Role, SignalKey},
     network::{place::Places, stations::StationWatch},
+    quality::Quality,
+    thermal::Thermal,
     tracker::Tracker,
 };
 
@@ -50,6 +54,8 @@ pub(crate) struct NetworkState {
     pictures: Vec<(i64, Vec<f32>)>,
     places: Places,
     pub(crate) stations: StationWatch,
+    pub(crate) quality: Quality,
+    pub(crate) thermal: Thermal,
     pub(crate) book: Book,
     seasons: BTreeMap<CircuitId, SeasonState>,
     said_status: Vec<DetectorStatus>,
@@ -90,6 +96,8 @@ impl Network {
             pictures: Vec::new(),
             places: Places::default(),
             stations: StationWatch::default(),
+            quality: Quality::default(),
+            thermal: Thermal::default(),
             book: Book::default(),
             seasons: BTreeMap::new(),
             said_status: Vec::new(),
@@ -140,6 +148,7 @@ impl Network {
         self.by_key.insert(key.clone(), index);
         self.state.keys.push(key);
         self.state.trackers.push(Tracker::default());
+        self.state.quality.add_signal(self.layout.placed[index as usize].device);
         self.state.live.add_signal();
         self.state.history.add_signal();
         Some(index)
@@ -169,6 +178,10 @@ impl Network {
             return;
         }
         let placed = self.layout.placed[signal as usize];
+        if !self.admit(signal, at_us, value) {
+            counters.no_measurement += 1;
+            return;
+        }
         if placed.role == Role::MakeUpVolume {
             if let Some(volume) = counted(&mut self.state.trackers[signal as usize], at_us, value)
                 && !self.state.live.add(signal, at_us, volume)
@@ -186,6 +199,7 @@ impl Network {
             open.note(signal, value);
         }
         let Some(step) = step else { return };
+        self.state.quality.stepped(signal, placed.role, at_us, value, step);
         if !(placed.role.is_flow() || placed.role.is_pressure()) {
             return;
         }
@@ -265,6 +279,7 @@ impl Network {
             self.state.balance.observe(settings, volume, bin, &features, slow, false);
             self.state.places.learn(&self.layout, &self.state.history, None);
             self.state.stations.learn(&self.layout, &self.state.history);
+            self.learn_bin(settings, bin);
             self.state.last_bin = bin;
         }
         self.state.history.close(until_us);
@@ -280,6 +295,9 @@ impl Network {
                 self.state.pictures.remove(0);
             }
             self.state.pictures.push((now_us, self.picture()));
+        }
+        if second.rem_euclid(60) == 0 {
+            self.watch_minute(settings, emit);
         }
         if second.rem_euclid(10) == 0 {
             self.watch_stations(settings, now_us, emit);
@@ -328,6 +346,7 @@ impl Network {
             return;
         }
         self.state.last_bin = bin;
+        self.watch_bin(settings, bin, emit);
         let burst_on = self.state.burst.open.is_some();
         if burst_on {
             self.state.balance.pause(bin);
