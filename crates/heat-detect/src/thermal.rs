@@ -76,6 +76,8 @@ pub(crate) struct Quarter<'a> {
     pub(crate) bin: i64,
     /// Whether its readings were live: history teaches and says nothing.
     pub(crate) judge: bool,
+    /// Whether water is being lost, as far as the water balance knows: then flows off their balance are that.
+    pub(crate) loses: bool,
     /// Promised indoor temperature, degC.
     pub(crate) promised: f64,
 }
@@ -83,7 +85,7 @@ pub(crate) struct Quarter<'a> {
 impl Thermal {
     /// Takes a quarter hour.
     pub(crate) fn close_bin(&mut self, quarter: Quarter<'_>, quality: &mut Quality) -> Vec<Statement> {
-        let Quarter { layout, bins, bin, judge, promised } = quarter;
+        let Quarter { layout, bins, bin, judge, loses, promised } = quarter;
         self.enrol(layout);
         let mut said = Vec::new();
         if judge {
@@ -112,7 +114,7 @@ impl Thermal {
         }
         let is_normal = !self.source.is_off_target(bin);
         said.extend(self.homes.judge(means, bin, (bin + 1) * BIN_US, is_normal));
-        self.judge_source(layout, bin, quality, &mut said);
+        self.judge_source(layout, bin, loses, quality, &mut said);
         if is_normal {
             self.judge_stations(layout, bin, quality, &mut said);
         }
@@ -200,11 +202,24 @@ impl Thermal {
         }
     }
 
-    fn judge_source(&mut self, layout: &Layout, bin: i64, quality: &mut Quality, said: &mut Vec<Statement>) {
+    fn judge_source(
+        &mut self,
+        layout: &Layout,
+        bin: i64,
+        loses: bool,
+        quality: &mut Quality,
+        said: &mut Vec<Statement>,
+    ) {
         let Some((index, site)) = layout.of_kind(SiteKind::Source).next() else { return };
         let rules = self.source.rules();
         // A loss of water is the water balance's to tell.
-        let waits = |rule: usize| if source::CAUSES[rule] == source::Cause::Water { i64::MAX } else { 0 };
+        let is_off_target = self.source.is_off_target(bin);
+        let waits = |rule: usize| {
+            let cause = source::CAUSES[rule];
+            let is_cold_or_hot = matches!(cause, source::Cause::TooCold | source::Cause::TooHot);
+            let is_told = !is_for_balance(cause, loses) && (is_off_target || !is_cold_or_hot);
+            if is_told { 0 } else { i64::MAX }
+        };
         let news = self.source.bank.judge(bin, &rules, waits, &source::LIMITS, &self.source_tails);
         match news {
             Some(News::Opened(case, best)) => {
@@ -238,7 +253,16 @@ impl Thermal {
         for (index, station) in &mut self.stations {
             let site = &layout.sites[*index as usize];
             let Some(rules) = station.rules() else { continue };
-            let waits = |rule: usize| if station::CAUSES[rule].needs_valve() { still_bins } else { 0 };
+            let waits = |rule: usize| {
+                let cause = station::CAUSES[rule];
+                if !cause.is_told() {
+                    i64::MAX
+                } else if cause.needs_valve() {
+                    still_bins
+                } else {
+                    0
+                }
+            };
             match station.bank.judge(bin, &rules, waits, &station::LIMITS, &self.station_tails) {
                 Some(News::Opened(case, best)) => {
                     let what =
@@ -310,6 +334,21 @@ impl Thermal {
                 }
             }
         }
+    }
+}
+
+/// Whether flows that do not balance are the water balance's to tell.
+const fn is_for_balance(cause: source::Cause, loses: bool) -> bool {
+    match cause {
+        source::Cause::Water => true,
+        source::Cause::SupplyFlowSensor | source::Cause::ReturnFlowSensor => loses,
+        source::Cause::SupplySensor
+        | source::Cause::ReturnSensor
+        | source::Cause::HeatMeter
+        | source::Cause::SupplyPressureSensor
+        | source::Cause::ReturnPressureSensor
+        | source::Cause::TooCold
+        | source::Cause::TooHot => false,
     }
 }
 

@@ -1,6 +1,8 @@
 //! Texts for the duty desk: what happened, where, how sure, what to do first. Chinese and English, in the units that
 //! operators read.
 
+mod deviations;
+
 use heat_model::{
     incident::{Class, Incident},
     plant::Side,
@@ -38,7 +40,12 @@ fn evidence_line(incident: &Incident, zh: bool) -> String {
                 if zh { "现场实测漏量" } else { "loss found on site" },
                 format!("{:.2} t/h", evidence.value * 3.6),
             ),
-            (other, unit) => (other, format!("{:.3} {unit}", evidence.value)),
+            (other, unit) => match deviations::words(other) {
+                Some((chinese, english)) => {
+                    (if zh { chinese } else { english }, deviations::figure(evidence.value, unit))
+                }
+                None => (other, format!("{:.3} {unit}", evidence.value)),
+            },
         };
         parts.push(format!("{} {what} {figure}", evidence.place));
     }
@@ -47,6 +54,9 @@ fn evidence_line(incident: &Incident, zh: bool) -> String {
 
 fn chinese(incident: &Incident) -> String {
     let mut text = format!("【{}】{}", incident.class.chinese(), incident.network);
+    if let Some((kind, _)) = incident.kind.as_deref().and_then(deviations::kind) {
+        text.push_str(&format!("，{kind}"));
+    }
     let side = match incident.side {
         Some(Side::Supply) => "（供水侧）",
         Some(Side::Return) => "（回水侧）",
@@ -90,16 +100,16 @@ fn chinese(incident: &Incident) -> String {
         Class::SensorFault => "。先做：校核该表计",
         Class::StandingLoss => "。先做：列入隐患台账",
         Class::ConsumerThermal => "。先做：查看该站一次侧压差和阀门",
+        Class::NetworkThermal => "。先做：联系热源核对出水温度和燃料、泵、混水，估计冷热前锋到达各站的时间",
+        Class::Underheating => "。先做：查看该站过滤器、调节阀和二次侧循环，通知受影响小区",
+        Class::ClockFault => "。先做：校准该设备时钟（时区、对时服务），校准前其数据不参与判断",
+        Class::Silence => "。先做：检查该处供电、通信和采集设备",
         Class::Draining
         | Class::ExchangerLeak
         | Class::PressureRegime
         | Class::PumpTrip
         | Class::PowerFailure
-        | Class::NetworkThermal
-        | Class::Underheating
         | Class::FrostRisk
-        | Class::ClockFault
-        | Class::Silence
         | Class::TicketCluster
         | Class::Unknown => "",
     };
@@ -120,20 +130,23 @@ fn english(incident: &Incident) -> String {
         Class::StandingLoss => "Standing loss",
         Class::SensorFault => "Sensor fault",
         Class::ConsumerThermal => "Station abnormal",
+        Class::NetworkThermal => "Supply temperature off",
+        Class::Underheating => "Homes too cold",
+        Class::ClockFault => "Clock wrong",
+        Class::Silence => "No data",
         Class::Draining
         | Class::ExchangerLeak
         | Class::PressureRegime
         | Class::PumpTrip
         | Class::PowerFailure
-        | Class::NetworkThermal
-        | Class::Underheating
         | Class::FrostRisk
-        | Class::ClockFault
-        | Class::Silence
         | Class::TicketCluster
         | Class::Unknown => incident.class.as_str(),
     };
     let mut text = format!("{name} in {}", incident.network);
+    if let Some((_, kind)) = incident.kind.as_deref().and_then(deviations::kind) {
+        text.push_str(&format!(": {kind}"));
+    }
     let side = match incident.side {
         Some(Side::Supply) => " (supply)",
         Some(Side::Return) => " (return)",
@@ -181,16 +194,22 @@ fn english(incident: &Incident) -> String {
         Class::SensorFault => ". First: check that meter",
         Class::StandingLoss => ". First: enter it in the defect register",
         Class::ConsumerThermal => ". First: look at the station's primary differential pressure and valve",
+        Class::NetworkThermal => {
+            ". First: ask the source for its outlet temperature, fuel, pumps and mixing; the front reaches far stations hours later"
+        }
+        Class::Underheating => {
+            ". First: look at the station's strainer, control valve and secondary circulation; tell its homes"
+        }
+        Class::ClockFault => {
+            ". First: set the device's clock (time zone, time service); until then its data decide nothing"
+        }
+        Class::Silence => ". First: check power, link and data collection there",
         Class::Draining
         | Class::ExchangerLeak
         | Class::PressureRegime
         | Class::PumpTrip
         | Class::PowerFailure
-        | Class::NetworkThermal
-        | Class::Underheating
         | Class::FrostRisk
-        | Class::ClockFault
-        | Class::Silence
         | Class::TicketCluster
         | Class::Unknown => "",
     };

@@ -50,7 +50,8 @@ impl Network {
         let mut said = state.quality.close_bin(&self.layout, &state.trackers, (bin + 1) * BIN_US);
         // A burst moves everything, and nothing of it is a station's or a sensor's own.
         if state.burst.open.is_none() {
-            let quarter = quarter(settings, &self.layout, &state.live, bin, true);
+            let quarter =
+                quarter(settings, &self.layout, &state.live, bin, true, state.balance.open.is_some());
             said.extend(state.thermal.close_bin(quarter, &mut state.quality));
         }
         self.say(settings, &said, emit);
@@ -59,7 +60,7 @@ impl Network {
     /// A quarter hour of history teaches and says nothing.
     pub(super) fn learn_bin(&mut self, settings: &DetectSettings, bin: i64) {
         let state = &mut self.state;
-        let quarter = quarter(settings, &self.layout, &state.history, bin, false);
+        let quarter = quarter(settings, &self.layout, &state.history, bin, false, false);
         let said = state.thermal.close_bin(quarter, &mut state.quality);
         debug_assert!(said.is_empty(), "history is not judged");
     }
@@ -78,6 +79,7 @@ fn quarter<'a>(
     bins: &'a Bins,
     bin: i64,
     judge: bool,
+    loses: bool,
 ) -> Quarter<'a> {
-    Quarter { layout, bins, bin, judge, promised: settings.promised_indoor_celsius }
+    Quarter { layout, bins, bin, judge, loses, promised: settings.promised_indoor_celsius }
 }

@@ -125,6 +125,8 @@ pub(crate) struct Gate {
     /// The odd value that may mean "no measurement".
     odd: f64,
     hits: u16,
+    odd_values: u16,
+    was_in_line: bool,
     first_hit_us: i64,
     hit_us: i64,
     is_known_word: bool,
@@ -172,12 +174,7 @@ impl Gate {
     fn is_sentinel(&mut self, role: Role, at_us: i64, value: f64, tracker: &Tracker, prior: f64) -> bool {
         if at_us - self.hit_us > SENTINEL_US {
             self.hits = 0;
-        }
-        let is_again = self.hits > 0 && value.to_bits() == self.odd.to_bits();
-        if is_again && self.is_told_sentinel() {
-            self.hits = self.hits.saturating_add(1);
-            self.hit_us = at_us;
-            return true;
+            self.odd_values = 0;
         }
         if may_stand_still(role) || !tracker.seen {
             return false;
@@ -185,29 +182,42 @@ impl Gate {
         let off = (value - tracker.reference).abs();
         let floor = if role.is_temperature() { ODD_KELVIN } else { 0.0 };
         if off < (ODD_Z * tracker.sigma(prior)).max(floor) {
+            self.was_in_line = true;
             return false;
         }
-        let is_word = role.is_temperature()
-            && (NO_TEMPERATURE.iter().any(|word| (value - word).abs() < 1e-6)
-                || (value == 0.0 && tracker.reference > WARM_CELSIUS));
+        self.odd_values = self.odd_values.saturating_add(1);
+        let is_word = value == 0.0
+            || role.is_temperature() && NO_TEMPERATURE.iter().any(|word| (value - word).abs() < 1e-6);
+        let is_again = self.hits > 0 && value.to_bits() == self.odd.to_bits();
         if is_again {
-            self.hits = self.hits.saturating_add(1);
-        } else {
+            // A coarse signal repeats its values by itself; a word comes and goes.
+            if is_word || std::mem::take(&mut self.was_in_line) {
+                self.hits = self.hits.saturating_add(1);
+            }
+        } else if !self.is_told_sentinel() {
             self.odd = value;
             self.hits = 1;
             self.first_hit_us = at_us;
+            self.is_known_word = is_word;
+            self.was_in_line = false;
+        } else {
+            return false;
         }
         self.hit_us = at_us;
-        self.is_known_word = is_word;
-        is_word
+        let is_impossible =
+            is_word && role.is_temperature() && (value != 0.0 || tracker.reference > WARM_CELSIUS);
+        is_impossible || (is_again && self.fault == Some(Fault::Sentinel))
     }
 
-    const fn is_told_sentinel(&self) -> bool {
-        self.hits >= SENTINEL_HITS || (self.is_known_word && self.hits >= 1)
+    fn is_told_sentinel(&self) -> bool {
+        self.fault == Some(Fault::Sentinel)
     }
 
     /// Takes a value's step; whether it ends a spike.
     pub(super) fn stepped(&mut self, role: Role, value: f64, step: Step) -> bool {
+        if may_stand_still(role) && role != Role::MakeUpFlow {
+            return false;
+        }
         let floor = if role.is_temperature() { ODD_KELVIN } else { 0.0 };
         if step.z.abs() >= ODD_Z && step.change.abs() >= floor {
             self.off = self.off.saturating_add(1);
@@ -292,9 +302,12 @@ impl Gate {
         f64::from(self.still) >= by_chance.max(f64::from(STUCK_BINS)).max(2.0 * f64::from(self.longest))
     }
 
-    pub(super) const fn shows_sentinel(&self, at_us: i64) -> bool {
+    pub(super) fn shows_sentinel(&self, at_us: i64) -> bool {
         let needed = if self.is_known_word { KNOWN_HITS } else { SENTINEL_HITS };
-        self.hits >= needed && at_us - self.hit_us <= 2 * BIN_US
+        // Nearly all that is odd about the signal is this one value.
+        self.hits >= needed
+            && 4 * u32::from(self.odd_values) <= 5 * u32::from(self.hits) + 4
+            && at_us - self.hit_us <= 2 * BIN_US
     }
 
     pub(super) const fn shows_unit_slip(&self) -> bool {
@@ -372,6 +385,8 @@ mod tests {
             assert_eq!(feed(&mut gate, &mut tracker, 200 + 2 * bin, 33.3), Judgement::Measurement);
             feed(&mut gate, &mut tracker, 201 + 2 * bin, 80.1);
         }
+        assert!(gate.shows_sentinel(206 * BIN_US));
+        gate.fault = Some(Fault::Sentinel);
         assert_eq!(feed(&mut gate, &mut tracker, 206, 33.3), Judgement::NoMeasurement);
     }
 

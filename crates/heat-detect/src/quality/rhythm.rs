@@ -15,6 +15,8 @@ use crate::{
 
 /// Intervals without a reading that make a silence: two or three readings in a row are lost every day somewhere.
 const MISSED: f64 = 4.5;
+/// A signal whose device speaks must be silent so many times longer: single values are lost more easily.
+const ALONE: f64 = 2.5;
 /// Shorter silences are restarts, microseconds.
 const SILENCE_MIN_US: f64 = 15.0 * 60e6;
 /// Memory of the interval, microseconds.
@@ -81,7 +83,11 @@ impl Beat {
     }
 
     fn is_silent(&self, now_us: i64) -> bool {
-        self.is_known(now_us) && (now_us - self.last_us) as f64 > self.limit_us()
+        self.is_silent_for(now_us, 1.0)
+    }
+
+    fn is_silent_for(&self, now_us: i64, limits: f64) -> bool {
+        self.is_known(now_us) && (now_us - self.last_us) as f64 > limits * self.limit_us()
     }
 }
 
@@ -171,13 +177,13 @@ impl Rhythm {
                 continue;
             }
             let (device, site) = (devices[placed.device as usize], sites[placed.site as usize]);
-            places.push(if site.is_all() && site.known > 1 {
-                (Place::Site(placed.site), site.last_us)
+            if site.is_all() && site.known > 1 {
+                places.push((Place::Site(placed.site), site.last_us));
             } else if device.is_all() {
-                (Place::Device(placed.device), device.last_us)
-            } else {
-                (Place::Signal(signal), beat.last_us)
-            });
+                places.push((Place::Device(placed.device), device.last_us));
+            } else if beat.is_silent_for(now_us, ALONE) {
+                places.push((Place::Signal(signal), beat.last_us));
+            }
         }
         places.sort_unstable();
         places.dedup_by_key(|(place, _)| *place);

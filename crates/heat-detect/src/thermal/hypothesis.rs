@@ -15,7 +15,7 @@ pub(super) enum Want {
     Zero,
     /// So much per unit of the cause.
     Per(f64),
-    /// Below or above the line, by whatever amount.
+    /// Clearly below or above the line, by whatever amount.
     Below,
     Above,
     /// Whatever.
@@ -48,7 +48,9 @@ pub(super) type Deviations = [Option<(f64, f64)>; CHANNELS];
 /// Cost that one relation can add at most: beyond, it only says "not this".
 const COST_MAX: f64 = 80.0;
 /// Cost of a free relation.
-const FREE: f64 = 3.0;
+const FREE: f64 = 2.0;
+/// Standard deviations from which on a relation is clearly below or above.
+const CLEARLY: f64 = 4.0;
 /// Share of a predicted deviation that the models may be wrong by.
 const MODEL_ERROR: f64 = 0.2;
 
@@ -75,12 +77,16 @@ fn cost(index: usize, rule: &Rule, seen: &Deviations) -> Ranked {
             Want::Zero => off(0.0),
             Want::Per(factor) => off(factor * size),
             Want::Any => FREE,
-            Want::Below if value < 0.0 => FREE,
-            Want::Above if value > 0.0 => FREE,
-            Want::Below | Want::Above => FREE + off(0.0),
+            Want::Below => FREE + short(-value / sigma),
+            Want::Above => FREE + short(value / sigma),
         };
     }
     Ranked { rule: index, size, cost }
+}
+
+/// What a deviation lacks that must be there.
+fn short(z: f64) -> f64 {
+    2.0 * (CLEARLY - z).max(0.0).powi(2).min(COST_MAX)
 }
 
 /// The best cause, and the best one of the other family (sensor or plant) where there is one.

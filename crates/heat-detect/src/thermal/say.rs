@@ -113,6 +113,7 @@ pub(super) fn of_station(site: &Site, station: &Station, case: Case, bin: i64) -
         Cause::Surplus if station.is_valve_still() => Some(Said::Kind(Kind::StuckValve)),
         Cause::Surplus => Some(Said::Kind(Kind::Overheating)),
         Cause::SecondaryPump => Some(Said::Kind(Kind::PumpFailure)),
+        Cause::Demand | Cause::Hydraulics => None,
     }
 }
 

@@ -33,7 +33,7 @@ const fn limit(what: &'static str, si: f64, unit: &'static str, floor: f64, smal
     Limit { what, si, unit, floor, smallest }
 }
 
-/// A network is not too cold by less than an operator's hand and a controller's swing, 3.5 K; the rest as at stations.
+/// A network is not too cold by less than an operator's hand and a controller's swing, 4.5 K; the rest as at stations.
 pub(super) const LIMITS: Limits = [
     limit("arrived_temperature_off", 1.0, "K", 0.05, 0.6),
     limit("heat_meter_off", 1.0, "1", 0.003, 0.015),
@@ -41,7 +41,7 @@ pub(super) const LIMITS: Limits = [
     limit("supply_less_return_off", 1.0, "1", 0.0015, 0.012),
     limit("supply_pressure_off", 1e4, "Pa", 0.05, 0.5),
     limit("return_pressure_off", 1e4, "Pa", 0.05, 0.5),
-    limit("supply_off_target", 1.0, "K", 0.3, 3.5),
+    limit("supply_off_target", 1.0, "K", 0.3, 4.5),
     limit("return_temperature_off", 1.0, "K", 0.1, 0.8),
 ];
 
@@ -137,16 +137,12 @@ impl Source {
         );
         set(SUPPLY_PRESSURE, stations.supply_pressure.map(|shared| -shared), constant);
         set(RETURN_PRESSURE, stations.return_pressure.map(|shared| -shared), constant);
-        let target = own.set_point.map_or_else(
-            || {
-                let weather = surround.outdoor?;
-                let (cos, sin) = (surround.angle.cos(), surround.angle.sin());
-                Some((own.supply?, with(&[weather.1 / 10.0, weather.0 / 10.0, cos, sin])))
-            },
-            |target| Some((own.supply? - target, constant)),
-        );
-        if let Some((off, inputs)) = target {
-            set(TARGET, Some(off), inputs);
+        if own.has_set_point {
+            set(TARGET, own.supply.zip(own.set_point).map(|(is, should)| is - should), constant);
+        } else if let Some((now, walls)) = surround.outdoor {
+            // Without its set point, the weather compensation that this source was seen to follow.
+            let (cos, sin) = (surround.angle.cos(), surround.angle.sin());
+            set(TARGET, own.supply, with(&[walls / 10.0, now / 10.0, cos, sin]));
         }
         if let Some(back) = stations.back {
             let before = self.before.replace(back).unwrap_or(back);
@@ -187,7 +183,7 @@ fn rule(cause: Cause, per_kelvin: f64) -> Rule {
         Cause::ReturnPressureSensor => [Zero, Zero, Zero, Zero, Zero, Per(1.0), Zero, Zero],
         Cause::TooCold => [Any, Any, Any, Any, Zero, Zero, Below, Any],
         Cause::TooHot => [Any, Any, Any, Any, Zero, Zero, Above, Any],
-        Cause::Water => [Zero, Zero, Any, Any, Any, Any, Zero, Any],
+        Cause::Water => [Zero, Zero, Any, Any, Any, Any, Zero, Zero],
     };
     let is_sensor = !matches!(cause, Cause::TooCold | Cause::TooHot | Cause::Water);
     Rule { wants, sign: None, is_sensor }

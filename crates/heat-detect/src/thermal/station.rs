@@ -46,10 +46,10 @@ pub(super) const LIMITS: Limits = [
     limit("return_temperature_off", 1.0, "K", 0.08, 0.8),
     limit("heat_off", 1.0, "1", 0.015, 0.1),
     limit("flow_against_valve_off", 1.0, "1", 0.003, 0.015),
-    limit("secondary_supply_off", 1.0, "K", 0.1, 0.8),
-    limit("secondary_spread_off", 1.0, "K", 0.1, 0.8),
-    limit("supply_pressure_off", 1e4, "Pa", 0.06, 0.5),
-    limit("return_pressure_off", 1e4, "Pa", 0.06, 0.5),
+    limit("secondary_supply_off", 1.0, "K", 0.1, 1.0),
+    limit("secondary_spread_off", 1.0, "K", 0.1, 1.0),
+    limit("supply_pressure_off", 1e4, "Pa", 0.06, 0.8),
+    limit("return_pressure_off", 1e4, "Pa", 0.06, 0.8),
 ];
 
 /// What can be the matter with a station; the order is that of [`Station::rules`].
@@ -72,9 +72,13 @@ pub(super) enum Cause {
     Surplus,
     /// The secondary does not circulate: wide spread, little heat.
     SecondaryPump,
+    /// Other hours, other use: nothing is the matter.
+    Demand,
+    /// Pressures move with the network's flows: another detector's to tell.
+    Hydraulics,
 }
 
-pub(super) const CAUSES: [Cause; 12] = [
+pub(super) const CAUSES: [Cause; 14] = [
     Cause::SupplySensor,
     Cause::ReturnSensor,
     Cause::FlowSensor,
@@ -87,11 +91,18 @@ pub(super) const CAUSES: [Cause; 12] = [
     Cause::Blocked,
     Cause::Surplus,
     Cause::SecondaryPump,
+    Cause::Demand,
+    Cause::Hydraulics,
 ];
 
 impl Cause {
     pub(super) const fn needs_valve(self) -> bool {
         matches!(self, Self::Shortfall | Self::Surplus)
+    }
+
+    /// Whether it is worth telling.
+    pub(super) const fn is_told(self) -> bool {
+        !matches!(self, Self::Demand | Self::Hydraulics)
     }
 }
 
@@ -168,12 +179,13 @@ impl Station {
         let heat_share = own.heat.map(|heat| heat / self.usual_heat.take(heat).max(1.0));
         let slow_heat = heat_share.map(|share| self.heat.take(bin, share, SECONDARY_BINS));
         // Without a heat meter the weather stands for the load.
-        let load = heat_share.or_else(|| surround.outdoor.map(|(_, walls)| (20.0 - walls) / 20.0));
-        let slow_load = slow_heat.or(load);
+        let by_weather = surround.outdoor.map(|(_, walls)| (20.0 - walls) / 20.0);
+        let (load, slow_load) = if own.has_heat { (heat_share, slow_heat) } else { (by_weather, by_weather) };
         let mut instants: Instants = [None; CHANNELS];
         let mut set = |channel: usize, target: Option<f64>, with: Option<Inputs>| {
             instants[channel] = target.zip(with).map(|(target, inputs)| Instant { inputs, target });
         };
+        let less = |a: Option<f64>, b: Option<f64>| Some(a? - b?);
         let arrived = surround.lags.map(|lags| {
             let at = |index: usize| (lags[index] - 75.0) / 10.0;
             let slowness = surround.circulation.map_or(0.0, |share| 1.0 / share.max(0.1) - 1.0);
@@ -182,7 +194,7 @@ impl Station {
         let supply = self.bank.relation(SUPPLY);
         self.arrives = arrived.filter(|_| supply.is_known()).map(|inputs| supply.predict(&inputs));
         set(SUPPLY, own.supply, arrived);
-        let approach = own.back.map(|back| back - own.secondary_return.unwrap_or(40.0));
+        let approach = if own.has_secondary_return { less(own.back, own.secondary_return) } else { own.back };
         set(PINCH, approach, load.zip(slow_load).map(|(load, slow)| inputs([1.0, load, slow, cos, sin])));
         let weather = surround.outdoor.map(|(now, walls)| {
             let (cos2, sin2) = ((2.0 * surround.angle).cos(), (2.0 * surround.angle).sin());
@@ -200,18 +212,19 @@ impl Station {
         });
         set(SPREAD, own.secondary_supply.zip(own.secondary_return).map(|(hot, cold)| hot - cold), spread);
         let friction = surround.circulation.map(|share| inputs([1.0, share, share * share]));
-        let less = |own: Option<f64>, source: Option<f64>| Some(own? - source?);
         set(SUPPLY_PRESSURE, less(own.supply_pressure, surround.supply_pressure), friction);
         set(RETURN_PRESSURE, less(own.return_pressure, surround.return_pressure), friction);
         if let Some(opening) = own.opening {
             let is_calm = self.bank.is_calm();
             self.opening.take(opening, is_calm);
         }
-        if let (Some(hot), Some(cold)) = (own.supply, own.back) {
+        if let (Some(hot), Some(cold), true) = (own.supply, own.back, own.has_heat == slow_heat.is_some()) {
             let spread = self.bank.relation(SPREAD);
             self.context = Some(Context {
                 cooling: hot - cold,
-                spread_per_heat: slow_heat.map_or(0.0, |heat| heat * (spread.slope(1) + spread.slope(2))),
+                spread_per_heat: slow_heat
+                    .filter(|_| spread.is_known())
+                    .map_or(0.0, |heat| heat * (spread.slope(1) + spread.slope(2))),
                 differential: own.differential.unwrap_or(10.0),
                 flow: own.flow.unwrap_or(0.0),
             });
@@ -271,6 +284,8 @@ fn rule(cause: Cause, context: &Context) -> Rule {
         Cause::Blocked => [Zero, Any, Below, Below, Below, falls, Any, Any],
         Cause::Surplus => [Zero, Any, Above, Zero, Above, rises, Zero, Zero],
         Cause::SecondaryPump => [Zero, Below, Below, Zero, Any, Above, Zero, Zero],
+        Cause::Demand => [Zero, Zero, Any, Zero, Zero, Zero, Zero, Zero],
+        Cause::Hydraulics => [Zero, Zero, Zero, Zero, Zero, Zero, Any, Any],
     };
     let is_sensor = matches!(
         cause,

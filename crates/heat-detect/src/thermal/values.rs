@@ -50,6 +50,10 @@ impl Means<'_> {
 /// What a site's own meters say.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Readings {
+    /// Whether the site has these signals at all: what is missing now is no reason to judge by something else.
+    pub(super) has_heat: bool,
+    pub(super) has_secondary_return: bool,
+    pub(super) has_set_point: bool,
     pub(super) supply: Option<f64>,
     pub(super) back: Option<f64>,
     /// kg/s.
@@ -88,7 +92,11 @@ impl Readings {
         let pressure = |role| means.of(site, role).map(|pa| pa / TEN_KILOPASCAL);
         let (supply_pressure, return_pressure) =
             (pressure(Role::SupplyPressure), pressure(Role::ReturnPressure));
+        let has = |role| site.signal(role).is_some();
         Self {
+            has_heat: (has(Role::SupplyFlow) || has(Role::ReturnFlow)) && has(Role::ReturnTemperature),
+            has_secondary_return: has(Role::SecondaryReturnTemperature),
+            has_set_point: has(Role::SetPointTemperature) || has(Role::SecondarySetPointTemperature),
             supply,
             back,
             flow,
