@@ -336,13 +336,17 @@ fn isolated(layout: &Layout, spikes: &[(u32, i64)]) -> Vec<u32> {
 fn is_contradicted(layout: &Layout, trackers: &[Tracker], signal: usize) -> bool {
     let placed = layout.placed[signal];
     let site = &layout.sites[placed.site as usize];
-    let counterparts: &[Role] = match placed.role {
-        Role::SupplyFlow => &[Role::ReturnFlow, Role::ValveOpening, Role::HeatPower],
-        Role::ReturnFlow => &[Role::SupplyFlow, Role::HeatPower],
-        Role::SupplyPressure => &[Role::ReturnPressure, Role::DifferentialPressure],
-        Role::ReturnPressure => &[Role::SupplyPressure, Role::DifferentialPressure],
-        Role::MakeUpFlow => &[Role::MakeUpPumpRunning],
-        _ => &[],
+    let is = |role: Role| placed.role == role;
+    let counterparts: &[Role] = if is(Role::SupplyFlow) {
+        &[Role::ReturnFlow, Role::ValveOpening, Role::HeatPower]
+    } else if is(Role::ReturnFlow) {
+        &[Role::SupplyFlow, Role::HeatPower]
+    } else if is(Role::SupplyPressure) {
+        &[Role::ReturnPressure, Role::DifferentialPressure]
+    } else if is(Role::ReturnPressure) {
+        &[Role::SupplyPressure, Role::DifferentialPressure]
+    } else {
+        &[]
     };
     counterparts.iter().filter_map(|role| site.signal(*role)).any(|other| {
         let tracker = &trackers[other as usize];

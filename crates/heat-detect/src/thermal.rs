@@ -121,10 +121,9 @@ impl Thermal {
         said
     }
 
-    /// Homes and how many of them are warm enough, by station.
-    pub(crate) fn compliance(&self, quarter: Quarter<'_>, quality: &Quality) -> Vec<Compliance> {
-        let means = Means { layout: quarter.layout, bins: quarter.bins, quality };
-        self.homes.compliance(means, quarter.bin, quarter.promised)
+    /// How many homes are warm enough, of the network and by station.
+    pub(crate) fn compliance(&self, layout: &Layout) -> Vec<Compliance> {
+        self.homes.compliance(layout)
     }
 
     fn enrol(&mut self, layout: &Layout) {

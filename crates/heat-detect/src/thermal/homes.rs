@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::values::{Means, Smooth};
 use crate::{
-    layout::Role,
+    layout::{Layout, Role},
     network::statements::{Fact, Place, Statement},
 };
 
@@ -36,12 +36,14 @@ struct Home {
     cold_bins: u16,
     warm_bins: u16,
     is_cold: bool,
+    is_warm: bool,
 }
 
 impl Home {
     fn take(&mut self, bin: i64, celsius: f64, promised: f64) {
         self.celsius = self.now.take(bin, celsius, HOME_BINS);
         self.slow_celsius = self.slow.take(bin, celsius, IMBALANCE_BINS);
+        self.is_warm = self.celsius >= promised;
         let bins = u16::try_from((bin - self.at_bin).clamp(1, 8)).unwrap_or(1);
         self.at_bin = bin;
         if self.celsius < promised - MARGIN_KELVIN {
@@ -69,14 +71,17 @@ pub(super) struct Homes {
     said_imbalance: bool,
 }
 
-/// How many homes of a station are warm enough.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// How many homes are warm enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Compliance {
-    pub(crate) station: u32,
+    /// The station that feeds them; `None` for the whole network.
+    pub(crate) station: Option<u32>,
     pub(crate) homes: u32,
     pub(crate) warm: u32,
 }
 
+/// Fewer homes than these are not told apart from the rest: a share of two homes is somebody's temperature.
+const HOMES_MIN: u32 = 5;
 /// Newest values older than this are not counted, quarter hours.
 const FRESH_BINS: i64 = 16;
 
@@ -90,27 +95,32 @@ impl Homes {
         }
     }
 
-    fn fresh<'a>(&'a self, means: Means<'a>, bin: i64) -> impl Iterator<Item = (u32, &'a Home)> {
+    fn fresh<'a>(&'a self, layout: &'a Layout, bin: i64) -> impl Iterator<Item = (u32, &'a Home)> {
         (0_u32..).zip(&self.homes).filter(move |(site, home)| {
             bin - home.at_bin <= FRESH_BINS
-                && means.layout.sites[*site as usize].signal(Role::IndoorTemperature).is_some()
+                && layout.sites[*site as usize].signal(Role::IndoorTemperature).is_some()
         })
     }
 
-    /// Homes by the station that feeds them; a home of no known station stands for itself.
-    pub(super) fn compliance(&self, means: Means<'_>, bin: i64, promised: f64) -> Vec<Compliance> {
+    /// Homes by the station that feeds them, and of the network as a whole first.
+    pub(super) fn compliance(&self, layout: &Layout) -> Vec<Compliance> {
+        let newest = self.homes.iter().map(|home| home.at_bin).max().unwrap_or_default();
         let mut all: Vec<(u32, bool)> = self
-            .fresh(means, bin)
-            .map(|(site, home)| (means.layout.parent(site).unwrap_or(site), home.celsius >= promised))
+            .fresh(layout, newest)
+            .map(|(site, home)| (layout.parent(site).unwrap_or(site), home.is_warm))
             .collect();
         all.sort_unstable();
-        all.chunk_by(|a, b| a.0 == b.0)
-            .map(|homes| Compliance {
-                station: homes[0].0,
-                homes: u32::try_from(homes.len()).unwrap_or(u32::MAX),
-                warm: u32::try_from(homes.iter().filter(|(_, warm)| *warm).count()).unwrap_or(u32::MAX),
-            })
-            .collect()
+        let count = |homes: &[(u32, bool)], station: Option<u32>| Compliance {
+            station,
+            homes: u32::try_from(homes.len()).unwrap_or(u32::MAX),
+            warm: u32::try_from(homes.iter().filter(|(_, warm)| *warm).count()).unwrap_or(u32::MAX),
+        };
+        let by_station =
+            all.chunk_by(|a, b| a.0 == b.0).map(|homes| count(homes, homes.first().map(|home| home.0)));
+        let mut shares = vec![count(&all, None)];
+        shares.extend(by_station);
+        shares.retain(|share| share.homes >= HOMES_MIN);
+        shares
     }
 
     /// Stations whose homes became cold or warm. `supply_is_normal` is what makes it the station's own matter.
@@ -122,7 +132,7 @@ impl Homes {
         supply_is_normal: bool,
     ) -> Vec<Statement> {
         let mut by_station: Vec<(u32, bool, f64)> = self
-            .fresh(means, bin)
+            .fresh(means.layout, bin)
             .map(|(site, home)| (means.layout.parent(site).unwrap_or(site), home.is_cold, home.celsius))
             .collect();
         by_station.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then(a.2.total_cmp(&b.2)));
@@ -153,7 +163,7 @@ impl Homes {
     fn imbalance(&mut self, means: Means<'_>, bin: i64, at_us: i64) -> Option<Statement> {
         let layout = means.layout;
         let mut by_distance: Vec<(f64, f64)> = self
-            .fresh(means, bin)
+            .fresh(means.layout, bin)
             .filter_map(|(site, home)| {
                 let station = layout.parent(site).unwrap_or(site);
                 let node = layout.sites[station as usize].node?;

@@ -199,8 +199,6 @@ pub(super) struct Surround {
     /// Supply temperature of the source now, 1, 2, 4, 8 quarter hours before, and its slow mean; of the stations' median
     /// where no source is metered.
     pub(super) lags: Option<[f64; 6]>,
-    /// Whether those are the source's.
-    pub(super) has_source: bool,
     /// Outdoor temperature now and in a house's walls, degC.
     pub(super) outdoor: Option<(f64, f64)>,
     /// Circulation against the usual one.
@@ -250,7 +248,6 @@ impl Boundary {
         Surround {
             bin,
             lags: own.or(peers).and_then(|now| self.lag(bin, now)),
-            has_source: own.is_some(),
             outdoor,
             circulation,
             supply_pressure: source.supply_pressure,

@@ -6,4 +6,5 @@ mod laws;
 mod leak;
 mod life;
 mod model;
+mod quality;
 mod world;
