@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use hashbrown::HashMap;
 use heat_model::{
-    AppendTime, Body, Envelope, GatewayId, NetworkId, Offset, Origin, Position, QualityCode, SignalSet,
+    AppendTime, Body, Envelope, GatewayId, Lane, NetworkId, Offset, Origin, Position, QualityCode, SignalSet,
     SignalSetId,
     incident::Incident,
     plant::{PlantHash, PlantModel},
@@ -231,8 +231,12 @@ impl PartitionCore {
                 counters.unused += 1;
                 continue;
             };
+            if readings.lane == Lane::Live {
+                network.arrived(signal, &emit);
+            }
             if reading.code.is_clock_fault() {
                 counters.clock += 1;
+                network.clock_marked(signal, reading.code, &emit);
                 continue;
             }
             let Some(value) = reading.usable().filter(|_| reading.code != QualityCode::Retained) else {

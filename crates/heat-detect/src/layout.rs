@@ -97,6 +97,24 @@ impl Role {
         matches!(self, Self::PumpRunning | Self::MakeUpPumpRunning | Self::PowerSupply)
     }
 
+    /// A temperature, degC.
+    pub(crate) const fn is_temperature(self) -> bool {
+        matches!(
+            self,
+            Self::SupplyTemperature
+                | Self::ReturnTemperature
+                | Self::MakeUpTemperature
+                | Self::OutdoorTemperature
+                | Self::IndoorTemperature
+                | Self::SetPointTemperature
+                | Self::SteamTemperature
+                | Self::CondensateTemperature
+                | Self::SecondarySupplyTemperature
+                | Self::SecondaryReturnTemperature
+                | Self::SecondarySetPointTemperature
+        )
+    }
+
     /// A pressure of the circuit that the sources feed.
     pub(crate) const fn is_pressure(self) -> bool {
         matches!(self, Self::SupplyPressure | Self::ReturnPressure | Self::DifferentialPressure)
@@ -159,6 +177,8 @@ pub(crate) struct Layout {
     site_index: BTreeMap<SiteId, u32>,
     device_index: BTreeMap<(u32, String), u32>,
     known: BTreeMap<SiteId, (Option<SiteKind>, Option<u32>)>,
+    /// Site that feeds a site.
+    parents: BTreeMap<SiteId, SiteId>,
     sides: BTreeMap<(SiteId, DeviceId, SignalName), Side>,
     pub(crate) topology: Topology,
     pub(crate) water_volume_m3: Option<f64>,
@@ -189,6 +209,12 @@ impl Layout {
             site_index: BTreeMap::new(),
             device_index: BTreeMap::new(),
             known,
+            parents: plant
+                .sites
+                .iter()
+                .filter(|site| site.network.as_ref().is_none_or(|of| of == network))
+                .filter_map(|site| Some((site.id.clone(), site.parent.clone()?)))
+                .collect(),
             sides: plant
                 .signals
                 .iter()
@@ -254,6 +280,17 @@ impl Layout {
         });
         self.site_index.insert(id.clone(), index);
         index
+    }
+
+    /// Devices seen.
+    pub(crate) fn devices(&self) -> usize {
+        self.device_index.len()
+    }
+
+    /// The site that feeds a site, if it has signals too.
+    pub(crate) fn parent(&self, site: u32) -> Option<u32> {
+        let parent = self.parents.get(&self.sites[site as usize].id)?;
+        self.site_index.get(parent).copied()
     }
 
     /// Level of the plant model as far as locating can use it.

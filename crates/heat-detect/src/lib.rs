@@ -30,8 +30,10 @@ mod network;
 pub mod output;
 mod pressure;
 pub mod probe;
+mod quality;
 pub mod scoring;
 pub mod settings;
+mod thermal;
 mod topology;
 mod tracker;
 

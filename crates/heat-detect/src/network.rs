@@ -6,7 +6,9 @@ mod located;
 pub(crate) mod place;
 mod pressures;
 mod say;
+pub(crate) mod statements;
 pub(crate) mod stations;
+mod watch;
 
 use std::collections::BTreeMap;
 
@@ -32,6 +34,8 @@ use crate::{
         stations::StationWatch,
     },
     pressure::{PressureWatch, zones::Zones},
+    quality::Quality,
+    thermal::Thermal,
     tracker::{Step, Tracker},
 };
 
@@ -61,6 +65,8 @@ pub(crate) struct NetworkState {
     pictures: Vec<(i64, Vec<f32>)>,
     places: Places,
     pub(crate) stations: StationWatch,
+    pub(crate) quality: Quality,
+    pub(crate) thermal: Thermal,
     pub(crate) book: Book,
     seasons: BTreeMap<CircuitId, SeasonState>,
     said_status: Vec<DetectorStatus>,
@@ -107,6 +113,8 @@ impl Network {
             pictures: Vec::new(),
             places: Places::default(),
             stations: StationWatch::default(),
+            quality: Quality::default(),
+            thermal: Thermal::default(),
             book: Book::default(),
             seasons: BTreeMap::new(),
             said_status: Vec::new(),
@@ -158,6 +166,7 @@ impl Network {
         self.by_key.insert(key.clone(), index);
         self.state.keys.push(key);
         self.state.trackers.push(Tracker::default());
+        self.state.quality.add_signal(self.layout.placed[index as usize].device);
         self.state.live.add_signal();
         self.state.history.add_signal();
         Some(index)
@@ -211,7 +220,7 @@ impl Network {
     /// Takes one live value; its step where the burst rule can use it.
     fn take(&mut self, sample: Sample, is_late: bool, counters: &mut Counters) -> Option<Step> {
         let Sample { signal, at_us, value } = sample;
-        let tracker = &mut self.state.trackers[signal as usize];
+        let tracker = &self.state.trackers[signal as usize];
         if is_late {
             // Late, it is of use in its order only: beside what is already known of later moments it would mislead.
             if tracker.seen && at_us <= tracker.at_us {
@@ -221,6 +230,11 @@ impl Network {
             counters.late_judged += 1;
         }
         let placed = self.layout.placed[signal as usize];
+        if !self.admit(signal, at_us, value) {
+            counters.no_measurement += 1;
+            return None;
+        }
+        let tracker = &mut self.state.trackers[signal as usize];
         if placed.role == Role::MakeUpVolume {
             if let Some(volume) = counted(tracker, at_us, value)
                 && !self.state.live.add(signal, at_us, volume)
@@ -241,7 +255,9 @@ impl Network {
         if let Some(open) = &mut self.state.burst.open {
             open.note(signal, value);
         }
-        step.filter(|_| placed.role.is_flow() || placed.role.is_pressure())
+        let step = step?;
+        self.state.quality.stepped(signal, placed.role, at_us, value, step);
+        (placed.role.is_flow() || placed.role.is_pressure()).then_some(step)
     }
 
     fn decide(&mut self, settings: &DetectSettings, at_us: i64, emit: &mut Emitter<'_>) {
@@ -319,6 +335,7 @@ impl Network {
             let quiet = Suspicion::default();
             self.state.places.learn(&self.layout, &self.state.history, bin, &features, quiet);
             self.state.stations.learn(&self.layout, &self.state.history);
+            self.learn_bin(settings, bin);
             self.state.last_bin = bin;
         }
         self.state.history.close(until_us);
@@ -336,6 +353,9 @@ impl Network {
                 self.state.pictures.remove(0);
             }
             self.state.pictures.push((told_us, self.picture()));
+        }
+        if second.rem_euclid(60) == 0 {
+            self.watch_minute(settings, emit);
         }
         if second.rem_euclid(10) == 0 && self.operates() {
             self.watch_stations(settings, told_us, emit);
@@ -386,6 +406,7 @@ impl Network {
             return;
         }
         self.state.last_bin = bin;
+        self.watch_bin(settings, bin, emit);
         let burst_on = self.state.burst.open.is_some();
         if burst_on {
             self.state.balance.pause(bin);

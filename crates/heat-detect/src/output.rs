@@ -143,6 +143,8 @@ pub struct Counters {
     pub repeats: u64,
     /// Readings set aside for bad quality.
     pub bad: u64,
+    /// Readings set aside because their value stands for no measurement (-39.9, 9999, an empty register).
+    pub no_measurement: u64,
     /// Readings set aside because their device's clock is wrong.
     pub clock: u64,
     /// Live readings that came after the lateness bound and after later ones of their signal: counted, not judged.

@@ -15,6 +15,8 @@ pub struct DetectSettings {
     /// Share of circulation lost from the start that is worth a note as `standing_loss`; one operators' rule calls
     /// 0.5 to 1 % a target, unverified in a standard.
     pub standing_loss_ratio: f64,
+    /// Indoor temperature that homes are promised, degC; 18 is what Chinese cities' heating rules promise.
+    pub promised_indoor_celsius: f64,
     /// Shortest time between two `updated` events of one incident.
     pub update_interval: Duration,
     /// How long a burst's evidence must be gone before it clears.
@@ -60,6 +62,7 @@ impl Default for DetectSettings {
             false_pages_per_month: 1.0,
             learning: hours(3 * 24),
             standing_loss_ratio: 0.005,
+            promised_indoor_celsius: 18.0,
             update_interval: hours(1),
             burst_clear: Duration::from_secs(600),
             saturation_margin_pa: 30e3,

@@ -208,6 +208,7 @@ impl Record {
         sum.readings += counters.readings;
         sum.repeats += counters.repeats;
         sum.bad += counters.bad;
+        sum.no_measurement += counters.no_measurement;
         sum.clock += counters.clock;
         sum.late += counters.late;
         sum.unused += counters.unused;

@@ -1,6 +1,8 @@
 //! Texts for the duty desk: what happened, where, how sure, what to do first. Chinese and English, in the units that
 //! operators read.
 
+mod deviations;
+
 use heat_model::{
     incident::{Class, Incident},
     plant::Side,
@@ -72,7 +74,12 @@ fn evidence_line(incident: &Incident, zh: bool) -> String {
                 (if zh { "降到 5 ℃ 约剩" } else { "until 5 ℃ about" }, format!("{:.1} h", evidence.value))
             }
             (FOUND_LATE, _) => continue,
-            (other, unit) => (other, format!("{:.3} {unit}", evidence.value)),
+            (other, unit) => match deviations::words(other) {
+                Some((chinese, english)) => {
+                    (if zh { chinese } else { english }, deviations::figure(evidence.value, unit))
+                }
+                None => (other, format!("{:.3} {unit}", evidence.value)),
+            },
         };
         parts.push(format!("{} {what} {figure}", evidence.place).trim_end().to_owned());
     }
@@ -99,6 +106,9 @@ fn chinese(incident: &Incident) -> String {
     let mut text = format!("【{}】{}", name_zh(incident), incident.network);
     if let Some(minutes) = minutes_late(incident) {
         text.push_str(&format!("（数据迟到约 {minutes:.0} 分钟，事件早于报出时间）"));
+    }
+    if let Some((kind, _)) = incident.kind.as_deref().and_then(deviations::kind) {
+        text.push_str(&format!("，{kind}"));
     }
     let side = match incident.side {
         Some(Side::Supply) => "（供水侧）",
@@ -151,12 +161,12 @@ fn chinese(incident: &Incident) -> String {
             _ => "。先做：降泵速或泄压，查定压点、安全阀和误关的阀门",
         },
         Class::FrostRisk => "。先做：在期限前恢复循环；做不到就伴热或泄水",
+        Class::NetworkThermal => "。先做：联系热源核对出水温度和燃料、泵、混水，估计冷热前锋到达各站的时间",
+        Class::Underheating => "。先做：查看该站过滤器、调节阀和二次侧循环，通知受影响小区",
+        Class::ClockFault => "。先做：校准该设备时钟（时区、对时服务），校准前其数据不参与判断",
+        Class::Silence => "。先做：检查该处供电、通信和采集设备",
         Class::Draining
         | Class::ExchangerLeak
-        | Class::NetworkThermal
-        | Class::Underheating
-        | Class::ClockFault
-        | Class::Silence
         | Class::TicketCluster
         | Class::Unknown => "",
     };
@@ -186,18 +196,21 @@ fn english(incident: &Incident) -> String {
             _ => "Pressure beyond its limits",
         },
         Class::FrostRisk => "Frost risk",
+        Class::NetworkThermal => "Supply temperature off",
+        Class::Underheating => "Homes too cold",
+        Class::ClockFault => "Clock wrong",
+        Class::Silence => "No data",
         Class::Draining
         | Class::ExchangerLeak
-        | Class::NetworkThermal
-        | Class::Underheating
-        | Class::ClockFault
-        | Class::Silence
         | Class::TicketCluster
         | Class::Unknown => incident.class.as_str(),
     };
     let mut text = format!("{name} in {}", incident.network);
     if let Some(minutes) = minutes_late(incident) {
         text.push_str(&format!(" (found in data about {minutes:.0} min late: it began before it is told)"));
+    }
+    if let Some((_, kind)) = incident.kind.as_deref().and_then(deviations::kind) {
+        text.push_str(&format!(": {kind}"));
     }
     let side = match incident.side {
         Some(Side::Supply) => " (supply)",
@@ -265,12 +278,18 @@ fn english(incident: &Incident) -> String {
             }
         },
         Class::FrostRisk => ". First: restore the circulation before that time; else heat or drain the pipes",
+        Class::NetworkThermal => {
+            ". First: ask the source for its outlet temperature, fuel, pumps and mixing; the front reaches far stations hours later"
+        }
+        Class::Underheating => {
+            ". First: look at the station's strainer, control valve and secondary circulation; tell its homes"
+        }
+        Class::ClockFault => {
+            ". First: set the device's clock (time zone, time service); until then its data decide nothing"
+        }
+        Class::Silence => ". First: check power, link and data collection there",
         Class::Draining
         | Class::ExchangerLeak
-        | Class::NetworkThermal
-        | Class::Underheating
-        | Class::ClockFault
-        | Class::Silence
         | Class::TicketCluster
         | Class::Unknown => "",
     };

@@ -9,4 +9,5 @@ mod life;
 mod model;
 mod moment;
 mod pressure;
+mod quality;
 mod world;

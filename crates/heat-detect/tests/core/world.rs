@@ -218,6 +218,8 @@ pub(crate) struct Feed {
     pub(crate) core: PartitionCore,
     pub(crate) out: Vec<Output>,
     pub(crate) lane: Lane,
+    /// What the gateway marks readings with.
+    pub(crate) code: QualityCode,
     seq: u64,
     now: i64,
 }
@@ -228,6 +230,7 @@ impl Feed {
             core: PartitionCore::new(settings, Arc::new(plant)),
             out: Vec::new(),
             lane: Lane::Live,
+            code: QualityCode::None,
             seq: 0,
             now: START,
         }
@@ -303,7 +306,7 @@ impl Feed {
                 raw: *value,
                 value: *value,
                 quality: Quality::Good,
-                code: QualityCode::None,
+                code: self.code,
             })
             .collect();
         let body = Readings { set: Arc::new(set), lane: self.lane, device_seq: None, readings };

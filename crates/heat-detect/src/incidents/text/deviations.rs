@@ -1,0 +1,73 @@
+//! Words for kinds of faults and for what was seen of signals, stations and sources.
+
+/// Chinese and English of a kind; `None` for one that its class already says.
+pub(super) fn kind(kind: &str) -> Option<(&'static str, &'static str)> {
+    Some(match kind {
+        "sentinel" => ("无效值代码", "a code for no value"),
+        "stuck" => ("数值卡死", "the value stands still"),
+        "spikes" => ("跳变", "spikes"),
+        "unit_slip" => ("单位或小数点错误", "wrong unit or decimal point"),
+        "counter_reset" => ("累计值清零", "the counter began anew"),
+        "swapped" => ("供回水传感器接反", "supply and return sensors swapped"),
+        "bias" => ("偏差", "bias"),
+        "drift" => ("漂移", "drift"),
+        "high_return" => ("回水温度偏高", "return too warm"),
+        "fouled" => ("换热器结垢", "exchanger fouling"),
+        "short_circuit" => ("一次侧旁通", "primary bypass"),
+        "stuck_valve" => ("调节阀卡死", "control valve stuck"),
+        "overheating" => ("过量供热", "too much heat"),
+        "below_set_point" => ("二次供温低于设定", "secondary below its set point"),
+        "pump_failure" => ("二次循环泵故障", "secondary circulation failed"),
+        "blocked_strainer" => ("过滤器堵塞", "strainer blocked"),
+        "imbalance" => ("水力失调，近热远冷", "hydraulic imbalance: near homes warm, far homes cold"),
+        "cold_supply" => ("供温偏低", "supply too cold"),
+        "hot_supply" => ("供温偏高", "supply too hot"),
+        "clock_ahead" => ("时钟超前", "clock ahead"),
+        "clock_behind" => ("时钟滞后", "clock behind"),
+        "clock_reset" => ("时钟复位", "clock was reset"),
+        "local_time_as_utc" => ("本地时间误作UTC", "local time sent as UTC"),
+        "seconds_as_milliseconds" => ("秒误作毫秒", "seconds sent as milliseconds"),
+        _ => return None,
+    })
+}
+
+/// Chinese and English of what was seen.
+pub(super) fn words(what: &str) -> Option<(&'static str, &'static str)> {
+    Some(match what {
+        "supply_temperature_off" => ("一次供温偏离", "primary supply off by"),
+        "return_temperature_off" => ("回温偏离", "return off by"),
+        "heat_off" => ("热量偏离（对数）", "heat off by (log)"),
+        "flow_against_valve_off" => ("流量与阀位不符（对数）", "flow against valve off by (log)"),
+        "secondary_supply_off" => ("二次供温偏离设定", "secondary supply off its set point by"),
+        "secondary_spread_off" => ("二次温差偏离", "secondary spread off by"),
+        "supply_pressure_off" => ("供水压力偏离", "supply pressure off by"),
+        "return_pressure_off" => ("回水压力偏离", "return pressure off by"),
+        "arrived_temperature_off" => ("各站供温与热源不符", "arrived temperature off by"),
+        "heat_meter_off" => ("热量表与流量温差不符（对数）", "heat meter off by (log)"),
+        "supply_flow_against_stations_off" => {
+            ("总流量与各站之和不符（对数）", "supply flow against stations off by (log)")
+        }
+        "supply_less_return_off" => ("供回流量差偏离（占比）", "supply less return off by (share)"),
+        "supply_off_target" => ("供温偏离目标", "supply off its target by"),
+        "supply_reads" => ("供水读数", "supply reads"),
+        "return_reads" => ("回水读数", "return reads"),
+        "excess_flow" => ("多耗流量", "excess flow"),
+        "coldest_home" => ("最低室温", "coldest home"),
+        "cold_homes" => ("低于承诺室温的测点", "homes below the promise"),
+        "near_less_far" => ("近端与远端室温差", "near less far homes"),
+        "stuck" | "sentinel" | "spikes" | "unit_slip" | "counter_reset" => ("读数", "reads"),
+        _ => return None,
+    })
+}
+
+/// A value in the units that operators read.
+pub(super) fn figure(value: f64, unit: &str) -> String {
+    match unit {
+        "K" => format!("{value:+.1} K"),
+        "degC" => format!("{value:.1} ℃"),
+        "Pa" => format!("{:+.3} MPa", value / 1e6),
+        "kg/s" => format!("{:.2} t/h", value * 3.6),
+        "1" => format!("{value:.3}"),
+        _ => format!("{value}"),
+    }
+}

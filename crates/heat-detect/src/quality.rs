@@ -1,0 +1,355 @@
+//! Signal quality: which signals are silent, whose clock is wrong, which values are no measurements.
+//!
+//! Each signal is judged against itself: its own rhythm ([`rhythm`]), its own scatter, its own habit of repeating values
+//! ([`gate`]). What needs a second signal to tell (bias, drift, swapped sensors) is told where the physics is: see
+//! `thermal`. A value that is known to be no measurement never reaches any detector; a signal with an open fault is not
+//! trusted ([`Quality::is_trusted`]), and other detectors leave it out.
+//!
+//! Cold start: a signal is judged for silence after a day, for a stuck value after its habit of repeating is known, for
+//! the rest as soon as its scatter is. Findings clear when the signal has behaved for hours.
+
+pub(crate) mod gate;
+pub(crate) mod rhythm;
+
+use heat_model::{QualityCode, incident::Class};
+use serde::{Deserialize, Serialize};
+
+use self::{
+    gate::{Gate, Judgement},
+    rhythm::Rhythm,
+};
+use crate::{
+    bins::BIN_US,
+    layout::{Layout, Role},
+    network::statements::{Fact, Place, Statement},
+    tracker::{Step, Tracker},
+};
+
+/// Records of a device with a wrong time before it is told: one may be a hiccup.
+const CLOCK_MARKS: u8 = 2;
+/// Microseconds without a wrong time after which a device's clock is right again.
+const CLOCK_WELL_US: i64 = 2 * 3_600_000_000;
+/// Spikes noted between two quarter hours; more are no longer isolated anyway.
+const SPIKES_MAX: usize = 4_096;
+/// So many signals that spike in one quarter hour show an event of the plant, not of a sensor.
+const SPIKES_OF_PLANT: usize = 3;
+/// After so long a fault that no longer shows is over.
+const CLEAR_US: i64 = 6 * 3_600_000_000;
+/// Share of a site's other signals that must move for a still one to be stuck.
+const MOVING_SHARE: f64 = 0.5;
+
+/// Why a single signal is not trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Fault {
+    Sentinel,
+    Stuck,
+    Spikes,
+    UnitSlip,
+    CounterReset,
+    Swapped,
+    Bias,
+    Drift,
+}
+
+impl Fault {
+    pub(crate) const fn kind(self) -> &'static str {
+        match self {
+            Self::Sentinel => "sentinel",
+            Self::Stuck => "stuck",
+            Self::Spikes => "spikes",
+            Self::UnitSlip => "unit_slip",
+            Self::CounterReset => "counter_reset",
+            Self::Swapped => "swapped",
+            Self::Bias => "bias",
+            Self::Drift => "drift",
+        }
+    }
+
+    /// Whether the values say nothing at all, so that relations to other signals cannot be judged either.
+    const fn blinds(self) -> bool {
+        match self {
+            Self::Sentinel | Self::Stuck | Self::UnitSlip | Self::Swapped => true,
+            Self::Spikes | Self::CounterReset | Self::Bias | Self::Drift => false,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+struct Clock {
+    marks: u8,
+    since_us: i64,
+    last_us: i64,
+    code: QualityCode,
+    said: bool,
+}
+
+/// What is known of a network's signals.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Quality {
+    rhythm: Rhythm,
+    gates: Vec<Gate>,
+    /// By device.
+    clocks: Vec<Clock>,
+    /// (signal, event time) of values that left their signal's range and came back at once.
+    spikes: Vec<(u32, i64)>,
+}
+
+impl Quality {
+    pub(crate) fn add_signal(&mut self, device: u32) {
+        self.gates.push(Gate::default());
+        self.rhythm.add_signal();
+        let devices = self.clocks.len().max(device as usize + 1);
+        self.clocks.resize(devices, Clock::default());
+    }
+
+    /// Whether other detectors may build on a signal.
+    pub(crate) fn is_trusted(&self, signal: u32) -> bool {
+        self.gates[signal as usize].fault.is_none()
+    }
+
+    /// The fault of a signal that is open.
+    pub(crate) fn fault(&self, signal: u32) -> Option<Fault> {
+        self.gates[signal as usize].fault
+    }
+
+    /// Whether a signal's values say nothing about what they name.
+    pub(crate) fn is_blind(&self, signal: u32) -> bool {
+        self.gates[signal as usize].fault.is_some_and(Fault::blinds)
+    }
+
+    /// A live reading has come, whatever it says.
+    pub(crate) fn arrived(&mut self, signal: u32, now_us: i64) {
+        self.rhythm.arrived(signal, now_us);
+    }
+
+    /// A device's reading carries a wrong time.
+    pub(crate) fn clock_marked(&mut self, device: u32, code: QualityCode, now_us: i64) {
+        let clock = &mut self.clocks[device as usize];
+        if now_us == clock.last_us && clock.marks > 0 {
+            return;
+        }
+        if clock.marks == 0 {
+            clock.since_us = now_us;
+        }
+        clock.marks = clock.marks.saturating_add(1);
+        clock.last_us = now_us;
+        clock.code = code;
+    }
+
+    /// Whether a value is a measurement at all; it is set aside otherwise.
+    pub(crate) fn admit(
+        &mut self,
+        signal: u32,
+        role: Role,
+        at_us: i64,
+        value: f64,
+        tracker: &Tracker,
+        prior: f64,
+    ) -> bool {
+        self.gates[signal as usize].admit(role, at_us, value, tracker, prior) == Judgement::Measurement
+    }
+
+    /// What a value said against where its signal stood.
+    pub(crate) fn stepped(&mut self, signal: u32, role: Role, at_us: i64, value: f64, step: Step) {
+        if self.gates[signal as usize].stepped(role, value, step) && self.spikes.len() < SPIKES_MAX {
+            self.spikes.push((signal, at_us));
+        }
+    }
+
+    /// A minute passes: who is silent, whose clock is wrong.
+    pub(crate) fn minute(&mut self, layout: &Layout, now_us: i64) -> Vec<Statement> {
+        let mut said = self.rhythm.minute(layout, now_us);
+        for (device, clock) in (0_u32..).zip(&mut self.clocks) {
+            if clock.marks == 0 {
+                continue;
+            }
+            let over = now_us - clock.last_us > CLOCK_WELL_US;
+            if clock.marks >= CLOCK_MARKS && !clock.said {
+                clock.said = true;
+            } else if !over {
+                continue;
+            }
+            if clock.said {
+                said.push(Statement {
+                    detector: "clock",
+                    class: Class::ClockFault,
+                    kind: Some(clock.code.as_str()),
+                    place: Place::Device(device),
+                    onset_us: clock.since_us,
+                    active: !over,
+                    facts: Vec::new(),
+                    strength: f64::from(clock.marks),
+                    affected: Vec::new(),
+                });
+            }
+            if over {
+                *clock = Clock::default();
+            }
+        }
+        said
+    }
+
+    /// A quarter hour ends: which signals do not measure. `at_us` is its end.
+    pub(crate) fn close_bin(&mut self, layout: &Layout, trackers: &[Tracker], at_us: i64) -> Vec<Statement> {
+        for gate in &mut self.gates {
+            gate.close_bin();
+        }
+        let spikes = std::mem::take(&mut self.spikes);
+        let isolated = isolated(layout, &spikes);
+        let mut said = Vec::new();
+        for &signal in &isolated {
+            self.gates[signal as usize].spiked(at_us);
+        }
+        let moving = self.moving(layout);
+        for signal in 0..self.gates.len() {
+            let placed = layout.placed[signal];
+            let gate = &self.gates[signal];
+            let shows = if gate.shows_sentinel(at_us)
+                && (placed.role.is_temperature() || is_contradicted(layout, trackers, signal))
+            {
+                Some(Fault::Sentinel)
+            } else if gate.shows_unit_slip() {
+                Some(Fault::UnitSlip)
+            } else if gate.shows_stuck(placed.role) && moving[placed.site as usize] >= MOVING_SHARE {
+                Some(Fault::Stuck)
+            } else if gate.shows_spikes(at_us) {
+                Some(Fault::Spikes)
+            } else if gate.reset {
+                Some(Fault::CounterReset)
+            } else {
+                None
+            };
+            self.gates[signal].reset = false;
+            let signal = u32::try_from(signal).expect("signals are bounded by the settings");
+            if let Some(fault) = shows
+                && let Some(onset_us) = self.opens(signal, fault, at_us)
+            {
+                said.push(self.statement(signal, fault, onset_us, true));
+            }
+        }
+        self.clear(at_us, &mut said);
+        said
+    }
+
+    /// Opens a fault of a signal, or notes that it still shows; its onset if it is new.
+    pub(crate) fn opens(&mut self, signal: u32, fault: Fault, at_us: i64) -> Option<i64> {
+        let gate = &mut self.gates[signal as usize];
+        gate.shown_us = at_us;
+        if gate.fault.is_some() {
+            return None;
+        }
+        gate.fault = Some(fault);
+        Some(gate.onset_us(fault, at_us))
+    }
+
+    /// A fault that relations to other signals showed is over.
+    pub(crate) fn closes(&mut self, signal: u32) {
+        self.gates[signal as usize].fault = None;
+    }
+
+    fn statement(&self, signal: u32, fault: Fault, onset_us: i64, active: bool) -> Statement {
+        let gate = &self.gates[signal as usize];
+        Statement {
+            detector: "signal_quality",
+            class: Class::SensorFault,
+            kind: Some(fault.kind()),
+            place: Place::Signal(signal),
+            onset_us,
+            active,
+            facts: vec![Fact {
+                signal: Some(signal),
+                what: fault.kind(),
+                value: gate.last_value(),
+                unit: "",
+            }],
+            strength: 1.0,
+            affected: Vec::new(),
+        }
+    }
+
+    /// Faults that the signal itself showed and shows no more; those that relations showed are theirs to end.
+    fn clear(&mut self, at_us: i64, said: &mut Vec<Statement>) {
+        for signal in 0..self.gates.len() {
+            let gate = &self.gates[signal];
+            let Some(fault) = gate.fault else { continue };
+            let rest_us = match fault {
+                Fault::Stuck if gate.is_still() => i64::MAX,
+                Fault::Stuck => 0,
+                Fault::Spikes => 2 * CLEAR_US,
+                Fault::Sentinel | Fault::UnitSlip | Fault::CounterReset => CLEAR_US,
+                Fault::Swapped | Fault::Bias | Fault::Drift => continue,
+            };
+            if at_us - gate.shown_us > rest_us {
+                self.gates[signal].fault = None;
+                let signal = u32::try_from(signal).expect("signals are bounded by the settings");
+                said.push(self.statement(signal, fault, at_us, false));
+            }
+        }
+    }
+
+    /// Share of each site's signals, of those that are not still by nature, whose value changed in the quarter hours
+    /// before.
+    fn moving(&self, layout: &Layout) -> Vec<f64> {
+        let mut counts = vec![(0_u32, 0_u32); layout.sites.len()];
+        for (placed, gate) in layout.placed.iter().zip(&self.gates) {
+            if gate::may_stand_still(placed.role) || !gate.is_fresh() {
+                continue;
+            }
+            let (moving, all) = &mut counts[placed.site as usize];
+            *all += 1;
+            *moving += u32::from(!gate.is_still());
+        }
+        counts
+            .into_iter()
+            .map(|(moving, all)| if all > 1 { f64::from(moving) / f64::from(all - 1) } else { 0.0 })
+            .collect()
+    }
+}
+
+/// Signals that spiked alone: not together with others of their site, nor with several of their role.
+fn isolated(layout: &Layout, spikes: &[(u32, i64)]) -> Vec<u32> {
+    let near = |a: i64, b: i64| (a - b).abs() <= BIN_US;
+    spikes
+        .iter()
+        .filter(|(signal, at_us)| {
+            let placed = layout.placed[*signal as usize];
+            let others = |same: &dyn Fn(u32, Role) -> bool| {
+                spikes
+                    .iter()
+                    .filter(|(other, other_us)| {
+                        let other_placed = layout.placed[*other as usize];
+                        other != signal
+                            && near(*at_us, *other_us)
+                            && same(other_placed.site, other_placed.role)
+                    })
+                    .count()
+            };
+            others(&|site, _| site == placed.site) == 0
+                && others(&|_, role| role == placed.role) < SPIKES_OF_PLANT
+        })
+        .map(|(signal, _)| *signal)
+        .collect()
+}
+
+/// Whether another signal of the site says that the quantity is not what an odd value claims: its counterpart stands
+/// where it stood.
+fn is_contradicted(layout: &Layout, trackers: &[Tracker], signal: usize) -> bool {
+    let placed = layout.placed[signal];
+    let site = &layout.sites[placed.site as usize];
+    let is = |role: Role| placed.role == role;
+    let counterparts: &[Role] = if is(Role::SupplyFlow) {
+        &[Role::ReturnFlow, Role::ValveOpening, Role::HeatPower]
+    } else if is(Role::ReturnFlow) {
+        &[Role::SupplyFlow, Role::HeatPower]
+    } else if is(Role::SupplyPressure) {
+        &[Role::ReturnPressure, Role::DifferentialPressure]
+    } else if is(Role::ReturnPressure) {
+        &[Role::SupplyPressure, Role::DifferentialPressure]
+    } else {
+        &[]
+    };
+    counterparts.iter().filter_map(|role| site.signal(*role)).any(|other| {
+        let tracker = &trackers[other as usize];
+        tracker.seen && tracker.off_since_us == 0 && tracker.value.abs() > 1e-9
+    })
+}

@@ -1,0 +1,427 @@
+//! One signal against its own past: values that stand for "no measurement", values that stand still, values that leave
+//! and come back at once, factors of wrong units, counters that begin anew.
+//!
+//! How far a value is off is said by the burst rule's tracker, in standard deviations of the signal's own changes at
+//! its scan rate. How long a value may stand still follows from how often this signal repeats itself, so a coarse or
+//! slow signal is not taken for a stuck one.
+
+use serde::{Deserialize, Serialize};
+
+use super::Fault;
+use crate::{
+    bins::{BIN_SECONDS, BIN_US},
+    layout::Role,
+    tracker::{Step, Tracker},
+};
+
+/// A value so many standard deviations off is odd.
+const ODD_Z: f64 = 8.0;
+/// And, for a temperature, at least so far off, K.
+const ODD_KELVIN: f64 = 4.0;
+/// Exact repeats after which an odd value is one that means "no measurement".
+const SENTINEL_HITS: u16 = 3;
+/// Known ones need fewer: they can be no measurement.
+const KNOWN_HITS: u16 = 2;
+/// Hits older than this count no longer, microseconds.
+const SENTINEL_US: i64 = 24 * 3_600_000_000;
+/// What temperature sensors and gateways send when they have no value, degC (a broken or shorted element, an empty
+/// register), beside 0.
+const NO_TEMPERATURE: [f64; 11] =
+    [-39.9, -40.0, -50.0, -99.0, -99.9, -127.0, -200.0, 850.0, 999.0, 999.9, 9_999.0];
+/// Below this a pipe of a heating network may really be at 0 degC.
+const WARM_CELSIUS: f64 = 12.0;
+/// Quarter hours that a value must stand still at least, and the chance that is left to it.
+const STUCK_BINS: u16 = 12;
+const STUCK_LOG_CHANCE: f64 = -16.0;
+/// Memory of the habit of repeating, quarter hours.
+const HABIT_BINS: f32 = 2_000.0;
+/// Quarter hours before that habit is known.
+const HABIT_KNOWN: u16 = 96;
+/// Readings off in a row that may still be a spike.
+const SPIKE_MAX: u8 = 2;
+/// A value within so many standard deviations is back.
+const BACK_Z: f64 = 3.0;
+/// Days over which spikes are counted; and what a signal is taken to have by nature, per day.
+const SPIKE_DAYS: f32 = 14.0;
+const SPIKES_PRIOR: f32 = 0.02;
+/// Factors that come of wrong units or a shifted decimal point.
+const SLIPS: [f64; 10] =
+    [10.0, 100.0, 1_000.0, 3.6, 1_000.0 / 3.6, 0.1, 0.01, 0.001, 1.0 / 3.6, 3.6 / 1_000.0];
+/// How near to such a factor the ratio must be, and for how many readings.
+const SLIP_NEAR: f64 = 0.04;
+const SLIP_HITS: u8 = 4;
+
+/// What a value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Judgement {
+    Measurement,
+    NoMeasurement,
+}
+
+/// Whether a signal of this role may rightly stand still for hours.
+pub(crate) const fn may_stand_still(role: Role) -> bool {
+    match role {
+        Role::SupplyFlow
+        | Role::ReturnFlow
+        | Role::SupplyPressure
+        | Role::ReturnPressure
+        | Role::DifferentialPressure
+        | Role::SupplyTemperature
+        | Role::ReturnTemperature
+        | Role::HeatPower
+        | Role::OutdoorTemperature
+        | Role::IndoorTemperature
+        | Role::SteamFlow
+        | Role::SteamPressure
+        | Role::SteamTemperature
+        | Role::CondensateFlow
+        | Role::CondensateTemperature
+        | Role::SecondarySupplyTemperature
+        | Role::SecondaryReturnTemperature
+        | Role::SecondarySupplyPressure
+        | Role::SecondaryReturnPressure
+        | Role::SecondarySupplyFlow
+        | Role::SecondaryReturnFlow => false,
+        Role::MakeUpFlow
+        | Role::MakeUpTemperature
+        | Role::MakeUpVolume
+        | Role::ReliefFlow
+        | Role::MakeUpTankLevel
+        | Role::HeatEnergy
+        | Role::Volume
+        | Role::SetPointTemperature
+        | Role::PumpRunning
+        | Role::PumpSpeed
+        | Role::MakeUpPumpRunning
+        | Role::PowerSupply
+        | Role::ValveOpening
+        | Role::ChamberWaterLevel
+        | Role::LeakWireResistance
+        | Role::SecondarySetPointTemperature
+        | Role::SecondaryMakeUpFlow
+        | Role::SecondaryMakeUpVolume => true,
+    }
+}
+
+const fn is_counter(role: Role) -> bool {
+    matches!(role, Role::MakeUpVolume | Role::HeatEnergy | Role::Volume | Role::SecondaryMakeUpVolume)
+}
+
+/// What is known of one signal's values.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Gate {
+    last: f64,
+    seen: bool,
+    /// Whether a reading came, and whether one differed, since the last quarter hour ended.
+    came: bool,
+    changed: bool,
+    fresh: bool,
+    /// Quarter hours for which the value has stood still; the longest such time that ended.
+    still: u16,
+    longest: u16,
+    bins: u16,
+    /// Share of quarter hours without a change.
+    repeats: f32,
+    /// The odd value that may mean "no measurement".
+    odd: f64,
+    hits: u16,
+    odd_values: u16,
+    was_in_line: bool,
+    first_hit_us: i64,
+    hit_us: i64,
+    is_known_word: bool,
+    off: u8,
+    slips: u8,
+    slip: u8,
+    /// Whether a counter began anew since the last quarter hour ended.
+    pub(super) reset: bool,
+    /// What was told of it and still holds, and when it last showed.
+    pub(super) fault: Option<Fault>,
+    pub(super) shown_us: i64,
+    /// Spikes a day by nature, and those of the last day.
+    spike_rate: f32,
+    spikes: f32,
+    spiked_us: i64,
+}
+
+impl Gate {
+    pub(crate) fn last_value(&self) -> f64 {
+        if self.hits >= KNOWN_HITS { self.odd } else { self.last }
+    }
+
+    pub(super) fn admit(
+        &mut self,
+        role: Role,
+        at_us: i64,
+        value: f64,
+        tracker: &Tracker,
+        prior: f64,
+    ) -> Judgement {
+        if is_counter(role) {
+            self.reset |=
+                self.seen && value < self.last - 1e-9 * self.last.abs() && !rolled_over(self.last, value);
+        }
+        self.changed |= !self.seen || value.to_bits() != self.last.to_bits();
+        self.last = value;
+        self.seen = true;
+        self.came = true;
+        if self.is_sentinel(role, at_us, value, tracker, prior) {
+            return Judgement::NoMeasurement;
+        }
+        Judgement::Measurement
+    }
+
+    fn is_sentinel(&mut self, role: Role, at_us: i64, value: f64, tracker: &Tracker, prior: f64) -> bool {
+        if at_us - self.hit_us > SENTINEL_US {
+            self.hits = 0;
+            self.odd_values = 0;
+        }
+        if may_stand_still(role) || !tracker.seen {
+            return false;
+        }
+        let off = (value - tracker.reference).abs();
+        let floor = if role.is_temperature() { ODD_KELVIN } else { 0.0 };
+        if off < (ODD_Z * tracker.sigma(prior)).max(floor) {
+            self.was_in_line = true;
+            return false;
+        }
+        self.odd_values = self.odd_values.saturating_add(1);
+        let is_word = value == 0.0
+            || role.is_temperature() && NO_TEMPERATURE.iter().any(|word| (value - word).abs() < 1e-6);
+        let is_again = self.hits > 0 && value.to_bits() == self.odd.to_bits();
+        if is_again {
+            // A coarse signal repeats its values by itself; a word comes and goes.
+            if is_word || std::mem::take(&mut self.was_in_line) {
+                self.hits = self.hits.saturating_add(1);
+            }
+        } else if !self.is_told_sentinel() {
+            self.odd = value;
+            self.hits = 1;
+            self.first_hit_us = at_us;
+            self.is_known_word = is_word;
+            self.was_in_line = false;
+        } else {
+            return false;
+        }
+        self.hit_us = at_us;
+        let is_impossible =
+            is_word && role.is_temperature() && (value != 0.0 || tracker.reference > WARM_CELSIUS);
+        is_impossible || (is_again && self.fault == Some(Fault::Sentinel))
+    }
+
+    fn is_told_sentinel(&self) -> bool {
+        self.fault == Some(Fault::Sentinel)
+    }
+
+    /// Takes a value's step; whether it ends a spike.
+    pub(super) fn stepped(&mut self, role: Role, value: f64, step: Step) -> bool {
+        if may_stand_still(role) && role != Role::MakeUpFlow {
+            return false;
+        }
+        let floor = if role.is_temperature() { ODD_KELVIN } else { 0.0 };
+        if step.z.abs() >= ODD_Z && step.change.abs() >= floor {
+            self.off = self.off.saturating_add(1);
+            let reference = value - step.change;
+            self.note_slip(role, value / reference);
+            return false;
+        }
+        if step.z.abs() < BACK_Z {
+            let was_off = std::mem::take(&mut self.off);
+            self.slips = 0;
+            return (1..=SPIKE_MAX).contains(&was_off);
+        }
+        false
+    }
+
+    fn note_slip(&mut self, role: Role, ratio: f64) {
+        let found = SLIPS.iter().position(|factor| (ratio / factor - 1.0).abs() < SLIP_NEAR);
+        match found.and_then(|index| u8::try_from(index + 1).ok()) {
+            Some(slip) if !role.is_temperature() => {
+                self.slips = if slip == self.slip { self.slips.saturating_add(1) } else { 1 };
+                self.slip = slip;
+            }
+            _ => self.slips = 0,
+        }
+    }
+
+    /// A spike of this signal was no event of the plant.
+    pub(super) fn spiked(&mut self, at_us: i64) {
+        self.fade(at_us);
+        self.spikes += 1.0;
+        self.spike_rate += 1.0 / SPIKE_DAYS;
+    }
+
+    /// Lets spikes of a day, and the natural rate of two weeks, fade.
+    fn fade(&mut self, at_us: i64) {
+        if self.spiked_us != 0 {
+            let days = (at_us - self.spiked_us) as f32 / 86_400e6;
+            self.spikes *= (-days).exp();
+            self.spike_rate *= (-days / SPIKE_DAYS).exp();
+        }
+        self.spiked_us = at_us;
+    }
+
+    pub(super) fn close_bin(&mut self) {
+        self.fresh = self.came;
+        if !self.came {
+            return;
+        }
+        self.bins = self.bins.saturating_add(1);
+        let weight = 1.0 / f32::from(self.bins).min(HABIT_BINS);
+        if self.changed {
+            self.longest = self.longest.max(self.still);
+            self.still = 0;
+            self.repeats -= weight * self.repeats;
+        } else {
+            self.still = self.still.saturating_add(1);
+            // What is held against it does not become its habit.
+            if self.still < STUCK_BINS {
+                self.repeats += weight * (1.0 - self.repeats);
+            }
+        }
+        self.came = false;
+        self.changed = false;
+    }
+
+    /// Whether its newest quarter hour had a reading.
+    pub(super) const fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+
+    /// Whether the value has stood still for an hour's worth of looks.
+    pub(super) const fn is_still(&self) -> bool {
+        self.still >= 4
+    }
+
+    pub(super) fn shows_stuck(&self, role: Role) -> bool {
+        if may_stand_still(role) || self.bins < HABIT_KNOWN || (self.last == 0.0 && !role.is_temperature()) {
+            return false;
+        }
+        let habit = f64::from(self.repeats.max(0.05)).ln();
+        let by_chance = STUCK_LOG_CHANCE / habit.min(-1e-3);
+        f64::from(self.still) >= by_chance.max(f64::from(STUCK_BINS)).max(2.0 * f64::from(self.longest))
+    }
+
+    pub(super) fn shows_sentinel(&self, at_us: i64) -> bool {
+        let needed = if self.is_known_word { KNOWN_HITS } else { SENTINEL_HITS };
+        // Nearly all that is odd about the signal is this one value.
+        self.hits >= needed
+            && 4 * u32::from(self.odd_values) <= 5 * u32::from(self.hits) + 4
+            && at_us - self.hit_us <= 2 * BIN_US
+    }
+
+    pub(super) const fn shows_unit_slip(&self) -> bool {
+        self.slips >= SLIP_HITS
+    }
+
+    /// Whether it spiked now, and more often in the last day than this signal does by nature.
+    pub(super) fn shows_spikes(&self, at_us: i64) -> bool {
+        let natural = f64::from((self.spike_rate - self.spikes / SPIKE_DAYS).max(SPIKES_PRIOR));
+        // A Poisson count of this mean passes that once in some thousand days.
+        at_us == self.spiked_us && f64::from(self.spikes) > 0.9 + natural + 3.7 * natural.sqrt()
+    }
+
+    /// When a fault that shows now began.
+    pub(super) fn onset_us(&self, fault: Fault, at_us: i64) -> i64 {
+        match fault {
+            Fault::Sentinel => self.first_hit_us,
+            Fault::Stuck => at_us - i64::from(self.still) * BIN_SECONDS * 1_000_000,
+            Fault::Spikes
+            | Fault::UnitSlip
+            | Fault::CounterReset
+            | Fault::Swapped
+            | Fault::Bias
+            | Fault::Drift => at_us,
+        }
+    }
+}
+
+/// Whether a counter went from just below a power of ten to just above zero.
+fn rolled_over(before: f64, after: f64) -> bool {
+    let top = 10_f64.powf(before.max(1e-9).log10().ceil());
+    before > 0.95 * top && after < 0.05 * top
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PRIOR: f64 = 1.0;
+
+    fn feed(gate: &mut Gate, tracker: &mut Tracker, bin: i64, value: f64) -> Judgement {
+        let at_us = (bin + 1) * BIN_US;
+        let judgement = gate.admit(Role::SupplyTemperature, at_us, value, tracker, PRIOR);
+        if judgement == Judgement::Measurement
+            && let Some(step) = tracker.observe(at_us, value, PRIOR)
+            && gate.stepped(Role::SupplyTemperature, value, step)
+        {
+            gate.spiked(at_us);
+        }
+        gate.close_bin();
+        judgement
+    }
+
+    fn ordinary(bins: i64) -> (Gate, Tracker) {
+        let (mut gate, mut tracker) = (Gate::default(), Tracker::default());
+        for bin in 0..bins {
+            feed(&mut gate, &mut tracker, bin, 80.0 + 0.1 * (bin * 7 % 5) as f64);
+        }
+        (gate, tracker)
+    }
+
+    #[test]
+    fn a_known_word_for_no_value_is_no_measurement_at_first_sight() {
+        let (mut gate, mut tracker) = ordinary(200);
+        assert_eq!(feed(&mut gate, &mut tracker, 200, -39.9), Judgement::NoMeasurement);
+        assert_eq!(feed(&mut gate, &mut tracker, 201, 80.2), Judgement::Measurement);
+        assert_eq!(feed(&mut gate, &mut tracker, 202, -39.9), Judgement::NoMeasurement);
+        assert!(gate.shows_sentinel(203 * BIN_US));
+    }
+
+    #[test]
+    fn an_unknown_word_is_learned_by_its_exact_repeats() {
+        let (mut gate, mut tracker) = ordinary(200);
+        for bin in 0..3 {
+            assert_eq!(feed(&mut gate, &mut tracker, 200 + 2 * bin, 33.3), Judgement::Measurement);
+            feed(&mut gate, &mut tracker, 201 + 2 * bin, 80.1);
+        }
+        assert!(gate.shows_sentinel(206 * BIN_US));
+        gate.fault = Some(Fault::Sentinel);
+        assert_eq!(feed(&mut gate, &mut tracker, 206, 33.3), Judgement::NoMeasurement);
+    }
+
+    #[test]
+    fn a_value_stands_still_longer_than_its_habit_before_it_is_stuck() {
+        let (mut gate, mut tracker) = ordinary(200);
+        let mut told = None;
+        for bin in 200..240 {
+            feed(&mut gate, &mut tracker, bin, 80.3);
+            if told.is_none() && gate.shows_stuck(Role::SupplyTemperature) {
+                told = Some(bin - 200);
+            }
+        }
+        assert!(told.is_some_and(|bins| (11..16).contains(&bins)), "{told:?}");
+        let (mut gate, mut tracker) = (Gate::default(), Tracker::default());
+        for bin in 0..400 {
+            feed(&mut gate, &mut tracker, bin, f64::from((bin as i32 / 10) % 3));
+        }
+        assert!(!gate.shows_stuck(Role::SupplyTemperature), "a coarse signal repeats itself");
+    }
+
+    #[test]
+    fn two_spikes_in_a_day_are_told_and_one_is_not() {
+        let (mut gate, mut tracker) = ordinary(200);
+        feed(&mut gate, &mut tracker, 200, 110.0);
+        feed(&mut gate, &mut tracker, 201, 80.2);
+        assert!(!gate.shows_spikes(202 * BIN_US));
+        feed(&mut gate, &mut tracker, 210, 60.0);
+        feed(&mut gate, &mut tracker, 211, 80.2);
+        assert!(gate.shows_spikes(212 * BIN_US));
+    }
+
+    #[test]
+    fn a_counter_that_rolls_over_is_not_reset() {
+        assert!(rolled_over(99_999.0, 3.0));
+        assert!(!rolled_over(51_000.0, 3.0));
+    }
+}

@@ -1,0 +1,376 @@
+//! Temperatures, heat and the sensors that measure them: sources, stations, homes.
+//!
+//! Each site has a bank of relations that physics holds constant (supply temperature against the source's with delay and
+//! loss, return against the secondary and load, flow against valve and pressure, ...), learned online for this site, with
+//! what all stations share taken out. A deviation of one relation may have many causes; the pattern over all of them has
+//! one: `hypothesis`. So a sensor is told from the thing it measures, and where the redundancy for that is missing,
+//! nothing is told below the meter's error.
+//!
+//! Why not limits per signal: a return temperature of 48 degC is right in a cold night and a fault on a mild day. Why not
+//! one multivariate distance: it says that something is odd, never what.
+//!
+//! Cold start: a relation is judged after three days of data, with the threshold of [`relation`]. While the supply is
+//! off its target no station is blamed; while a burst is on nothing is judged or learned. A finding clears when the
+//! site's relations have been back in line for two hours.
+
+mod bank;
+mod homes;
+mod hypothesis;
+mod relation;
+mod rls;
+mod say;
+mod source;
+mod station;
+mod values;
+
+use heat_model::plant::SiteKind;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use self::homes::Compliance;
+use self::{
+    bank::{Instants, News},
+    homes::Homes,
+    hypothesis::CHANNELS,
+    relation::Tail,
+    say::Said,
+    source::Source,
+    station::{STILL_BINS, Station},
+    values::{Boundary, Means, PEERS_MIN, Readings, Surround, median_of, readings},
+};
+use crate::{
+    bins::{BIN_US, Bins},
+    layout::{Layout, Role},
+    network::statements::{Fact, Statement},
+    quality::{Fault, Quality},
+};
+
+/// Share of the stations' usual flow that must report for a sum.
+const SUM_SHARE: f64 = 0.8;
+/// Temperature assumed of make-up water, degC.
+const MAKE_UP_CELSIUS: f64 = 15.0;
+/// A return so much warmer than the supply, K, for so many quarter hours, is a pair of sensors on the wrong pipes, if
+/// the return reads what should have arrived to within so much.
+const SWAPPED_KELVIN: f64 = 3.0;
+const SWAPPED_BINS: u8 = 3;
+const SWAPPED_NEAR_KELVIN: f64 = 6.0;
+
+/// What is known of a network's temperatures.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Thermal {
+    boundary: Boundary,
+    /// By site, in order.
+    stations: Vec<(u32, Station)>,
+    /// Quarter hours for which each station's return has been warmer than its supply, by station as above.
+    crossed: Vec<u8>,
+    source: Source,
+    homes: Homes,
+    station_tails: [Tail; CHANNELS],
+    source_tails: [Tail; CHANNELS],
+}
+
+/// A quarter hour to take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Quarter<'a> {
+    pub(crate) layout: &'a Layout,
+    pub(crate) bins: &'a Bins,
+    pub(crate) bin: i64,
+    /// Whether its readings were live: history teaches and says nothing.
+    pub(crate) judge: bool,
+    /// Whether water is being lost, as far as the water balance knows: then flows off their balance are that.
+    pub(crate) loses: bool,
+    /// Promised indoor temperature, degC.
+    pub(crate) promised: f64,
+}
+
+impl Thermal {
+    /// Takes a quarter hour.
+    pub(crate) fn close_bin(&mut self, quarter: Quarter<'_>, quality: &mut Quality) -> Vec<Statement> {
+        let Quarter { layout, bins, bin, judge, loses, promised } = quarter;
+        self.enrol(layout);
+        let mut said = Vec::new();
+        if judge {
+            self.find_swapped(layout, bins, bin, quality, &mut said);
+        }
+        let means = Means { layout, bins, quality };
+        let (source, stations) = readings(means);
+        let surround = self.boundary.take(means, bin, &source, &stations);
+        let make_up = layout
+            .of_kind(SiteKind::Source)
+            .find_map(|(_, site)| means.mass_flow(site, Role::MakeUpFlow, Some(MAKE_UP_CELSIUS)));
+        let shared = self.take_stations(&surround, &stations, self.source.bank.is_calm());
+        let sums = self.sums(&stations, &shared);
+        let instants = self.source.instants(&surround, &source, make_up, &sums);
+        self.source.bank.take(
+            bin,
+            &instants,
+            &[0.0; CHANNELS],
+            true,
+            &source::LIMITS,
+            &mut self.source_tails,
+        );
+        self.homes.take(means, bin, promised);
+        if !judge {
+            return said;
+        }
+        let is_normal = !self.source.is_off_target(bin);
+        said.extend(self.homes.judge(means, bin, (bin + 1) * BIN_US, is_normal));
+        self.judge_source(layout, bin, loses, quality, &mut said);
+        if is_normal {
+            self.judge_stations(layout, bin, quality, &mut said);
+        }
+        said
+    }
+
+    /// How many homes are warm enough, of the network and by station.
+    pub(crate) fn compliance(&self, layout: &Layout) -> Vec<Compliance> {
+        self.homes.compliance(layout)
+    }
+
+    fn enrol(&mut self, layout: &Layout) {
+        for (site, _) in layout.of_kind(SiteKind::Station) {
+            if let Err(at) = self.stations.binary_search_by_key(&site, |(site, _)| *site) {
+                self.stations.insert(at, (site, Station::default()));
+                self.crossed.insert(at, 0);
+            }
+        }
+    }
+
+    fn station_mut(&mut self, site: u32) -> Option<&mut Station> {
+        let at = self.stations.binary_search_by_key(&site, |(site, _)| *site).ok()?;
+        Some(&mut self.stations[at].1)
+    }
+
+    /// Takes a quarter hour into the stations; gives what they share.
+    fn take_stations(
+        &mut self,
+        surround: &Surround,
+        readings: &[(u32, Readings)],
+        learns: bool,
+    ) -> [Option<f64>; CHANNELS] {
+        let bin = surround.bin;
+        let mut instants: Vec<(u32, Instants)> = Vec::with_capacity(readings.len());
+        for (site, own) in readings {
+            if let Some(station) = self.station_mut(*site) {
+                instants.push((*site, station.instants(surround, own)));
+            }
+        }
+        let shared: [Option<f64>; CHANNELS] = std::array::from_fn(|channel| {
+            let residuals = instants.iter().filter_map(|(site, instants)| {
+                let at = self.stations.binary_search_by_key(site, |(site, _)| *site).ok()?;
+                self.stations[at].1.bank.residual(bin, channel, instants)
+            });
+            median_of(residuals, PEERS_MIN).filter(|_| station::SHARED[channel])
+        });
+        let common = shared.map(Option::unwrap_or_default);
+        let learns = learns && !self.source.is_off_target(bin);
+        for (site, instants) in &instants {
+            let Ok(at) = self.stations.binary_search_by_key(site, |(site, _)| *site) else { continue };
+            let bank = &mut self.stations[at].1.bank;
+            bank.take(bin, instants, &common, learns, &station::LIMITS, &mut self.station_tails);
+        }
+        shared
+    }
+
+    /// What the stations say together.
+    fn sums(&mut self, readings: &[(u32, Readings)], shared: &[Option<f64>; CHANNELS]) -> source::Stations {
+        let (mut usual_all, mut usual, mut flow_sum) = (0.0, 0.0, 0.0);
+        let (mut weight, mut back_sum) = (0.0, 0.0);
+        for (site, own) in readings {
+            let Some(station) = self.station_mut(*site) else { continue };
+            let calm = station.bank.case.is_none();
+            let flow = own.flow.filter(|_| calm);
+            let usual_flow = match flow {
+                Some(flow) => station.usual_flow.take(flow),
+                None => station.usual_flow.known(),
+            };
+            usual_all += usual_flow;
+            let Some(flow) = flow else { continue };
+            usual += usual_flow;
+            flow_sum += flow;
+            if let Some(back) = own.back {
+                weight += flow;
+                back_sum += flow * back;
+            }
+        }
+        source::Stations {
+            supply: shared[station::SUPPLY],
+            supply_pressure: shared[station::SUPPLY_PRESSURE],
+            return_pressure: shared[station::RETURN_PRESSURE],
+            flow: (usual > SUM_SHARE * usual_all && usual > 0.0).then(|| flow_sum * usual_all / usual),
+            back: (weight > 0.0).then(|| back_sum / weight),
+        }
+    }
+
+    fn judge_source(
+        &mut self,
+        layout: &Layout,
+        bin: i64,
+        loses: bool,
+        quality: &mut Quality,
+        said: &mut Vec<Statement>,
+    ) {
+        let Some((index, site)) = layout.of_kind(SiteKind::Source).next() else { return };
+        let rules = self.source.rules();
+        // A loss of water is the water balance's to tell.
+        let is_off_target = self.source.is_off_target(bin);
+        let waits = |rule: usize| {
+            let cause = source::CAUSES[rule];
+            let is_cold_or_hot = matches!(cause, source::Cause::TooCold | source::Cause::TooHot);
+            let is_told = !is_for_balance(cause, loses) && (is_off_target || !is_cold_or_hot);
+            if is_told { 0 } else { i64::MAX }
+        };
+        let news = self.source.bank.judge(bin, &rules, waits, &source::LIMITS, &self.source_tails);
+        match news {
+            Some(News::Opened(case, best)) => {
+                let what = say::of_source(site, case).filter(|what| opens(*what, quality, bin));
+                self.source.said = what;
+                if let Some(what) = what {
+                    let mut statement = say::statement(what, index, case.onset_bin * BIN_US, true);
+                    statement.facts = facts(&self.source.bank.facts(bin, &source::LIMITS), &source::LIMITS);
+                    statement.strength = best.size.abs();
+                    said.push(statement);
+                }
+            }
+            Some(News::Closed(case)) => {
+                if let Some(what) = self.source.said.take() {
+                    closes(what, quality);
+                    said.push(say::statement(what, index, case.onset_bin * BIN_US, false));
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn judge_stations(
+        &mut self,
+        layout: &Layout,
+        bin: i64,
+        quality: &mut Quality,
+        said: &mut Vec<Statement>,
+    ) {
+        let still_bins = i64::try_from(STILL_BINS).unwrap_or(i64::MAX);
+        for (index, station) in &mut self.stations {
+            let site = &layout.sites[*index as usize];
+            let Some(rules) = station.rules() else { continue };
+            let waits = |rule: usize| {
+                let cause = station::CAUSES[rule];
+                if !cause.is_told() {
+                    i64::MAX
+                } else if cause.needs_valve() {
+                    still_bins
+                } else {
+                    0
+                }
+            };
+            match station.bank.judge(bin, &rules, waits, &station::LIMITS, &self.station_tails) {
+                Some(News::Opened(case, best)) => {
+                    let what =
+                        say::of_station(site, station, case, bin).filter(|what| opens(*what, quality, bin));
+                    station.said = what;
+                    let Some(what) = what else { continue };
+                    let mut statement = say::statement(what, *index, case.onset_bin * BIN_US, true);
+                    let excess = say::excess_flow(station, what, &best);
+                    statement.strength = excess.map_or(best.size.abs(), |fact| fact.value);
+                    statement.facts = excess.into_iter().collect();
+                    statement
+                        .facts
+                        .extend(facts(&station.bank.facts(bin, &station::LIMITS), &station::LIMITS));
+                    said.push(statement);
+                }
+                Some(News::Closed(case)) => {
+                    if let Some(what) = station.said.take() {
+                        closes(what, quality);
+                        said.push(say::statement(what, *index, case.onset_bin * BIN_US, false));
+                    }
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Pairs of sensors on the wrong pipes.
+    fn find_swapped(
+        &mut self,
+        layout: &Layout,
+        bins: &Bins,
+        bin: i64,
+        quality: &mut Quality,
+        said: &mut Vec<Statement>,
+    ) {
+        let at_us = (bin + 1) * BIN_US;
+        for ((index, station), crossed) in self.stations.iter().zip(&mut self.crossed) {
+            let site = &layout.sites[*index as usize];
+            let pair = site.signal(Role::SupplyTemperature).zip(site.signal(Role::ReturnTemperature));
+            let Some((supply, back)) = pair else { continue };
+            let Some((hot, cold)) = bins.mean(supply).zip(bins.mean(back)) else { continue };
+            if quality.fault(supply) == Some(Fault::Swapped) {
+                *crossed = if hot > cold { *crossed + 1 } else { 0 };
+                if *crossed >= SWAPPED_BINS {
+                    *crossed = 0;
+                    quality.closes(supply);
+                    quality.closes(back);
+                    said.push(say::statement(Said::Sensor(supply, Fault::Swapped), *index, at_us, false));
+                }
+                continue;
+            }
+            let arrives = station.arrived();
+            let is_crossed = cold - hot > SWAPPED_KELVIN
+                && arrives.is_some_and(|arrives| (cold - arrives).abs() < SWAPPED_NEAR_KELVIN);
+            *crossed = if is_crossed { *crossed + 1 } else { 0 };
+            if *crossed >= SWAPPED_BINS {
+                *crossed = 0;
+                if quality.opens(supply, Fault::Swapped, at_us).is_some() {
+                    quality.opens(back, Fault::Swapped, at_us);
+                    let onset_us = at_us - i64::from(SWAPPED_BINS) * BIN_US;
+                    let mut statement =
+                        say::statement(Said::Sensor(supply, Fault::Swapped), *index, onset_us, true);
+                    statement.facts = vec![
+                        Fact { signal: Some(supply), what: "supply_reads", value: hot, unit: "degC" },
+                        Fact { signal: Some(back), what: "return_reads", value: cold, unit: "degC" },
+                    ];
+                    statement.strength = cold - hot;
+                    said.push(statement);
+                }
+            }
+        }
+    }
+}
+
+/// Whether flows that do not balance are the water balance's to tell.
+const fn is_for_balance(cause: source::Cause, loses: bool) -> bool {
+    match cause {
+        source::Cause::Water => true,
+        source::Cause::SupplyFlowSensor | source::Cause::ReturnFlowSensor => loses,
+        source::Cause::SupplySensor
+        | source::Cause::ReturnSensor
+        | source::Cause::HeatMeter
+        | source::Cause::SupplyPressureSensor
+        | source::Cause::ReturnPressureSensor
+        | source::Cause::TooCold
+        | source::Cause::TooHot => false,
+    }
+}
+
+fn opens(what: Said, quality: &mut Quality, bin: i64) -> bool {
+    match what {
+        Said::Sensor(signal, fault) => quality.opens(signal, fault, (bin + 1) * BIN_US).is_some(),
+        Said::Kind(_) => true,
+    }
+}
+
+fn closes(what: Said, quality: &mut Quality) {
+    if let Said::Sensor(signal, _) = what {
+        quality.closes(signal);
+    }
+}
+
+fn facts(seen: &[(usize, f64)], limits: &bank::Limits) -> Vec<Fact> {
+    seen.iter()
+        .map(|(channel, value)| Fact {
+            signal: None,
+            what: limits[*channel].what,
+            value: *value,
+            unit: limits[*channel].unit,
+        })
+        .collect()
+}

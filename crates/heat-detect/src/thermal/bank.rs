@@ -1,0 +1,221 @@
+//! The relations of one site together: when they are off, which cause is named, when it is gone.
+//!
+//! A deviation is judged once it has lasted an hour. A cause is named when it explains what nothing else does, and beats
+//! the best one of the other family, sensor or plant, by [`MARGIN`]; a tie is decided after [`WAIT_BINS`]. While a cause
+//! is open nothing is learned, so that the site's relations return to where they were.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    hypothesis::{CHANNELS, Deviations, Ranked, Rule, rank},
+    relation::{Course, Relation, SCALES, Tail, Take},
+    rls::Inputs,
+};
+
+/// Quarter hours for which a deviation must last before it is judged, and after which the best cause is named even
+/// where another is nearly as good.
+const SETTLE_BINS: i64 = 4;
+const WAIT_BINS: i64 = 36;
+/// By how much a cause must beat the best one of the other family.
+const MARGIN: f64 = 9.0;
+/// Quarter hours in line after which a cause is gone.
+const CLEAR_BINS: u32 = 8;
+/// In line: within so many standard deviations, or below what matters.
+const IN_LINE: f64 = 3.5;
+/// What must be explained for a cause to be named at all.
+const EVIDENCE_MIN: f64 = 20.0;
+
+/// What is told of a relation, and from which size on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limit {
+    /// Word of the deviation in evidence.
+    pub(super) what: &'static str,
+    /// Factor from the relation's own unit to SI, and that unit.
+    pub(super) si: f64,
+    pub(super) unit: &'static str,
+    /// Smallest standard deviation of a mean: what sensors can tell at best.
+    pub(super) floor: f64,
+    /// Deviations below this are within the meters' errors and are told by nobody.
+    pub(super) smallest: f64,
+}
+
+/// Limits of all relations of a kind of site.
+pub(super) type Limits = [Limit; CHANNELS];
+
+/// Inputs and target of a relation in one quarter hour.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Instant {
+    pub(super) inputs: Inputs,
+    pub(super) target: f64,
+}
+
+/// All relations of a site in one quarter hour.
+pub(super) type Instants = [Option<Instant>; CHANNELS];
+
+/// A cause that is open.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) struct Case {
+    /// Index of its rule.
+    pub(super) rule: u8,
+    /// Whether it grew, or came at once.
+    pub(super) grew: bool,
+    pub(super) onset_bin: i64,
+    in_line: u32,
+}
+
+/// What changed about a site.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum News {
+    Opened(Case, Ranked),
+    Closed(Case),
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Bank {
+    relations: [Relation; CHANNELS],
+    /// Since when a relation has been off.
+    off_since: Option<i64>,
+    pub(super) case: Option<Case>,
+}
+
+impl Bank {
+    pub(super) fn relation(&self, channel: usize) -> &Relation {
+        &self.relations[channel]
+    }
+
+    /// Whether nothing is off.
+    pub(super) fn is_calm(&self) -> bool {
+        self.case.is_none() && self.off_since.is_none()
+    }
+
+    pub(super) fn residual(&self, bin: i64, channel: usize, instants: &Instants) -> Option<f64> {
+        let instant = instants[channel].as_ref()?;
+        self.relations[channel].residual(bin, &instant.inputs, instant.target)
+    }
+
+    /// Takes a quarter hour into all relations. `common` is what all sites of the kind share.
+    pub(super) fn take(
+        &mut self,
+        bin: i64,
+        instants: &Instants,
+        common: &[f64; CHANNELS],
+        learns: bool,
+        limits: &Limits,
+        tails: &mut [Tail; CHANNELS],
+    ) {
+        let learns = learns && self.case.is_none();
+        for (channel, instant) in instants.iter().enumerate() {
+            if let Some(instant) = instant {
+                let take = Take {
+                    bin,
+                    inputs: &instant.inputs,
+                    target: instant.target,
+                    common: common[channel],
+                    floor: limits[channel].floor,
+                    learns,
+                };
+                self.relations[channel].take(take, &mut tails[channel]);
+            }
+        }
+    }
+
+    /// The span at which a relation is off, if any is: the shortest.
+    fn off(&self, bin: i64, limits: &Limits, tails: &[Tail; CHANNELS]) -> Option<usize> {
+        (0..SCALES).find(|&scale| {
+            self.relations.iter().zip(limits).zip(tails).any(|((relation, limit), tail)| {
+                let mean = relation.mean(scale);
+                // A long mean that the newest hour does not bear out is a past that nobody needs to be told.
+                relation.is_current(bin)
+                    && relation.z(scale, limit.floor).abs() > tail.threshold(scale)
+                    && mean.abs() > limit.smallest
+                    && relation.mean(0) * mean.signum() > 0.5 * mean.abs()
+            })
+        })
+    }
+
+    fn deviations(&self, bin: i64, scale: usize, limits: &Limits) -> Deviations {
+        let mut seen = [None; CHANNELS];
+        for ((seen, relation), limit) in seen.iter_mut().zip(&self.relations).zip(limits) {
+            if relation.is_current(bin) {
+                *seen = Some((relation.mean(scale), relation.sigma(scale, limit.floor)));
+            }
+        }
+        seen
+    }
+
+    /// Judges the site. `waits` is how long a cause of an index must have lasted beyond the hour.
+    pub(super) fn judge(
+        &mut self,
+        bin: i64,
+        rules: &[Rule],
+        waits: impl Fn(usize) -> i64,
+        limits: &Limits,
+        tails: &[Tail; CHANNELS],
+    ) -> Option<News> {
+        if self.case.is_some() {
+            return self.follow(bin, limits);
+        }
+        let Some(scale) = self.off(bin, limits, tails) else {
+            self.off_since = None;
+            return None;
+        };
+        let since = *self.off_since.get_or_insert(bin);
+        if bin - since < SETTLE_BINS {
+            return None;
+        }
+        let seen = self.deviations(bin, scale, limits);
+        let (best, other) = rank(rules, &seen)?;
+        let nothing: f64 = seen.iter().flatten().map(|(value, sigma)| (value / sigma).powi(2)).sum();
+        let is_clear = other.is_none_or(|other| other.cost - best.cost > MARGIN);
+        let is_late = bin - since >= WAIT_BINS;
+        if nothing - best.cost < EVIDENCE_MIN || !(is_clear || is_late) || bin - since < waits(best.rule) {
+            return None;
+        }
+        let z = |channel: usize| seen[channel].map_or(0.0, |(value, sigma)| (value / sigma).abs());
+        let main = (0..CHANNELS).max_by(|a, b| z(*a).total_cmp(&z(*b))).unwrap_or(0);
+        let grew = self.relations[main].course() == Course::Ramp;
+        let rule = u8::try_from(best.rule).expect("a site has few causes");
+        let case = Case { rule, grew, onset_bin: since, in_line: 0 };
+        self.case = Some(case);
+        Some(News::Opened(case, best))
+    }
+
+    fn follow(&mut self, bin: i64, limits: &Limits) -> Option<News> {
+        let in_line = self.relations.iter().zip(limits).all(|(relation, limit)| {
+            !relation.is_current(bin)
+                || relation.z(0, limit.floor).abs() < IN_LINE
+                || relation.mean(0).abs() < 0.5 * limit.smallest
+        });
+        let case = self.case.as_mut()?;
+        case.in_line = if in_line { case.in_line + 1 } else { 0 };
+        if case.in_line < CLEAR_BINS {
+            return None;
+        }
+        let case = *case;
+        self.forget();
+        Some(News::Closed(case))
+    }
+
+    /// What was off is over, or explained by another: the long means forget it.
+    pub(super) fn forget(&mut self) {
+        self.case = None;
+        self.off_since = None;
+        for relation in &mut self.relations {
+            relation.settle();
+        }
+    }
+
+    /// Deviations for evidence, furthest off first: (relation, value in SI).
+    pub(super) fn facts(&self, bin: i64, limits: &Limits) -> Vec<(usize, f64)> {
+        let seen = self.deviations(bin, 0, limits);
+        let mut facts: Vec<(usize, f64, f64)> = seen
+            .iter()
+            .enumerate()
+            .filter_map(|(channel, seen)| seen.map(|(value, sigma)| (channel, value, (value / sigma).abs())))
+            .filter(|(_, _, z)| *z > IN_LINE)
+            .collect();
+        facts.sort_by(|a, b| b.2.total_cmp(&a.2).then(a.0.cmp(&b.0)));
+        facts.truncate(4);
+        facts.into_iter().map(|(channel, value, _)| (channel, value * limits[channel].si)).collect()
+    }
+}

@@ -1,0 +1,107 @@
+//! Which one cause explains the deviations of a site's relations.
+//!
+//! Each cause moves the relations in a direction that physics gives: a return sensor that reads 2 K too much seems to
+//! narrow the cooling and takes heat off the account, while water that really comes back warmer makes the station draw
+//! more, and leaves the heat as it was. The cause whose direction leaves least unexplained is named, by least squares in
+//! units of the relations' own scatter; what it leaves open counts against it, and so does freedom.
+
+/// Relations of a site; a site with fewer leaves some out.
+pub(super) const CHANNELS: usize = 8;
+
+/// What a cause asks of a relation.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Want {
+    /// In line.
+    Zero,
+    /// So much per unit of the cause.
+    Per(f64),
+    /// Clearly below or above the line, by whatever amount.
+    Below,
+    Above,
+    /// Whatever.
+    Any,
+}
+
+/// A cause, as what it does to the relations.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rule {
+    pub(super) wants: [Want; CHANNELS],
+    /// Sign that its size must have.
+    pub(super) sign: Option<f64>,
+    /// Whether a sensor is at fault, not the plant.
+    pub(super) is_sensor: bool,
+}
+
+/// A cause with how badly it explains what is seen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Ranked {
+    /// Index of the rule.
+    pub(super) rule: usize,
+    /// In the unit of the rule.
+    pub(super) size: f64,
+    pub(super) cost: f64,
+}
+
+/// Deviation and standard deviation of each relation that is known now.
+pub(super) type Deviations = [Option<(f64, f64)>; CHANNELS];
+
+/// Cost that one relation can add at most: beyond, it only says "not this".
+const COST_MAX: f64 = 80.0;
+/// Cost of a free relation.
+const FREE: f64 = 2.0;
+/// Standard deviations from which on a relation is clearly below or above.
+const CLEARLY: f64 = 4.0;
+/// Share of a predicted deviation that the models may be wrong by.
+const MODEL_ERROR: f64 = 0.2;
+
+fn cost(index: usize, rule: &Rule, seen: &Deviations) -> Ranked {
+    let (mut square, mut product) = (0.0, 0.0);
+    for (want, seen) in rule.wants.iter().zip(seen) {
+        if let (Want::Per(factor), Some((value, sigma))) = (want, seen) {
+            square += (factor / sigma).powi(2);
+            product += factor * value / (sigma * sigma);
+        }
+    }
+    let mut size = if square > 0.0 { product / square } else { 0.0 };
+    if rule.sign.is_some_and(|sign| sign * size < 0.0) {
+        size = 0.0;
+    }
+    let mut cost = 0.0;
+    for (want, seen) in rule.wants.iter().zip(seen) {
+        let Some((value, sigma)) = *seen else { continue };
+        let off = |expected: f64| {
+            let error = sigma.hypot(MODEL_ERROR * expected);
+            ((value - expected) / error).powi(2).min(COST_MAX)
+        };
+        cost += match want {
+            Want::Zero => off(0.0),
+            Want::Per(factor) => off(factor * size),
+            Want::Any => FREE,
+            Want::Below => FREE + short(-value / sigma),
+            Want::Above => FREE + short(value / sigma),
+        };
+    }
+    Ranked { rule: index, size, cost }
+}
+
+/// What a deviation lacks that must be there.
+fn short(z: f64) -> f64 {
+    2.0 * (CLEARLY - z).max(0.0).powi(2).min(COST_MAX)
+}
+
+/// The best cause, and the best one of the other family (sensor or plant) where there is one.
+pub(super) fn rank(rules: &[Rule], seen: &Deviations) -> Option<(Ranked, Option<Ranked>)> {
+    let best_of = |is_sensor: bool| {
+        rules
+            .iter()
+            .enumerate()
+            .filter(|(_, rule)| rule.is_sensor == is_sensor)
+            .map(|(index, rule)| cost(index, rule, seen))
+            .reduce(|a, b| if b.cost < a.cost { b } else { a })
+    };
+    match (best_of(true), best_of(false)) {
+        (Some(sensor), Some(plant)) if plant.cost < sensor.cost => Some((plant, Some(sensor))),
+        (Some(sensor), plant) => Some((sensor, plant)),
+        (None, plant) => plant.map(|plant| (plant, None)),
+    }
+}

@@ -1,0 +1,362 @@
+//! One relation between signals that physics holds constant, and how far it is off.
+//!
+//! The residual is measured less modelled. Its median over three quarter hours, so that a spike is nothing, is smoothed
+//! over three spans; each mean is told in standard deviations of its own past, which takes the noise's correlation into
+//! account. The threshold follows from the budget: [`Tail`] holds the largest deviations of each day over all stations,
+//! and Gumbel's law through their median and 90 % quantile gives the level that is passed once in [`RETURN_DAYS`].
+//! (Quantiles, because some of those days hold real faults.) Baseline and scale stand still while a relation is off, so
+//! that neither learns the fault; after [`ACCEPT_BINS`] what it says is the new normal.
+
+use serde::{Deserialize, Serialize};
+
+use super::rls::{Inputs, Rls};
+
+/// Spans of the means, quarter hours.
+pub(super) const SPANS: [f64; 3] = [4.0, 20.0, 80.0];
+pub(super) const SCALES: usize = SPANS.len();
+/// Readings before a relation is judged: three days of quarter hours.
+const KNOWN: u32 = 288;
+/// Days between two passes of the threshold by chance, per relation and span: a station has eight relations in three
+/// spans, and 0.05 findings a month.
+const RETURN_DAYS: f64 = 30.0 / 0.05 * 24.0;
+/// Threshold until the tail is known, and its bounds, in standard deviations.
+const THRESHOLD_UNKNOWN: f64 = 6.5;
+const THRESHOLD_MIN: f64 = 5.0;
+const THRESHOLD_MAX: f64 = 14.0;
+/// Beyond this many standard deviations a relation is under suspicion and teaches nothing.
+const SUSPECT: f64 = 3.5;
+/// Quarter hours under suspicion after which what a relation says is the new normal.
+const ACCEPT_BINS: u32 = 14 * 96;
+/// Memory of scales, quarter hours.
+const SCALE_BINS: f64 = 14.0 * 96.0;
+/// Huber's constant.
+const HUBER: f64 = 2.0;
+/// Longest gap over which means are carried, quarter hours.
+const GAP_MAX: i64 = 32;
+/// Spacing and number of the kept course.
+const COURSE_EVERY: i64 = 12;
+const COURSE: usize = 20;
+
+/// Largest deviations of a day, over all stations, in quarter octaves from 2^-1 up.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Tail {
+    counts: [[u32; 24]; SCALES],
+}
+
+impl Tail {
+    fn add(&mut self, scale: usize, z: f64) {
+        let slot = (4.0 * (z.max(0.5).log2() + 1.0)).floor().clamp(0.0, 23.0);
+        self.counts[scale][slot as usize] += 1;
+    }
+
+    fn quantile(&self, scale: usize, share: f64) -> f64 {
+        let counts = &self.counts[scale];
+        let all: u32 = counts.iter().sum();
+        let wanted = share * f64::from(all);
+        let mut below = 0.0;
+        for (slot, count) in counts.iter().enumerate() {
+            let with = below + f64::from(*count);
+            if with >= wanted && *count > 0 {
+                let part = (wanted - below) / f64::from(*count);
+                return 2.0_f64.powf((slot as f64 + part) / 4.0 - 1.0);
+            }
+            below = with;
+        }
+        THRESHOLD_UNKNOWN
+    }
+
+    /// Standard deviations that are passed once in [`RETURN_DAYS`].
+    pub(super) fn threshold(&self, scale: usize) -> f64 {
+        let days: u32 = self.counts[scale].iter().sum();
+        if days < 60 {
+            return THRESHOLD_UNKNOWN;
+        }
+        let (middle, high) = (self.quantile(scale, 0.5), self.quantile(scale, 0.9));
+        let slope = (high - middle) / 1.883_86;
+        (middle + slope * (RETURN_DAYS.ln() - 0.366_51)).clamp(THRESHOLD_MIN, THRESHOLD_MAX)
+    }
+}
+
+/// How a deviation came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Course {
+    Step,
+    Ramp,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Relation {
+    model: Rls,
+    /// Standard deviation of the single residual.
+    scale: f64,
+    learned: u32,
+    suspect: u32,
+    at_bin: i64,
+    before: [f64; 2],
+    means: [f64; SCALES],
+    variances: [f64; SCALES],
+    /// Largest deviation of the day under way.
+    peaks: [f64; SCALES],
+    day: i64,
+    course: [f32; COURSE],
+    course_bin: i64,
+}
+
+/// What a relation is judged with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Take<'a> {
+    pub(super) bin: i64,
+    pub(super) inputs: &'a Inputs,
+    pub(super) target: f64,
+    /// What all relations of this kind share now, by the median of [`Relation::residual`].
+    pub(super) common: f64,
+    /// Smallest standard deviation of a mean that makes sense, from what sensors can do.
+    pub(super) floor: f64,
+    /// Whether the model may learn.
+    pub(super) learns: bool,
+}
+
+fn median(a: f64, b: f64, c: f64) -> f64 {
+    a.max(b).min(a.min(b).max(c))
+}
+
+impl Relation {
+    pub(super) fn is_known(&self) -> bool {
+        self.learned >= KNOWN
+    }
+
+    pub(super) fn slope(&self, input: usize) -> f64 {
+        self.model.slope(input)
+    }
+
+    /// What the model expects.
+    pub(super) fn predict(&self, inputs: &Inputs) -> f64 {
+        self.model.predict(inputs)
+    }
+
+    /// Measured less modelled, median of three; `None` until the model is known.
+    pub(super) fn residual(&self, bin: i64, inputs: &Inputs, target: f64) -> Option<f64> {
+        if !self.is_known() {
+            return None;
+        }
+        let now = target - self.model.predict(inputs);
+        Some(if bin - self.at_bin > GAP_MAX { now } else { median(now, self.before[0], self.before[1]) })
+    }
+
+    /// Takes a quarter hour.
+    pub(super) fn take(&mut self, take: Take<'_>, tail: &mut Tail) {
+        let Take { bin, inputs, target, common, floor, learns } = take;
+        let error = target - self.model.predict(inputs);
+        let has_gap = bin - self.at_bin > GAP_MAX;
+        if has_gap || self.learned == 0 {
+            self.before = [error; 2];
+        }
+        let robust = median(error, self.before[0], self.before[1]) - common;
+        self.before = [error, self.before[0]];
+        let elapsed = (bin - self.at_bin).clamp(1, GAP_MAX) as f64;
+        self.at_bin = bin;
+        if !self.is_known() {
+            self.begin(inputs, target, error, robust, elapsed, floor, learns);
+            return;
+        }
+        for (mean, span) in self.means.iter_mut().zip(SPANS) {
+            if has_gap {
+                *mean = robust;
+            } else {
+                *mean += (1.0 - (-elapsed / span).exp()) * (robust - *mean);
+            }
+        }
+        let most = (0..SCALES).map(|scale| self.z(scale, floor).abs()).fold(0.0, f64::max);
+        self.note_day(bin, floor, tail);
+        self.note_course(bin);
+        if most > SUSPECT || !learns {
+            self.suspect += 1;
+            if self.suspect > ACCEPT_BINS {
+                *self = Self { at_bin: bin, day: self.day, ..Self::default() };
+            }
+            return;
+        }
+        self.suspect = 0;
+        self.learn(inputs, target, error);
+        self.spread(robust);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one quarter hour, used here only")]
+    fn begin(
+        &mut self,
+        inputs: &Inputs,
+        target: f64,
+        error: f64,
+        robust: f64,
+        elapsed: f64,
+        floor: f64,
+        learns: bool,
+    ) {
+        if !learns {
+            return;
+        }
+        self.learned += 1;
+        // The first day's errors are those of a model that knows nothing.
+        if self.learned == 96 {
+            self.scale = error.abs().max(floor);
+            self.means = [0.0; SCALES];
+            self.variances = [0.0; SCALES];
+        }
+        self.learn(inputs, target, error);
+        if self.learned > 96 {
+            for (mean, span) in self.means.iter_mut().zip(SPANS) {
+                *mean += (1.0 - (-elapsed / span).exp()) * (robust - *mean);
+            }
+            self.spread(robust);
+        }
+    }
+
+    fn learn(&mut self, inputs: &Inputs, target: f64, error: f64) {
+        let weight = if self.learned > 96 && self.scale > 0.0 {
+            (HUBER * self.scale / error.abs().max(1e-12)).min(1.0)
+        } else {
+            1.0
+        };
+        self.model.learn(inputs, target, weight);
+    }
+
+    /// Learns the scales of the residual and of its means.
+    fn spread(&mut self, robust: f64) {
+        self.learned = self.learned.saturating_add(1);
+        let count = f64::from(self.learned.saturating_sub(95)).min(SCALE_BINS);
+        let deviation = (1.25 * robust.abs()).min(4.0 * self.scale.max(1e-12));
+        self.scale += (deviation - self.scale) / count.max(8.0);
+        for (variance, mean) in self.variances.iter_mut().zip(&self.means) {
+            let square = (mean * mean).min(9.0 * variance.max(self.scale * self.scale * 0.1));
+            *variance += (square - *variance) / count.max(8.0);
+        }
+    }
+
+    /// Standard deviation of a mean.
+    pub(super) fn sigma(&self, scale: usize, floor: f64) -> f64 {
+        self.variances[scale].sqrt().max(floor)
+    }
+
+    pub(super) fn mean(&self, scale: usize) -> f64 {
+        self.means[scale]
+    }
+
+    pub(super) fn z(&self, scale: usize, floor: f64) -> f64 {
+        self.means[scale] / self.sigma(scale, floor)
+    }
+
+    /// What was off is over: the long means forget it.
+    pub(super) fn settle(&mut self) {
+        self.means = [self.means[0]; SCALES];
+        self.suspect = 0;
+    }
+
+    /// Whether it was judged within the last hours.
+    pub(super) fn is_current(&self, bin: i64) -> bool {
+        self.is_known() && bin - self.at_bin <= GAP_MAX
+    }
+
+    fn note_day(&mut self, bin: i64, floor: f64, tail: &mut Tail) {
+        let day = bin.div_euclid(96);
+        if day != self.day {
+            for (scale, peak) in self.peaks.iter_mut().enumerate() {
+                if *peak > 0.0 {
+                    tail.add(scale, *peak);
+                }
+                *peak = 0.0;
+            }
+            self.day = day;
+        }
+        for scale in 0..SCALES {
+            self.peaks[scale] = self.peaks[scale].max(self.z(scale, floor).abs());
+        }
+    }
+
+    fn note_course(&mut self, bin: i64) {
+        if bin - self.course_bin >= COURSE_EVERY {
+            self.course_bin = bin;
+            self.course.rotate_left(1);
+            self.course[COURSE - 1] = self.means[0] as f32;
+        }
+    }
+
+    /// Whether the deviation of the last two and a half days came at once or grew: the better of the best step and the
+    /// best ramp, by squares.
+    pub(super) fn course(&self) -> Course {
+        let values = self.course.map(f64::from);
+        let squares = |shape: &dyn Fn(usize, usize) -> f64| {
+            (0..COURSE - 1)
+                .map(|onset| {
+                    let (mut xx, mut xy) = (0.0, 0.0);
+                    for (at, y) in values.iter().enumerate() {
+                        let x = shape(at, onset);
+                        xx += x * x;
+                        xy += x * y;
+                    }
+                    let factor = if xx > 0.0 { xy / xx } else { 0.0 };
+                    let square = |(at, y): (usize, &f64)| (y - factor * shape(at, onset)).powi(2);
+                    values.iter().enumerate().map(square).sum::<f64>()
+                })
+                .fold(f64::INFINITY, f64::min)
+        };
+        let step = squares(&|at, onset| f64::from(at > onset));
+        let ramp = squares(&|at, onset| if at > onset { (at - onset) as f64 } else { 0.0 });
+        if ramp < 0.8 * step { Course::Ramp } else { Course::Step }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(step: i64) -> f64 {
+        let mixed = (step as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33;
+        mixed as f64 / f64::from(u32::MAX >> 1) - 0.5
+    }
+
+    fn run(
+        relation: &mut Relation,
+        tail: &mut Tail,
+        bins: std::ops::Range<i64>,
+        offset: impl Fn(i64) -> f64,
+    ) {
+        for bin in bins {
+            let x = (bin as f64 / 40.0).sin();
+            let inputs = [1.0, x, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+            let target = 50.0 + 3.0 * x + 0.2 * noise(bin) + offset(bin);
+            relation
+                .take(Take { bin, inputs: &inputs, target, common: 0.0, floor: 0.02, learns: true }, tail);
+        }
+    }
+
+    #[test]
+    fn a_step_stands_out_and_is_not_learned() {
+        let (mut relation, mut tail) = (Relation::default(), Tail::default());
+        run(&mut relation, &mut tail, 0..1_344, |_| 0.0);
+        let quiet = relation.z(1, 0.02).abs();
+        run(&mut relation, &mut tail, 1_344..1_344 + 200, |_| 1.0);
+        assert!(quiet < 4.0, "{quiet}");
+        assert!(relation.z(1, 0.02) > 10.0, "{}", relation.z(1, 0.02));
+        assert!((relation.mean(2) - 1.0).abs() < 0.15, "{}", relation.mean(2));
+        assert_eq!(relation.course(), Course::Step);
+    }
+
+    #[test]
+    fn a_ramp_is_told_from_a_step() {
+        let (mut relation, mut tail) = (Relation::default(), Tail::default());
+        run(&mut relation, &mut tail, 0..1_344, |_| 0.0);
+        run(&mut relation, &mut tail, 1_344..1_344 + 192, |bin| (bin - 1_344) as f64 / 96.0);
+        assert_eq!(relation.course(), Course::Ramp);
+    }
+
+    #[test]
+    fn the_threshold_rises_with_the_tail() {
+        let mut tail = Tail::default();
+        for day in 0..100 {
+            tail.add(0, if day % 10 == 0 { 3.0 } else { 2.0 });
+            tail.add(1, if day % 5 == 0 { 6.0 } else { 2.0 });
+        }
+        assert!(tail.threshold(0) < tail.threshold(1));
+        assert!(tail.threshold(0) >= THRESHOLD_MIN);
+    }
+}

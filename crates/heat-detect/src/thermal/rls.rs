@@ -1,0 +1,97 @@
+//! A linear model learned online: recursive least squares with Huber's weights and slow forgetting.
+//!
+//! Why not a fixed regression over a window: state stays small, and one pass over the log gives the same bytes at any
+//! cut. Why Huber: a fault that is not yet told must not bend the model that is to show it.
+
+use serde::{Deserialize, Serialize};
+
+/// Inputs of a model; unused ones are 0.
+pub(super) const INPUTS: usize = 8;
+/// Forgetting per quarter hour: a memory of three weeks.
+const FORGETTING: f64 = 1.0 - 1.0 / 2_000.0;
+/// Variance of a coefficient that nothing is known of, in units of the residual's variance.
+const UNKNOWN: f64 = 1e4;
+
+/// Inputs of one instant; the first is 1.
+pub(super) type Inputs = [f64; INPUTS];
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Rls {
+    coefficients: [f64; INPUTS],
+    covariance: [[f64; INPUTS]; INPUTS],
+}
+
+impl Default for Rls {
+    fn default() -> Self {
+        let mut covariance = [[0.0; INPUTS]; INPUTS];
+        for (index, row) in covariance.iter_mut().enumerate() {
+            row[index] = UNKNOWN;
+        }
+        Self { coefficients: [0.0; INPUTS], covariance }
+    }
+}
+
+impl Rls {
+    pub(super) fn predict(&self, inputs: &Inputs) -> f64 {
+        self.coefficients.iter().zip(inputs).map(|(c, x)| c * x).sum()
+    }
+
+    /// Coefficient of one input.
+    pub(super) fn slope(&self, input: usize) -> f64 {
+        self.coefficients[input]
+    }
+
+    /// Learns one instant. `weight` is 1 in line and less for an outlier.
+    pub(super) fn learn(&mut self, inputs: &Inputs, target: f64, weight: f64) {
+        let mut gain = [0.0; INPUTS];
+        for (gain, row) in gain.iter_mut().zip(&self.covariance) {
+            *gain = row.iter().zip(inputs).map(|(p, x)| p * x).sum();
+        }
+        let spread: f64 = gain.iter().zip(inputs).map(|(g, x)| g * x).sum();
+        let denominator = FORGETTING / weight.max(1e-6) + spread;
+        let error = target - self.predict(inputs);
+        for (coefficient, gain) in self.coefficients.iter_mut().zip(&gain) {
+            *coefficient += gain / denominator * error;
+        }
+        for row in 0..INPUTS {
+            for column in 0..=row {
+                let mut value = self.covariance[row][column] - gain[row] * gain[column] / denominator;
+                value /= FORGETTING;
+                // What no input excites is never known less than at the start.
+                if row == column {
+                    value = value.clamp(1e-12, UNKNOWN);
+                }
+                self.covariance[row][column] = value;
+                self.covariance[column][row] = value;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn coefficients_are_found_and_an_outlier_does_not_move_them() {
+        let mut model = Rls::default();
+        for step in 0..400 {
+            let x = f64::from(step % 17) / 17.0;
+            let y = f64::from(step % 5) / 5.0;
+            model.learn(&[1.0, x, y, 0.0, 0.0, 0.0, 0.0, 0.0], 3.0 + 2.0 * x - y, 1.0);
+        }
+        assert!((model.slope(0) - 3.0).abs() < 1e-3 && (model.slope(1) - 2.0).abs() < 1e-3);
+        let before = model.predict(&[1.0, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        model.learn(&[1.0, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0], 50.0, 0.01);
+        assert!((model.predict(&[1.0, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0]) - before).abs() < 0.1);
+    }
+
+    #[test]
+    fn inputs_that_are_never_seen_stay_bounded() {
+        let mut model = Rls::default();
+        for _ in 0..100_000 {
+            model.learn(&[1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], 5.0, 1.0);
+        }
+        assert!(model.covariance.iter().flatten().all(|value| value.is_finite() && value.abs() <= UNKNOWN));
+    }
+}

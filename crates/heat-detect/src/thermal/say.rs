@@ -1,0 +1,182 @@
+//! From causes to statements: class, kind, place, what it costs.
+
+use heat_model::incident::Class;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    bank::Case,
+    hypothesis::Ranked,
+    source,
+    station::{self, Station},
+};
+use crate::{
+    layout::{Role, Site},
+    network::statements::{Fact, Place, Statement},
+    quality::Fault,
+};
+
+/// Heat that must be missing for homes to grow cold, as the logarithm of its share.
+const SHORT_OF_HEAT: f64 = -0.1;
+/// Where heat is not metered: a secondary supply so far below its set point leaves homes cold, K.
+const SHORT_OF_KELVIN: f64 = -4.0;
+/// A return warmer than expected by this share of the cooling is a bypass, not a dirty exchanger.
+const BYPASS_SHARE: f64 = 0.6;
+
+/// How a statement was made, so that it ends as it began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Said {
+    Sensor(u32, Fault),
+    Kind(Kind),
+}
+
+/// Kinds that are no sensor's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Kind {
+    HighReturn,
+    Fouled,
+    ShortCircuit,
+    StuckValve,
+    Overheating,
+    BelowSetPoint,
+    PumpFailure,
+    Underheating,
+    BlockedStrainer,
+    ColdSupply,
+    HotSupply,
+}
+
+impl Kind {
+    const fn class(self) -> Class {
+        match self {
+            Self::HighReturn
+            | Self::Fouled
+            | Self::ShortCircuit
+            | Self::StuckValve
+            | Self::Overheating
+            | Self::BelowSetPoint
+            | Self::PumpFailure => Class::ConsumerThermal,
+            Self::Underheating | Self::BlockedStrainer => Class::Underheating,
+            Self::ColdSupply | Self::HotSupply => Class::NetworkThermal,
+        }
+    }
+
+    const fn word(self) -> Option<&'static str> {
+        match self {
+            Self::HighReturn => Some("high_return"),
+            Self::Fouled => Some("fouled"),
+            Self::ShortCircuit => Some("short_circuit"),
+            Self::StuckValve => Some("stuck_valve"),
+            Self::Overheating => Some("overheating"),
+            Self::BelowSetPoint => Some("below_set_point"),
+            Self::PumpFailure => Some("pump_failure"),
+            Self::Underheating => None,
+            Self::BlockedStrainer => Some("blocked_strainer"),
+            Self::ColdSupply => Some("cold_supply"),
+            Self::HotSupply => Some("hot_supply"),
+        }
+    }
+}
+
+/// What to say of a station's cause; `None` where the signal that it blames is not there.
+pub(super) fn of_station(site: &Site, station: &Station, case: Case, bin: i64) -> Option<Said> {
+    use station::Cause;
+    let signal = |role: Role| site.signal(role);
+    let fault = if case.grew { Fault::Drift } else { Fault::Bias };
+    let sensor = |signal: Option<u32>| signal.map(|signal| Said::Sensor(signal, fault));
+    let flow = signal(Role::SupplyFlow).or(signal(Role::ReturnFlow));
+    match station::CAUSES[usize::from(case.rule)] {
+        Cause::SupplySensor => sensor(signal(Role::SupplyTemperature)),
+        Cause::ReturnSensor => sensor(signal(Role::ReturnTemperature)),
+        Cause::FlowSensor => sensor(flow),
+        Cause::SecondarySupplySensor => sensor(signal(Role::SecondarySupplyTemperature)),
+        Cause::SecondaryReturnSensor => sensor(signal(Role::SecondaryReturnTemperature)),
+        Cause::SupplyPressureSensor => sensor(signal(Role::SupplyPressure)),
+        Cause::ReturnPressureSensor => sensor(signal(Role::ReturnPressure)),
+        Cause::HighReturn => {
+            let off = station.bank.relation(1).mean(0);
+            let cooling = station.context.map_or(f64::INFINITY, |context| context.cooling);
+            Some(Said::Kind(if off > BYPASS_SHARE * (cooling + off) {
+                Kind::ShortCircuit
+            } else if case.grew {
+                Kind::Fouled
+            } else {
+                Kind::HighReturn
+            }))
+        }
+        Cause::Shortfall if station.is_valve_still() => Some(Said::Kind(Kind::StuckValve)),
+        Cause::Shortfall => {
+            Some(Said::Kind(if is_short(station, bin) { Kind::Underheating } else { Kind::BelowSetPoint }))
+        }
+        Cause::Blocked => {
+            Some(Said::Kind(if is_short(station, bin) { Kind::BlockedStrainer } else { Kind::BelowSetPoint }))
+        }
+        Cause::Surplus if station.is_valve_still() => Some(Said::Kind(Kind::StuckValve)),
+        Cause::Surplus => Some(Said::Kind(Kind::Overheating)),
+        Cause::SecondaryPump => Some(Said::Kind(Kind::PumpFailure)),
+        Cause::Demand | Cause::Hydraulics => None,
+    }
+}
+
+/// Whether a station gives so little heat that its homes will be cold.
+fn is_short(station: &Station, bin: i64) -> bool {
+    let heat = station.bank.relation(station::HEAT);
+    if heat.is_current(bin) {
+        heat.mean(0) < SHORT_OF_HEAT
+    } else {
+        station.bank.relation(station::CONTROL).mean(0) < SHORT_OF_KELVIN
+    }
+}
+
+/// What to say of a source's cause; `None` where it is another detector's.
+pub(super) fn of_source(site: &Site, case: Case) -> Option<Said> {
+    use source::Cause;
+    let fault = if case.grew { Fault::Drift } else { Fault::Bias };
+    let sensor = |role: Role| site.signal(role).map(|signal| Said::Sensor(signal, fault));
+    match source::CAUSES[usize::from(case.rule)] {
+        Cause::SupplySensor => sensor(Role::SupplyTemperature),
+        Cause::ReturnSensor => sensor(Role::ReturnTemperature),
+        Cause::SupplyFlowSensor => sensor(Role::SupplyFlow),
+        Cause::ReturnFlowSensor => sensor(Role::ReturnFlow),
+        Cause::HeatMeter => sensor(Role::HeatPower),
+        Cause::SupplyPressureSensor => sensor(Role::SupplyPressure),
+        Cause::ReturnPressureSensor => sensor(Role::ReturnPressure),
+        Cause::TooCold => Some(Said::Kind(Kind::ColdSupply)),
+        Cause::TooHot => Some(Said::Kind(Kind::HotSupply)),
+        Cause::Water => None,
+    }
+}
+
+/// The statement, without its reasons.
+pub(super) fn statement(said: Said, site: u32, onset_us: i64, active: bool) -> Statement {
+    let (class, kind, place, affected) = match said {
+        Said::Sensor(signal, fault) => {
+            (Class::SensorFault, Some(fault.kind()), Place::Signal(signal), Vec::new())
+        }
+        Said::Kind(kind) => {
+            let touches_homes = kind.class() == Class::Underheating;
+            let affected = if touches_homes { vec![site] } else { Vec::new() };
+            (kind.class(), kind.word(), Place::Site(site), affected)
+        }
+    };
+    Statement {
+        detector: "thermal",
+        class,
+        kind,
+        place,
+        onset_us,
+        active,
+        facts: Vec::new(),
+        strength: 0.0,
+        affected,
+    }
+}
+
+/// What a warm return costs: flow that carries no heat, kg/s.
+pub(super) fn excess_flow(station: &Station, said: Said, best: &Ranked) -> Option<Fact> {
+    let is_return =
+        matches!(said, Said::Kind(Kind::HighReturn | Kind::Fouled | Kind::ShortCircuit | Kind::StuckValve));
+    let context = station.context.filter(|context| is_return && context.flow > 0.0)?;
+    let warmer = best.size.max(0.0);
+    let value = context.flow * warmer / (context.cooling + warmer).max(1.0);
+    (value > 0.0).then_some(Fact { signal: None, what: "excess_flow", value, unit: "kg/s" })
+}

@@ -1,0 +1,219 @@
+//! The sources: their meters against each other and against all stations, their supply against its target.
+//!
+//! What all stations share shows here: when the supply temperatures of half the stations do not follow the source's, the
+//! source's sensor is wrong; when they do follow and the supply is off its target, the network is too cold or too hot.
+//! A sum of flows off its balance may be a loss of water; that is the water balance's to tell.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    bank::{Bank, Instant, Instants, Limit, Limits},
+    hypothesis::{CHANNELS, Rule, Want},
+    rls::INPUTS,
+    values::{Readings, Surround},
+};
+
+/// Supply temperature that has arrived at the stations against what should have, K.
+const ARRIVED: usize = 0;
+/// Logarithm of metered heat over flow and temperatures.
+const POWER: usize = 1;
+/// Logarithm of supply flow over the sum of the stations'.
+const SUM: usize = 2;
+/// Supply less return less make-up, as a share of supply.
+const DIFFERENCE: usize = 3;
+/// Pressures against those of the stations, 10 kPa.
+const SUPPLY_PRESSURE: usize = 4;
+const RETURN_PRESSURE: usize = 5;
+/// Supply temperature less its target, K.
+pub(super) const TARGET: usize = 6;
+/// Return temperature against those of the stations, K.
+const RETURN: usize = 7;
+
+const fn limit(what: &'static str, si: f64, unit: &'static str, floor: f64, smallest: f64) -> Limit {
+    Limit { what, si, unit, floor, smallest }
+}
+
+/// A network is not too cold by less than an operator's hand and a controller's swing, 4.5 K; the rest as at stations.
+pub(super) const LIMITS: Limits = [
+    limit("arrived_temperature_off", 1.0, "K", 0.05, 0.6),
+    limit("heat_meter_off", 1.0, "1", 0.003, 0.015),
+    limit("supply_flow_against_stations_off", 1.0, "1", 0.003, 0.015),
+    limit("supply_less_return_off", 1.0, "1", 0.0015, 0.012),
+    limit("supply_pressure_off", 1e4, "Pa", 0.05, 0.5),
+    limit("return_pressure_off", 1e4, "Pa", 0.05, 0.5),
+    limit("supply_off_target", 1.0, "K", 0.3, 4.5),
+    limit("return_temperature_off", 1.0, "K", 0.1, 0.8),
+];
+
+/// What can be the matter with a source; the order is that of [`Source::rules`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    SupplySensor,
+    ReturnSensor,
+    SupplyFlowSensor,
+    ReturnFlowSensor,
+    HeatMeter,
+    SupplyPressureSensor,
+    ReturnPressureSensor,
+    TooCold,
+    TooHot,
+    /// Water is lost between source and stations, or drawn, or fed unmetered: not told here.
+    Water,
+}
+
+pub(super) const CAUSES: [Cause; 10] = [
+    Cause::SupplySensor,
+    Cause::ReturnSensor,
+    Cause::SupplyFlowSensor,
+    Cause::ReturnFlowSensor,
+    Cause::HeatMeter,
+    Cause::SupplyPressureSensor,
+    Cause::ReturnPressureSensor,
+    Cause::TooCold,
+    Cause::TooHot,
+    Cause::Water,
+];
+
+/// What all stations say together.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Stations {
+    /// Medians of the stations' deviations.
+    pub(super) supply: Option<f64>,
+    pub(super) supply_pressure: Option<f64>,
+    pub(super) return_pressure: Option<f64>,
+    /// Sum of flows, kg/s, those that are silent by their usual share.
+    pub(super) flow: Option<f64>,
+    /// Return temperature weighted by flow, degC.
+    pub(super) back: Option<f64>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Source {
+    pub(super) bank: Bank,
+    cooling: f64,
+    before: Option<f64>,
+    pub(super) said: Option<super::say::Said>,
+}
+
+impl Source {
+    pub(super) fn instants(
+        &mut self,
+        surround: &Surround,
+        own: &Readings,
+        make_up: Option<f64>,
+        stations: &Stations,
+    ) -> Instants {
+        let constant = {
+            let mut inputs = [0.0; INPUTS];
+            inputs[0] = 1.0;
+            inputs
+        };
+        let with = |more: &[f64]| {
+            let mut inputs = constant;
+            inputs[1..=more.len()].copy_from_slice(more);
+            inputs
+        };
+        let mut instants: Instants = [None; CHANNELS];
+        let mut set = |channel: usize, target: Option<f64>, inputs| {
+            instants[channel] = target.map(|target| Instant { inputs, target });
+        };
+        set(ARRIVED, stations.supply, constant);
+        let heat = own.supply.zip(own.back).and_then(|(hot, cold)| {
+            let flow = own.return_flow.or(own.flow)?;
+            (hot - cold > 3.0 && flow > 0.0).then(|| (flow * (hot - cold)).ln())
+        });
+        set(POWER, own.power.zip(heat).map(|(power, heat)| power.ln() - heat), constant);
+        let share = surround.circulation.unwrap_or(1.0);
+        set(
+            SUM,
+            own.flow.zip(stations.flow).map(|(source, sum)| (source / sum).ln()),
+            with(&[1.0 / share.max(0.1) - 1.0]),
+        );
+        let difference = own.flow.zip(own.return_flow).map(|(supply, back)| (supply - back, supply));
+        set(
+            DIFFERENCE,
+            difference.map(|(difference, supply)| (difference - make_up.unwrap_or(0.0)) / supply),
+            constant,
+        );
+        set(SUPPLY_PRESSURE, stations.supply_pressure.map(|shared| -shared), constant);
+        set(RETURN_PRESSURE, stations.return_pressure.map(|shared| -shared), constant);
+        if own.has_set_point {
+            set(TARGET, own.supply.zip(own.set_point).map(|(is, should)| is - should), constant);
+        } else if let Some((now, walls)) = surround.outdoor {
+            // Without its set point, the weather compensation that this source was seen to follow.
+            let (cos, sin) = (surround.angle.cos(), surround.angle.sin());
+            set(TARGET, own.supply, with(&[walls / 10.0, now / 10.0, cos, sin]));
+        }
+        if let Some(back) = stations.back {
+            let before = self.before.replace(back).unwrap_or(back);
+            set(
+                RETURN,
+                own.back.map(|own| own - back),
+                with(&[(back - before) / 5.0, 1.0 / share.max(0.1) - 1.0]),
+            );
+        }
+        if let (Some(hot), Some(cold)) = (own.supply, own.back) {
+            self.cooling = hot - cold;
+        }
+        instants
+    }
+
+    /// Whether the supply is far from its target, so that stations show no fault of their own.
+    pub(super) fn is_off_target(&self, bin: i64) -> bool {
+        let relation = self.bank.relation(TARGET);
+        relation.is_current(bin) && relation.mean(0).abs() > LIMITS[TARGET].smallest
+    }
+
+    /// What each cause does to the relations, in the order of [`CAUSES`].
+    pub(super) fn rules(&self) -> [Rule; CAUSES.len()] {
+        let per_kelvin = 1.0 / self.cooling.max(5.0);
+        CAUSES.map(|cause| rule(cause, per_kelvin))
+    }
+}
+
+fn rule(cause: Cause, per_kelvin: f64) -> Rule {
+    use Want::{Above, Any, Below, Per, Zero};
+    let wants = match cause {
+        Cause::SupplySensor => [Per(-1.0), Per(-per_kelvin), Zero, Zero, Zero, Zero, Per(1.0), Zero],
+        Cause::ReturnSensor => [Zero, Per(per_kelvin), Zero, Zero, Zero, Zero, Zero, Per(1.0)],
+        Cause::SupplyFlowSensor => [Zero, Zero, Per(1.0), Per(1.0), Zero, Zero, Zero, Zero],
+        Cause::ReturnFlowSensor => [Zero, Per(-1.0), Zero, Per(-1.0), Zero, Zero, Zero, Zero],
+        Cause::HeatMeter => [Zero, Per(1.0), Zero, Zero, Zero, Zero, Zero, Zero],
+        Cause::SupplyPressureSensor => [Zero, Zero, Zero, Zero, Per(1.0), Zero, Zero, Zero],
+        Cause::ReturnPressureSensor => [Zero, Zero, Zero, Zero, Zero, Per(1.0), Zero, Zero],
+        Cause::TooCold => [Any, Any, Any, Any, Zero, Zero, Below, Any],
+        Cause::TooHot => [Any, Any, Any, Any, Zero, Zero, Above, Any],
+        Cause::Water => [Zero, Zero, Any, Any, Any, Any, Zero, Zero],
+    };
+    let is_sensor = !matches!(cause, Cause::TooCold | Cause::TooHot | Cause::Water);
+    Rule { wants, sign: None, is_sensor }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::thermal::hypothesis::{Deviations, rank};
+
+    fn named(values: [f64; CHANNELS]) -> Cause {
+        let sigmas = [0.1, 0.004, 0.004, 0.002, 0.08, 0.08, 0.6, 0.3];
+        let mut seen: Deviations = [None; CHANNELS];
+        for (index, (value, sigma)) in values.into_iter().zip(sigmas).enumerate() {
+            seen[index] = Some((value, sigma));
+        }
+        let rules = CAUSES.map(|cause| rule(cause, 1.0 / 35.0));
+        CAUSES[rank(&rules, &seen).unwrap().0.rule]
+    }
+
+    #[test]
+    fn a_cold_network_is_told_from_a_cold_reading_by_what_arrives() {
+        assert_eq!(named([0.4, 0.0, 0.0, 0.0, 0.0, 0.0, -9.0, -0.5]), Cause::TooCold);
+        assert_eq!(named([4.0, 0.11, 0.0, 0.0, 0.0, 0.0, -4.0, 0.0]), Cause::SupplySensor);
+    }
+
+    #[test]
+    fn the_meters_of_the_big_flows_are_told_apart_and_from_a_loss() {
+        assert_eq!(named([0.0, 0.0, 0.04, 0.04, 0.0, 0.0, 0.0, 0.0]), Cause::SupplyFlowSensor);
+        assert_eq!(named([0.0, 0.05, 0.0, 0.05, 0.0, 0.0, 0.0, 0.0]), Cause::ReturnFlowSensor);
+        assert_eq!(named([0.0, 0.0, 0.03, 0.0, 0.0, 0.0, 0.0, 0.0]), Cause::Water);
+    }
+}

@@ -1,0 +1,338 @@
+//! One station: what physics holds constant in it, and what can be the matter.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    bank::{Bank, Instant, Instants, Limit, Limits},
+    hypothesis::{CHANNELS, Rule, Want},
+    rls::{INPUTS, Inputs},
+    values::{Readings, SECONDARY_BINS, Smooth, Surround, Usual},
+};
+
+/// Quarter hours that it takes to see whether a valve stands still.
+pub(super) const STILL_BINS: usize = 10;
+/// A valve that moves less than this share of what it usually does stands still.
+const STILL_SHARE: f64 = 0.5;
+/// Openings and differential pressures (10 kPa) below which a valve's characteristic says nothing.
+const OPENING_MIN: f64 = 0.03;
+const DIFFERENTIAL_MIN: f64 = 0.5;
+
+/// Supply temperature against that of the source with its delay and loss, K.
+pub(super) const SUPPLY: usize = 0;
+/// Primary return less secondary return against load, K.
+const PINCH: usize = 1;
+/// Logarithm of heat against weather and hour.
+pub(super) const HEAT: usize = 2;
+/// Logarithm of flow against valve opening and differential pressure.
+const VALVE: usize = 3;
+/// Secondary supply less its set point, K.
+pub(super) const CONTROL: usize = 4;
+/// Secondary supply less return against heat, K.
+const SPREAD: usize = 5;
+/// Pressures against those of the source and circulation, 10 kPa.
+pub(super) const SUPPLY_PRESSURE: usize = 6;
+pub(super) const RETURN_PRESSURE: usize = 7;
+/// What moves all stations together is nobody's own.
+pub(super) const SHARED: [bool; CHANNELS] = [true, false, true, false, true, false, true, true];
+
+const fn limit(what: &'static str, si: f64, unit: &'static str, floor: f64, smallest: f64) -> Limit {
+    Limit { what, si, unit, floor, smallest }
+}
+
+/// The smallest deviations follow EN 60751 class B and EN 1434 pairs (0.3 to 0.7 K), class 2 flow meters (2 %) and
+/// pressure transmitters of 0.5 % of 1 MPa.
+pub(super) const LIMITS: Limits = [
+    limit("supply_temperature_off", 1.0, "K", 0.08, 0.6),
+    limit("return_temperature_off", 1.0, "K", 0.08, 0.8),
+    limit("heat_off", 1.0, "1", 0.015, 0.1),
+    limit("flow_against_valve_off", 1.0, "1", 0.003, 0.015),
+    limit("secondary_supply_off", 1.0, "K", 0.1, 1.0),
+    limit("secondary_spread_off", 1.0, "K", 0.1, 1.0),
+    limit("supply_pressure_off", 1e4, "Pa", 0.06, 0.8),
+    limit("return_pressure_off", 1e4, "Pa", 0.06, 0.8),
+];
+
+/// What can be the matter with a station; the order is that of [`Station::rules`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    SupplySensor,
+    ReturnSensor,
+    FlowSensor,
+    SecondarySupplySensor,
+    SecondaryReturnSensor,
+    SupplyPressureSensor,
+    ReturnPressureSensor,
+    /// Water comes back too warm: fouled exchanger, bypass, controller.
+    HighReturn,
+    /// Too little heat: valve, controller.
+    Shortfall,
+    /// Too little heat, and less flow than the valve's opening gives: strainer.
+    Blocked,
+    /// Too much heat.
+    Surplus,
+    /// The secondary does not circulate: wide spread, little heat.
+    SecondaryPump,
+    /// Other hours, other use: nothing is the matter.
+    Demand,
+    /// Pressures move with the network's flows: another detector's to tell.
+    Hydraulics,
+}
+
+pub(super) const CAUSES: [Cause; 14] = [
+    Cause::SupplySensor,
+    Cause::ReturnSensor,
+    Cause::FlowSensor,
+    Cause::SecondarySupplySensor,
+    Cause::SecondaryReturnSensor,
+    Cause::SupplyPressureSensor,
+    Cause::ReturnPressureSensor,
+    Cause::HighReturn,
+    Cause::Shortfall,
+    Cause::Blocked,
+    Cause::Surplus,
+    Cause::SecondaryPump,
+    Cause::Demand,
+    Cause::Hydraulics,
+];
+
+impl Cause {
+    pub(super) const fn needs_valve(self) -> bool {
+        matches!(self, Self::Shortfall | Self::Surplus)
+    }
+
+    /// Whether it is worth telling.
+    pub(super) const fn is_told(self) -> bool {
+        !matches!(self, Self::Demand | Self::Hydraulics)
+    }
+}
+
+/// What turns a cause into deviations.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) struct Context {
+    /// Primary supply less return, K.
+    pub(super) cooling: f64,
+    /// K of secondary spread per unit of the logarithm of heat; 0 where heat is not metered.
+    spread_per_heat: f64,
+    /// Differential pressure, 10 kPa.
+    differential: f64,
+    /// kg/s; 0 where it is not metered.
+    pub(super) flow: f64,
+}
+
+/// How the valve moves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+struct Opening {
+    values: [f32; STILL_BINS],
+    count: u32,
+    /// Usual standard deviation over [`STILL_BINS`].
+    usual: f64,
+}
+
+impl Opening {
+    fn take(&mut self, value: f64, learns: bool) {
+        self.values.rotate_left(1);
+        self.values[STILL_BINS - 1] = value as f32;
+        self.count = self.count.saturating_add(1);
+        if learns && self.count as usize > STILL_BINS {
+            let count = f64::from(self.count).min(1_344.0);
+            self.usual += (self.deviation() - self.usual) / count;
+        }
+    }
+
+    fn deviation(&self) -> f64 {
+        let values = self.values.map(f64::from);
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt()
+    }
+
+    fn is_still(&self) -> bool {
+        self.count > 192 && self.deviation() < STILL_SHARE * self.usual
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Station {
+    pub(super) bank: Bank,
+    heat: Smooth,
+    secondary: Smooth,
+    set_point: Smooth,
+    usual_heat: Usual,
+    pub(super) usual_flow: Usual,
+    opening: Opening,
+    pub(super) context: Option<Context>,
+    arrives: Option<f64>,
+    /// What was said of the cause that is open: its kind must end as it began.
+    pub(super) said: Option<super::say::Said>,
+}
+
+fn inputs<const N: usize>(values: [f64; N]) -> Inputs {
+    let mut inputs = [0.0; INPUTS];
+    inputs[..N].copy_from_slice(&values);
+    inputs
+}
+
+impl Station {
+    /// What the relations ask and what was measured.
+    pub(super) fn instants(&mut self, surround: &Surround, own: &Readings) -> Instants {
+        let bin = surround.bin;
+        let (cos, sin) = (surround.angle.cos(), surround.angle.sin());
+        let heat_share = own.heat.map(|heat| heat / self.usual_heat.take(heat).max(1.0));
+        let slow_heat = heat_share.map(|share| self.heat.take(bin, share, SECONDARY_BINS));
+        // Without a heat meter the weather stands for the load.
+        let by_weather = surround.outdoor.map(|(_, walls)| (20.0 - walls) / 20.0);
+        let (load, slow_load) = if own.has_heat { (heat_share, slow_heat) } else { (by_weather, by_weather) };
+        let mut instants: Instants = [None; CHANNELS];
+        let mut set = |channel: usize, target: Option<f64>, with: Option<Inputs>| {
+            instants[channel] = target.zip(with).map(|(target, inputs)| Instant { inputs, target });
+        };
+        let less = |a: Option<f64>, b: Option<f64>| Some(a? - b?);
+        let arrived = surround.lags.map(|lags| {
+            let at = |index: usize| (lags[index] - 75.0) / 10.0;
+            let slowness = surround.circulation.map_or(0.0, |share| 1.0 / share.max(0.1) - 1.0);
+            [1.0, at(0), at(1), at(2), at(3), at(4), at(5), slowness]
+        });
+        let supply = self.bank.relation(SUPPLY);
+        self.arrives = arrived.filter(|_| supply.is_known()).map(|inputs| supply.predict(&inputs));
+        set(SUPPLY, own.supply, arrived);
+        let approach = if own.has_secondary_return { less(own.back, own.secondary_return) } else { own.back };
+        set(PINCH, approach, load.zip(slow_load).map(|(load, slow)| inputs([1.0, load, slow, cos, sin])));
+        let weather = surround.outdoor.map(|(now, walls)| {
+            let (cos2, sin2) = ((2.0 * surround.angle).cos(), (2.0 * surround.angle).sin());
+            inputs([1.0, walls / 10.0, now / 10.0, cos, sin, cos2, sin2])
+        });
+        set(HEAT, own.heat.map(f64::ln), weather);
+        let (flow, valve) = valve_law(own);
+        set(VALVE, flow, valve);
+        let control = own
+            .set_point
+            .map(|should| inputs([1.0, (should - self.set_point.take(bin, should, SECONDARY_BINS)) / 5.0]));
+        set(CONTROL, own.secondary_supply.zip(own.set_point).map(|(is, should)| is - should), control);
+        let spread = own.secondary_supply.zip(load).zip(slow_load).map(|((hot, load), slow)| {
+            inputs([1.0, slow, load, (hot - self.secondary.take(bin, hot, SECONDARY_BINS)) / 5.0])
+        });
+        set(SPREAD, own.secondary_supply.zip(own.secondary_return).map(|(hot, cold)| hot - cold), spread);
+        let friction = surround.circulation.map(|share| inputs([1.0, share, share * share]));
+        set(SUPPLY_PRESSURE, less(own.supply_pressure, surround.supply_pressure), friction);
+        set(RETURN_PRESSURE, less(own.return_pressure, surround.return_pressure), friction);
+        if let Some(opening) = own.opening {
+            let is_calm = self.bank.is_calm();
+            self.opening.take(opening, is_calm);
+        }
+        if let (Some(hot), Some(cold), true) = (own.supply, own.back, own.has_heat == slow_heat.is_some()) {
+            let spread = self.bank.relation(SPREAD);
+            self.context = Some(Context {
+                cooling: hot - cold,
+                spread_per_heat: slow_heat
+                    .filter(|_| spread.is_known())
+                    .map_or(0.0, |heat| heat * (spread.slope(1) + spread.slope(2))),
+                differential: own.differential.unwrap_or(10.0),
+                flow: own.flow.unwrap_or(0.0),
+            });
+        }
+        instants
+    }
+
+    /// Supply temperature that should have arrived, degC; `None` until that is known.
+    pub(super) const fn arrived(&self) -> Option<f64> {
+        self.arrives
+    }
+
+    pub(super) fn is_valve_still(&self) -> bool {
+        self.opening.is_still()
+    }
+
+    /// What each cause does to the relations, in the order of [`CAUSES`].
+    pub(super) fn rules(&self) -> Option<[Rule; CAUSES.len()]> {
+        let context = self.context?;
+        Some(CAUSES.map(|cause| rule(cause, &context)))
+    }
+}
+
+/// Flow against the valve: the logarithm of what the valve lets through per root of pressure, over its opening.
+fn valve_law(own: &Readings) -> (Option<f64>, Option<Inputs>) {
+    let (Some(flow), Some(opening), Some(differential)) = (own.flow, own.opening, own.differential) else {
+        return (None, None);
+    };
+    if opening < OPENING_MIN || differential < DIFFERENTIAL_MIN {
+        return (None, None);
+    }
+    let log = opening.ln();
+    (Some(flow.ln() - 0.5 * differential.ln()), Some(inputs([1.0, log, log * log])))
+}
+
+fn rule(cause: Cause, context: &Context) -> Rule {
+    use Want::{Above, Any, Below, Per, Zero};
+    let per_kelvin = 1.0 / context.cooling.max(5.0);
+    let spread = context.spread_per_heat;
+    let per_pressure = 0.5 / context.differential.max(2.0);
+    // Without a heat meter the spread is held against the weather, and falls with the heat.
+    let (falls, rises) = if spread == 0.0 { (Below, Above) } else { (Zero, Zero) };
+    let wants = match cause {
+        Cause::SupplySensor => {
+            [Per(1.0), Zero, Per(per_kelvin), Zero, Zero, Per(-spread * per_kelvin), Zero, Zero]
+        }
+        Cause::ReturnSensor => {
+            [Zero, Per(1.0), Per(-per_kelvin), Zero, Zero, Per(spread * per_kelvin), Zero, Zero]
+        }
+        Cause::FlowSensor => [Zero, Zero, Per(1.0), Per(1.0), Zero, Per(-spread), Zero, Zero],
+        Cause::SecondarySupplySensor => [Zero, Zero, Zero, Zero, Per(1.0), Per(1.0), Zero, Zero],
+        Cause::SecondaryReturnSensor => [Zero, Per(-1.0), Zero, Zero, Zero, Per(-1.0), Zero, Zero],
+        Cause::SupplyPressureSensor => [Zero, Zero, Zero, Per(-per_pressure), Zero, Zero, Per(1.0), Zero],
+        Cause::ReturnPressureSensor => [Zero, Zero, Zero, Per(per_pressure), Zero, Zero, Zero, Per(1.0)],
+        Cause::HighReturn => [Zero, Per(1.0), Zero, Zero, Zero, Zero, Zero, Zero],
+        Cause::Shortfall => [Zero, Any, Below, Zero, Below, falls, Zero, Zero],
+        Cause::Blocked => [Zero, Any, Below, Below, Below, falls, Any, Any],
+        Cause::Surplus => [Zero, Any, Above, Zero, Above, rises, Zero, Zero],
+        Cause::SecondaryPump => [Zero, Below, Below, Zero, Any, Above, Zero, Zero],
+        Cause::Demand => [Zero, Zero, Any, Zero, Zero, Zero, Zero, Zero],
+        Cause::Hydraulics => [Zero, Zero, Zero, Zero, Zero, Zero, Any, Any],
+    };
+    let is_sensor = matches!(
+        cause,
+        Cause::SupplySensor
+            | Cause::ReturnSensor
+            | Cause::FlowSensor
+            | Cause::SecondarySupplySensor
+            | Cause::SecondaryReturnSensor
+            | Cause::SupplyPressureSensor
+            | Cause::ReturnPressureSensor
+    );
+    Rule { wants, sign: (cause == Cause::HighReturn).then_some(1.0), is_sensor }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::thermal::hypothesis::{Deviations, rank};
+
+    const CONTEXT: Context = Context { cooling: 40.0, spread_per_heat: 15.0, differential: 12.0, flow: 1.0 };
+
+    fn named(values: [f64; CHANNELS]) -> Cause {
+        let sigmas = [0.2, 0.3, 0.05, 0.006, 0.2, 0.3, 0.1, 0.1];
+        let mut seen: Deviations = [None; CHANNELS];
+        for (index, (value, sigma)) in values.into_iter().zip(sigmas).enumerate() {
+            seen[index] = Some((value, sigma));
+        }
+        let rules = CAUSES.map(|cause| rule(cause, &CONTEXT));
+        CAUSES[rank(&rules, &seen).unwrap().0.rule]
+    }
+
+    #[test]
+    fn a_return_sensor_is_told_from_a_high_return_by_the_heat_account() {
+        assert_eq!(named([0.0, 4.0, -0.1, 0.0, 0.0, 1.5, 0.0, 0.0]), Cause::ReturnSensor);
+        assert_eq!(named([0.0, 9.0, 0.01, 0.0, 0.0, 0.1, 0.0, 0.0]), Cause::HighReturn);
+    }
+
+    #[test]
+    fn a_secondary_sensor_is_told_from_a_shortfall_by_the_spread() {
+        assert_eq!(named([0.0, 0.0, 0.0, 0.0, -4.0, -4.1, 0.0, 0.0]), Cause::SecondarySupplySensor);
+        assert_eq!(named([0.0, -1.0, -0.4, 0.0, -9.0, 0.4, 0.0, 0.0]), Cause::Shortfall);
+        assert_eq!(named([0.0, -1.0, -0.4, -0.6, -9.0, 0.4, 0.0, 0.0]), Cause::Blocked);
+    }
+
+    #[test]
+    fn a_flow_meter_and_a_pressure_sensor_are_named() {
+        assert_eq!(named([0.0, 0.0, 0.05, 0.05, 0.0, -0.7, 0.0, 0.0]), Cause::FlowSensor);
+        assert_eq!(named([0.0, 0.0, 0.0, -0.08, 0.0, 0.0, 2.0, 0.0]), Cause::SupplyPressureSensor);
+    }
+}

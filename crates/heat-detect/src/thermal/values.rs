@@ -1,0 +1,284 @@
+//! What one quarter hour says of temperatures, flows and pressures, site by site.
+
+use heat_hydraulics::water::{density_kg_m3, heat_capacity_j_kg_k};
+use heat_model::plant::SiteKind;
+
+use crate::{
+    bins::{BIN_SECONDS, Bins},
+    layout::{Layout, Role, Site},
+    quality::Quality,
+};
+
+/// Quarter hours of the source's past that are kept, and the longest gap that its last value bridges.
+const LAGS: usize = 12;
+const HOLD_MAX: i64 = 8;
+/// Time constants, quarter hours: of the weather in a house's walls, of a secondary.
+const WEATHER_BINS: f64 = 24.0;
+pub(super) const SECONDARY_BINS: f64 = 5.0;
+
+/// Means of a quarter hour with the signals that say nothing left out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Means<'a> {
+    pub(super) layout: &'a Layout,
+    pub(super) bins: &'a Bins,
+    pub(super) quality: &'a Quality,
+}
+
+impl Means<'_> {
+    pub(super) fn of(&self, site: &Site, role: Role) -> Option<f64> {
+        let signal = site.signal(role)?;
+        let mean = self.bins.mean(signal)?;
+        (!self.quality.is_blind(signal)).then_some(mean)
+    }
+
+    fn celsius(&self, site: &Site, role: Role) -> Option<f64> {
+        self.of(site, role).filter(|celsius| (1.0..=180.0).contains(celsius))
+    }
+
+    /// kg/s of a flow whose meter sits at water of `celsius`.
+    pub(super) fn mass_flow(&self, site: &Site, role: Role, celsius: Option<f64>) -> Option<f64> {
+        let signal = site.signal(role)?;
+        let mean = self.of(site, role)?;
+        if self.layout.placed[signal as usize].is_mass {
+            Some(mean)
+        } else {
+            Some(mean * density_kg_m3(celsius?))
+        }
+    }
+}
+
+/// What a site's own meters say.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Readings {
+    /// Whether the site has these signals at all: what is missing now is no reason to judge by something else.
+    pub(super) has_heat: bool,
+    pub(super) has_secondary_return: bool,
+    pub(super) has_set_point: bool,
+    pub(super) supply: Option<f64>,
+    pub(super) back: Option<f64>,
+    /// kg/s.
+    pub(super) flow: Option<f64>,
+    pub(super) return_flow: Option<f64>,
+    /// W, from flow and temperatures.
+    pub(super) heat: Option<f64>,
+    pub(super) power: Option<f64>,
+    pub(super) set_point: Option<f64>,
+    pub(super) secondary_supply: Option<f64>,
+    pub(super) secondary_return: Option<f64>,
+    /// 0 to 1.
+    pub(super) opening: Option<f64>,
+    /// 10 kPa.
+    pub(super) supply_pressure: Option<f64>,
+    pub(super) return_pressure: Option<f64>,
+    pub(super) differential: Option<f64>,
+}
+
+/// Unit of pressures here, Pa.
+const TEN_KILOPASCAL: f64 = 1e4;
+
+impl Readings {
+    pub(super) fn of(means: Means<'_>, site: &Site) -> Self {
+        let supply = means.celsius(site, Role::SupplyTemperature);
+        let back = means.celsius(site, Role::ReturnTemperature);
+        let forward = means.mass_flow(site, Role::SupplyFlow, supply);
+        let return_flow = means.mass_flow(site, Role::ReturnFlow, back);
+        let flow = forward.or(return_flow).filter(|flow| *flow > 0.0);
+        let heat = match (flow, supply, back) {
+            (Some(flow), Some(hot), Some(cold)) if hot > cold => {
+                Some(flow * heat_capacity_j_kg_k(f64::midpoint(hot, cold)) * (hot - cold))
+            }
+            _ => None,
+        };
+        let pressure = |role| means.of(site, role).map(|pa| pa / TEN_KILOPASCAL);
+        let (supply_pressure, return_pressure) =
+            (pressure(Role::SupplyPressure), pressure(Role::ReturnPressure));
+        let has = |role| site.signal(role).is_some();
+        Self {
+            has_heat: (has(Role::SupplyFlow) || has(Role::ReturnFlow)) && has(Role::ReturnTemperature),
+            has_secondary_return: has(Role::SecondaryReturnTemperature),
+            has_set_point: has(Role::SetPointTemperature) || has(Role::SecondarySetPointTemperature),
+            supply,
+            back,
+            flow,
+            return_flow,
+            heat,
+            power: means.of(site, Role::HeatPower).filter(|watt| *watt > 0.0),
+            set_point: means
+                .celsius(site, Role::SecondarySetPointTemperature)
+                .or_else(|| means.celsius(site, Role::SetPointTemperature)),
+            secondary_supply: means.celsius(site, Role::SecondarySupplyTemperature),
+            secondary_return: means.celsius(site, Role::SecondaryReturnTemperature),
+            opening: means.of(site, Role::ValveOpening),
+            supply_pressure,
+            return_pressure,
+            differential: pressure(Role::DifferentialPressure)
+                .or_else(|| Some(supply_pressure? - return_pressure?)),
+        }
+    }
+}
+
+/// A value that is held over short gaps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+struct Held {
+    value: f64,
+    bin: i64,
+}
+
+impl Held {
+    fn take(slot: &mut Option<Self>, bin: i64, value: Option<f64>) -> Option<f64> {
+        if let Some(value) = value {
+            *slot = Some(Self { value, bin });
+        }
+        slot.filter(|held| bin - held.bin <= HOLD_MAX).map(|held| held.value)
+    }
+}
+
+/// A mean that forgets with its own time constant.
+#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Smooth {
+    value: f64,
+    bin: i64,
+    seen: bool,
+}
+
+impl Smooth {
+    /// Takes a value and gives the mean; a gap of a day begins anew.
+    pub(super) fn take(&mut self, bin: i64, value: f64, span: f64) -> f64 {
+        let elapsed = (bin - self.bin).max(1);
+        if !self.seen || elapsed > 96 {
+            self.value = value;
+        } else {
+            self.value += (1.0 - (-(elapsed as f64) / span).exp()) * (value - self.value);
+        }
+        self.seen = true;
+        self.bin = bin;
+        self.value
+    }
+}
+
+/// A usual size, fixed once it is known, by which inputs are divided.
+#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Usual {
+    mean: f64,
+    count: u32,
+}
+
+impl Usual {
+    pub(super) fn take(&mut self, value: f64) -> f64 {
+        if self.count < 96 {
+            self.count += 1;
+            self.mean += (value - self.mean) / f64::from(self.count);
+        }
+        self.mean
+    }
+
+    /// 0 until anything was taken.
+    pub(super) const fn known(&self) -> f64 {
+        self.mean
+    }
+}
+
+/// What is remembered of the network's boundary.
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+pub(super) struct Boundary {
+    source: Option<Held>,
+    peers: Option<Held>,
+    lags: [f64; LAGS],
+    lags_known: usize,
+    lags_bin: i64,
+    slow: Smooth,
+    outdoor: Smooth,
+    outdoor_held: Option<Held>,
+    circulation: Usual,
+}
+
+/// The network's boundary in one quarter hour.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Surround {
+    pub(super) bin: i64,
+    /// Supply temperature of the source now, 1, 2, 4, 8 quarter hours before, and its slow mean; of the stations' median
+    /// where no source is metered.
+    pub(super) lags: Option<[f64; 6]>,
+    /// Outdoor temperature now and in a house's walls, degC.
+    pub(super) outdoor: Option<(f64, f64)>,
+    /// Circulation against the usual one.
+    pub(super) circulation: Option<f64>,
+    /// Pressures of the source, 10 kPa.
+    pub(super) supply_pressure: Option<f64>,
+    pub(super) return_pressure: Option<f64>,
+    /// Angle of the hour.
+    pub(super) angle: f64,
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    if values.is_empty() {
+        return None;
+    }
+    values.sort_by(f64::total_cmp);
+    Some(values[values.len() / 2])
+}
+
+/// Median of what enough sites say.
+pub(super) fn median_of(values: impl Iterator<Item = f64>, least: usize) -> Option<f64> {
+    let values: Vec<f64> = values.collect();
+    if values.len() < least { None } else { median(values) }
+}
+
+/// Stations for a median that one of them cannot move.
+pub(super) const PEERS_MIN: usize = 4;
+
+impl Boundary {
+    pub(super) fn take(
+        &mut self,
+        means: Means<'_>,
+        bin: i64,
+        source: &Readings,
+        stations: &[(u32, Readings)],
+    ) -> Surround {
+        let outdoor = median(
+            means.layout.sites.iter().filter_map(|site| means.of(site, Role::OutdoorTemperature)).collect(),
+        );
+        let outdoor = Held::take(&mut self.outdoor_held, bin, outdoor)
+            .map(|now| (now, self.outdoor.take(bin, now, WEATHER_BINS)));
+        let of_peers = median_of(stations.iter().filter_map(|(_, station)| station.supply), PEERS_MIN);
+        let own = Held::take(&mut self.source, bin, source.supply);
+        let peers = Held::take(&mut self.peers, bin, of_peers);
+        let circulation = source.flow.map(|flow| flow / self.circulation.take(flow).max(1e-6));
+        let hours = (bin * BIN_SECONDS) as f64 / 3_600.0;
+        Surround {
+            bin,
+            lags: own.or(peers).and_then(|now| self.lag(bin, now)),
+            outdoor,
+            circulation,
+            supply_pressure: source.supply_pressure,
+            return_pressure: source.return_pressure,
+            angle: hours.rem_euclid(24.0) / 24.0 * std::f64::consts::TAU,
+        }
+    }
+
+    fn lag(&mut self, bin: i64, now: f64) -> Option<[f64; 6]> {
+        let passed = usize::try_from((bin - self.lags_bin).clamp(1, LAGS as i64)).unwrap_or(1);
+        self.lags_bin = bin;
+        self.lags.rotate_right(passed);
+        self.lags[..passed].fill(now);
+        self.lags_known = (self.lags_known + passed).min(LAGS);
+        let slow = self.slow.take(bin, now, WEATHER_BINS);
+        let lags = &self.lags;
+        (self.lags_known == LAGS).then(|| [lags[0], lags[1], lags[2], lags[4], lags[8], slow])
+    }
+}
+
+/// The readings of all sources as one, and of each station.
+pub(super) fn readings(means: Means<'_>) -> (Readings, Vec<(u32, Readings)>) {
+    let mut sources = means.layout.of_kind(SiteKind::Source).map(|(_, site)| Readings::of(means, site));
+    let mut source = sources.next().unwrap_or_default();
+    for other in sources {
+        // Several sources: flows add up; temperatures and pressures are those of the first.
+        source.flow = source.flow.zip(other.flow).map(|(a, b)| a + b);
+        source.return_flow = source.return_flow.zip(other.return_flow).map(|(a, b)| a + b);
+        source.power = None;
+    }
+    let stations =
+        means.layout.of_kind(SiteKind::Station).map(|(index, site)| (index, Readings::of(means, site)));
+    (source, stations.collect())
+}

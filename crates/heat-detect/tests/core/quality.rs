@@ -1,0 +1,132 @@
+use std::sync::Arc;
+
+use heat_detect::{DetectSettings, PartitionCore, Snapshot};
+use heat_model::{
+    QualityCode,
+    incident::{AlarmState, Class, Incident},
+};
+
+use crate::world::{CALM, Device, Feed, START, devices, plant};
+
+const HOUR: i64 = 3_600;
+const DAY: i64 = 24 * HOUR;
+const SCAN: i64 = 900;
+
+/// The supply swings by the day, and every sensor has its own last digit.
+fn swing(at: i64, list: &mut [Device]) {
+    let swing = 2.0 * (at as f64 / DAY as f64 * std::f64::consts::TAU).sin();
+    for (index, (_, _, values)) in list.iter_mut().enumerate() {
+        for (name, _, value) in values.iter_mut().filter(|(name, _, _)| name.ends_with("temperature")) {
+            let digit = (at / SCAN * 7 + index as i64 * 3 + name.len() as i64) % 5;
+            let share = if name.ends_with("supply_temperature") { 1.0 } else { 0.1 };
+            *value += share * swing + 0.05 * digit as f64;
+        }
+    }
+}
+
+fn value<'a>(list: &'a mut [Device], site: &str, name: &str) -> &'a mut f64 {
+    let device = list
+        .iter_mut()
+        .find(|(of, _, values)| *of == site && values.iter().any(|(known, _, _)| *known == name))
+        .unwrap();
+    &mut device.2.iter_mut().find(|(known, _, _)| *known == name).unwrap().2
+}
+
+fn of_class(feed: &Feed, class: Class) -> Vec<Incident> {
+    feed.incidents().into_iter().filter(|incident| incident.class == class).collect()
+}
+
+#[test]
+fn a_silent_device_is_one_finding_and_clears_when_it_speaks() {
+    let mut feed = Feed::new(DetectSettings::default(), plant());
+    let is_silent = |at: i64| (2 * DAY..2 * DAY + 3 * HOUR).contains(&at);
+    feed.run_with(
+        0,
+        2 * DAY + 4 * HOUR,
+        SCAN,
+        |_| CALM,
+        |at, list| {
+            swing(at, list);
+            list.retain(|(site, device, _)| !(is_silent(at) && *site == "b1" && *device == "meter"));
+        },
+    );
+    let silences = of_class(&feed, Class::Silence);
+    assert_eq!(silences.len(), 1, "{silences:?}");
+    assert_eq!(silences[0].place.as_deref(), Some("town/b1/meter"));
+    assert_eq!(silences[0].alarm, AlarmState::Cleared);
+}
+
+#[test]
+fn a_device_whose_clock_is_wrong_is_one_finding_and_is_not_silent() {
+    let mut feed = Feed::new(DetectSettings::default(), plant());
+    feed.run_with(0, 2 * DAY, SCAN, |_| CALM, swing_list);
+    for at in (2 * DAY..2 * DAY + 4 * HOUR).step_by(900) {
+        let mut list = devices(at, CALM);
+        swing(at, &mut list);
+        for device in &list {
+            let is_wrong = device.0 == "a2" && device.1 == "controller";
+            feed.code = if is_wrong { QualityCode::ClockAhead } else { QualityCode::None };
+            feed.device(START + at, START + at + if is_wrong { DAY } else { 0 }, device);
+        }
+    }
+    let clocks = of_class(&feed, Class::ClockFault);
+    assert_eq!(clocks.len(), 1, "{clocks:?}");
+    assert_eq!(clocks[0].place.as_deref(), Some("town/a2/controller"));
+    assert_eq!(clocks[0].kind.as_deref(), Some("clock_ahead"));
+    assert!(of_class(&feed, Class::Silence).is_empty());
+}
+
+fn swing_list(at: i64, list: &mut Vec<Device>) {
+    swing(at, list);
+}
+
+#[test]
+fn a_code_for_no_value_is_named_and_reaches_no_detector() {
+    let mut feed = Feed::new(DetectSettings::default(), plant());
+    feed.run_with(
+        0,
+        2 * DAY,
+        SCAN,
+        |_| CALM,
+        |at, list| {
+            swing(at, list);
+            if at >= 2 * DAY - 6 * HOUR && (at / SCAN) % 3 != 0 {
+                *value(list, "source", "supply_temperature") = -39.9;
+            }
+        },
+    );
+    let faults = of_class(&feed, Class::SensorFault);
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert_eq!(faults[0].place.as_deref(), Some("town/source/main/supply_temperature"));
+    assert_eq!(faults[0].kind.as_deref(), Some("sentinel"));
+    assert!(feed.core.counters().no_measurement >= 16, "{:?}", feed.core.counters());
+    assert_eq!(feed.incidents().len(), 1, "{:?}", feed.incidents());
+}
+
+#[test]
+fn a_biased_sensor_is_named_and_no_cut_of_the_log_changes_a_byte() {
+    let biased = |at: i64, list: &mut Vec<Device>| {
+        swing(at, list);
+        if at >= 4 * DAY {
+            *value(list, "a1", "primary_supply_temperature") += 3.0;
+        }
+    };
+    let end = 4 * DAY + 12 * HOUR;
+    let mut straight = Feed::new(DetectSettings::default(), plant());
+    straight.run_with(0, end, SCAN, |_| CALM, biased);
+    let faults = of_class(&straight, Class::SensorFault);
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert_eq!(faults[0].place.as_deref(), Some("town/a1/meter/primary_supply_temperature"));
+    assert!(faults[0].onset.as_micros() >= (START + 4 * DAY - HOUR) * 1_000_000);
+
+    let mut cut = Feed::new(DetectSettings::default(), plant());
+    for from in (0..end).step_by(18_000) {
+        cut.run_with(from, end.min(from + 5 * HOUR), SCAN, |_| CALM, biased);
+        let stored = postcard::to_stdvec(&cut.core.snapshot()).unwrap();
+        let snapshot: Snapshot = postcard::from_bytes(&stored).unwrap();
+        cut.core = PartitionCore::new(DetectSettings::default(), Arc::new(plant()));
+        cut.core.restore(snapshot).unwrap();
+        assert!(postcard::to_stdvec(&cut.core.snapshot()).unwrap() == stored);
+    }
+    assert!(postcard::to_stdvec(&cut.out).unwrap() == postcard::to_stdvec(&straight.out).unwrap());
+}
