@@ -165,10 +165,7 @@ fn chinese(incident: &Incident) -> String {
         Class::Underheating => "。先做：查看该站过滤器、调节阀和二次侧循环，通知受影响小区",
         Class::ClockFault => "。先做：校准该设备时钟（时区、对时服务），校准前其数据不参与判断",
         Class::Silence => "。先做：检查该处供电、通信和采集设备",
-        Class::Draining
-        | Class::ExchangerLeak
-        | Class::TicketCluster
-        | Class::Unknown => "",
+        Class::Draining | Class::ExchangerLeak | Class::TicketCluster | Class::Unknown => "",
     };
     text.push_str(first);
     if !incident.valves.is_empty() {
@@ -200,10 +197,9 @@ fn english(incident: &Incident) -> String {
         Class::Underheating => "Homes too cold",
         Class::ClockFault => "Clock wrong",
         Class::Silence => "No data",
-        Class::Draining
-        | Class::ExchangerLeak
-        | Class::TicketCluster
-        | Class::Unknown => incident.class.as_str(),
+        Class::Draining | Class::ExchangerLeak | Class::TicketCluster | Class::Unknown => {
+            incident.class.as_str()
+        }
     };
     let mut text = format!("{name} in {}", incident.network);
     if let Some(minutes) = minutes_late(incident) {
@@ -288,10 +284,7 @@ fn english(incident: &Incident) -> String {
             ". First: set the device's clock (time zone, time service); until then its data decide nothing"
         }
         Class::Silence => ". First: check power, link and data collection there",
-        Class::Draining
-        | Class::ExchangerLeak
-        | Class::TicketCluster
-        | Class::Unknown => "",
+        Class::Draining | Class::ExchangerLeak | Class::TicketCluster | Class::Unknown => "",
     };
     text.push_str(first);
     if !incident.valves.is_empty() {
