@@ -23,7 +23,7 @@ use crate::{
 const BINDINGS_MAX: usize = 65_536;
 
 /// Version of the snapshot's layout; a change of any type in it raises it.
-pub const SNAPSHOT_VERSION: u32 = 1;
+pub const SNAPSHOT_VERSION: u32 = 2;
 
 /// A snapshot cannot be restored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -29,6 +29,8 @@ const YOUNG_UPDATE_US: i64 = 5_000_000;
 const YOUNG_US: i64 = 15 * 60_000_000;
 /// Change of the loss that is worth an update.
 const MATERIAL_LOSS: f64 = 0.12;
+/// Kind of a leak in the circuit that a station feeds.
+pub(crate) const SECONDARY: &str = "secondary";
 /// Effects listed on one incident.
 const EFFECTS_MAX: usize = 200;
 
@@ -78,6 +80,11 @@ pub(crate) const fn is_loss(class: Class) -> bool {
     matches!(class, Class::Burst | Class::LeakAbrupt | Class::LeakIncipient)
 }
 
+/// Whether it is a loss of the circuit that the sources feed; one of a secondary names its kind and station.
+fn is_network_loss(class: Class, kind: Option<&str>) -> bool {
+    is_loss(class) && kind != Some(SECONDARY)
+}
+
 /// What a loss of water does to stations.
 const fn can_be_effect(class: Class) -> bool {
     matches!(
@@ -115,10 +122,20 @@ impl Book {
 
     fn place_of(&self, finding: &Finding, now: AppendTime) -> Place {
         let newest = |wanted: &dyn Fn(&Kept) -> bool| self.kept.iter().rposition(wanted);
-        if is_loss(finding.class) {
+        let is_network_loss_of =
+            |kept: &Kept| is_network_loss(kept.incident.class, kept.incident.kind.as_deref());
+        if finding.class == Class::ExchangerLeak {
+            let leak = newest(&|kept| {
+                kept.is_open() && is_network_loss_of(kept) && kept.incident.class != Class::Burst
+            });
+            if let Some(index) = leak {
+                return Place::Update(index);
+            }
+        }
+        if is_network_loss(finding.class, finding.kind.as_deref()) {
             let open_burst = newest(&|kept| kept.is_open() && kept.incident.class == Class::Burst);
             let open_leak = newest(&|kept| {
-                kept.is_open() && is_loss(kept.incident.class) && kept.incident.class != Class::Burst
+                kept.is_open() && is_network_loss_of(kept) && kept.incident.class != Class::Burst
             });
             return match (finding.class, open_burst, open_leak) {
                 (Class::Burst, Some(index), _) => Place::Update(index),
@@ -139,7 +156,7 @@ impl Book {
             let cause = newest(&|kept| {
                 kept.is_open()
                     && kept.active
-                    && is_loss(kept.incident.class)
+                    && is_network_loss_of(kept)
                     && finding.onset.as_micros() >= kept.incident.onset.as_micros() - EFFECT_LEAD_US
             });
             if let Some(index) = cause {
@@ -159,7 +176,8 @@ impl Book {
         self.kept.iter().rposition(|kept| {
             kept.incident.class == finding.class
                 && kept.incident.kind == finding.kind
-                && (is_loss(finding.class) || kept.incident.place == finding.place)
+                && (is_network_loss(finding.class, finding.kind.as_deref())
+                    || kept.incident.place == finding.place)
                 && kept
                     .incident
                     .cleared
@@ -235,7 +253,7 @@ impl Book {
             let incident = &self.kept[cause].incident;
             (incident.class, incident.onset, incident.id)
         };
-        if !is_loss(class) {
+        if !is_network_loss(class, self.kept[cause].incident.kind.as_deref()) {
             return;
         }
         let explained: Vec<usize> = (0..self.kept.len())
@@ -279,7 +297,8 @@ impl Book {
         let kept = &mut self.kept[index];
         kept.active = true;
         let incident = &kept.incident;
-        let upgraded = finding.class == Class::Burst && incident.class != Class::Burst;
+        let upgraded =
+            matches!(finding.class, Class::Burst | Class::ExchangerLeak) && incident.class != finding.class;
         let age = now.as_micros() - incident.opened.as_micros();
         let rest = now.as_micros() - incident.updated.as_micros();
         let wait = if age <= YOUNG_US && finding.class == Class::Burst {
@@ -293,15 +312,16 @@ impl Book {
         let detector = finding.detector.clone();
         let incident = &mut kept.incident;
         let (class, onset) = (incident.class, incident.onset);
+        let found = finding.class;
         take_over(incident, finding);
         if upgraded {
-            incident.priority = Class::Burst.priority();
+            incident.priority = found.priority();
             incident.alarm = AlarmState::Unacknowledged;
         } else {
             incident.class = class;
             incident.onset = onset;
         }
-        let reason = upgraded.then(|| format!("{} turns out to be a burst", class.as_str()));
+        let reason = upgraded.then(|| format!("{} turns out to be {}", class.as_str(), found.as_str()));
         self.say(index, ChangeKind::Updated, &detector, reason, emit);
     }
 
@@ -323,8 +343,8 @@ impl Book {
     fn withdraw(&mut self, finding: &Finding, emit: &mut Emitter<'_>) {
         let found = self.kept.iter().rposition(|kept| {
             kept.is_open()
-                && if is_loss(finding.class) {
-                    is_loss(kept.incident.class)
+                && if is_network_loss(finding.class, finding.kind.as_deref()) {
+                    is_network_loss(kept.incident.class, kept.incident.kind.as_deref())
                         && (kept.incident.class == Class::Burst) == (finding.class == Class::Burst)
                 } else {
                     kept.incident.class == finding.class

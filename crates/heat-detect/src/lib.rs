@@ -21,15 +21,19 @@
 
 mod balance;
 mod bins;
+pub mod budget;
 mod burst;
 pub mod core;
 pub mod finding;
 mod incidents;
 mod layout;
 mod network;
+mod night;
 pub mod output;
 pub mod probe;
 pub mod scoring;
+mod season;
+mod secondary;
 pub mod settings;
 mod topology;
 mod tracker;

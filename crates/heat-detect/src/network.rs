@@ -3,6 +3,8 @@
 pub(crate) mod findings;
 pub(crate) mod place;
 pub(crate) mod stations;
+pub(crate) mod water;
+mod water_findings;
 
 use std::collections::BTreeMap;
 
@@ -16,13 +18,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Counters, DetectSettings, DetectorState, DetectorStatus, NetworkStatus, Output, RefusalReason,
-    balance::{Balance, Verdict, features::features},
+    balance::Balance,
     bins::{BIN_US, Bins},
     burst::{self, BurstRule, Progress, View},
     core::Emitter,
     incidents::{Book, commands::Consequence},
     layout::{Layout, Role, SignalKey},
-    network::{place::Places, stations::StationWatch},
+    network::{place::Places, stations::StationWatch, water::Water},
     tracker::Tracker,
 };
 
@@ -44,6 +46,7 @@ pub(crate) struct NetworkState {
     /// Newest bin that the balance has seen, of either lane.
     last_bin: i64,
     pub(crate) balance: Balance,
+    water: Water,
     pub(crate) burst: BurstRule,
     /// kg/s, refreshed each second.
     circulation: f64,
@@ -53,7 +56,6 @@ pub(crate) struct NetworkState {
     pub(crate) book: Book,
     seasons: BTreeMap<CircuitId, SeasonState>,
     said_status: Vec<DetectorStatus>,
-    said_standing: bool,
 }
 
 /// One usable value of one signal.
@@ -85,6 +87,7 @@ impl Network {
             history_until_us: i64::MIN,
             last_bin: i64::MIN,
             balance: Balance::new(),
+            water: Water::default(),
             burst: BurstRule::default(),
             circulation: 0.0,
             pictures: Vec::new(),
@@ -93,7 +96,6 @@ impl Network {
             book: Book::default(),
             seasons: BTreeMap::new(),
             said_status: Vec::new(),
-            said_standing: false,
         };
         Self { state, layout, by_key: BTreeMap::new() }
     }
@@ -121,7 +123,7 @@ impl Network {
     /// Other meters than before make up the water account.
     fn begin_account(&mut self) {
         self.state.balance = Balance::new();
-        self.state.said_standing = false;
+        self.state.water.begin_account();
     }
 
     /// Registers a signal that detectors use; `None` beyond the bound.
@@ -137,6 +139,7 @@ impl Network {
         if self.layout.is_of_known_source(index) {
             self.begin_account();
         }
+        self.note_extension(index);
         self.by_key.insert(key.clone(), index);
         self.state.keys.push(key);
         self.state.trackers.push(Tracker::default());
@@ -259,10 +262,7 @@ impl Network {
 
     fn close_history(&mut self, settings: &DetectSettings, until_us: i64) {
         if let Some(bin) = self.state.history.ended(until_us).filter(|bin| *bin > self.state.last_bin) {
-            let features = features(&self.layout, &self.state.history);
-            let slow = is_slow(&self.layout, &self.state.history);
-            let volume = self.layout.water_volume_m3;
-            self.state.balance.observe(settings, volume, bin, &features, slow, false);
+            self.teach_water(settings, bin);
             self.state.places.learn(&self.layout, &self.state.history, None);
             self.state.stations.learn(&self.layout, &self.state.history);
             self.state.last_bin = bin;
@@ -334,38 +334,10 @@ impl Network {
         } else {
             self.state.stations.learn(&self.layout, &self.state.live);
         }
-        let features = features(&self.layout, &self.state.live);
-        let slow = is_slow(&self.layout, &self.state.live);
-        let before = self.state.balance.open.is_some();
-        let verdict =
-            self.state.balance.observe(settings, self.layout.water_volume_m3, bin, &features, slow, true);
+        self.close_water(settings, bin, emit);
         if !burst_on {
             let suspect = self.state.balance.suspect_since;
             self.state.places.learn(&self.layout, &self.state.live, suspect);
-        }
-        let circulation = self.state.balance.circulation;
-        match verdict {
-            Verdict::Quiet => {}
-            Verdict::Leak(leak) => {
-                let finding = findings::leak(&self.layout, &self.state.places, &leak, circulation);
-                self.state.book.apply(settings, &self.state.id, finding, emit);
-            }
-            Verdict::Over => {
-                debug_assert!(before, "only what was said can be over");
-                self.state.book.apply(settings, &self.state.id, findings::leak_over(bin), emit);
-            }
-            Verdict::MeterFault { onset_bin, excess_kg_s } => {
-                let finding = findings::make_up_fault(&self.layout, onset_bin, excess_kg_s);
-                self.state.book.apply(settings, &self.state.id, finding, emit);
-            }
-        }
-        if let Some(loss) = self.state.balance.standing_loss(settings)
-            && !self.state.said_standing
-            && loss > settings.standing_loss_ratio * circulation
-        {
-            self.state.said_standing = true;
-            let finding = findings::standing(&self.layout, bin, loss, circulation);
-            self.state.book.apply(settings, &self.state.id, finding, emit);
         }
         self.say_status(settings, emit);
     }
@@ -400,10 +372,14 @@ impl Network {
                 site.signal(role).is_some_and(|signal| self.state.trackers[signal as usize].seen)
             })
         };
-        let make_up = has(SiteKind::Source, Role::MakeUpFlow) || has(SiteKind::Source, Role::MakeUpVolume);
+        let make_up = [Role::MakeUpFlow, Role::MakeUpVolume, Role::MakeUpPumpRunning, Role::MakeUpTankLevel]
+            .into_iter()
+            .any(|role| has(SiteKind::Source, role));
         let imbalance = has(SiteKind::Source, Role::SupplyFlow) && has(SiteKind::Source, Role::ReturnFlow);
         let left = self.state.balance.learning_left_s(settings);
-        let balance = if !make_up && !imbalance {
+        let balance = if let Some((season, suggested)) = self.state.water.pausing_season() {
+            DetectorState::OutOfSeason { season, suggested }
+        } else if !make_up && !imbalance {
             DetectorState::Lacking { signals: vec!["make_up_flow".to_owned(), "return_flow".to_owned()] }
         } else if left > 0 {
             DetectorState::Learning { seconds_left: left }
@@ -428,10 +404,12 @@ impl Network {
         } else {
             DetectorState::Lacking { signals: missing }
         };
-        vec![
+        let mut all = vec![
             DetectorStatus { detector: "burst".to_owned(), state: burst },
             DetectorStatus { detector: "water_balance".to_owned(), state: balance },
-        ]
+        ];
+        all.extend(self.night_status(make_up || imbalance));
+        all
     }
 
     /// Carries out a command.
@@ -451,6 +429,9 @@ impl Network {
             }
             self.state.seasons.insert(circuit.clone(), *state);
             return Ok(());
+        }
+        if matches!(action, Action::Repaired { .. }) {
+            self.state.balance.refilling(self.state.last_bin);
         }
         let consequence = self.state.book.command(settings, user, action, emit)?;
         if consequence == Consequence::CaseClosed {

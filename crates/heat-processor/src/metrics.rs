@@ -20,6 +20,13 @@ pub const LAST_SNAPSHOT: &str = "heat_processor_last_snapshot_timestamp_seconds"
 /// Records of the log not yet processed.
 pub const LAG: &str = "heat_processor_lag_records";
 
+/// Incidents opened, by priority: what the alarm budget is held against.
+pub const OPENED: &str = "heat_processor_incidents_opened_total";
+/// Networks watched, by partition.
+pub const NETWORKS: &str = "heat_processor_networks";
+/// False alarms per thousand network-months (P1 and P2 together, P3) or station-months (P4) that the settings allow.
+pub const BUDGET: &str = "heat_processor_false_alarms_promised_per_thousand_months";
+
 /// Handles of the processor's metrics.
 #[derive(Debug, Clone)]
 pub struct ProcessorMetrics {
@@ -32,6 +39,9 @@ pub struct ProcessorMetrics {
     pub(crate) snapshot_bytes: IntGaugeVec,
     pub(crate) last_snapshot: IntGaugeVec,
     pub(crate) lag: IntGaugeVec,
+    pub(crate) opened: IntCounterVec,
+    pub(crate) networks: IntGaugeVec,
+    pub(crate) budget: IntGaugeVec,
 }
 
 impl ProcessorMetrics {
@@ -52,6 +62,23 @@ impl ProcessorMetrics {
                 &["partition"],
             ),
             lag: metrics.gauges(LAG, "Records of the log not yet processed.", &["partition"]),
+            opened: metrics.counters(OPENED, "Incidents opened or reopened.", &["priority"]),
+            networks: metrics.gauges(NETWORKS, "Networks watched.", &["partition"]),
+            budget: metrics.gauges(
+                BUDGET,
+                "False alarms that the settings allow per thousand network-months; P4: station-months.",
+                &["priority"],
+            ),
         }
+    }
+}
+
+/// Tells what the settings promise.
+pub(crate) fn promise(metrics: &ProcessorMetrics, settings: &heat_detect::DetectSettings) {
+    let budget = heat_detect::budget::Budget::of(settings);
+    let rows = [("P1+P2", budget.pages), ("P3", budget.next_day), ("P4", budget.listed_per_station)];
+    for (priority, promised) in rows {
+        #[expect(clippy::cast_possible_truncation, reason = "settings bound it to 100,000")]
+        metrics.budget.with_label_values(&[priority]).set((1_000.0 * promised).round() as i64);
     }
 }

@@ -9,12 +9,17 @@ use heat_log::{
     AppendError, Appender, AppenderSettings, Consumer, ConsumerSettings, Log, LogEvent, Membership,
     ReadError, Record, Scan, StartFrom, topics,
 };
-use heat_model::{AppendTime, PartitionId, Position, plant::PlantModel, record::NextOffset};
+use heat_model::{
+    AppendTime, PartitionId, Position,
+    incident::{ChangeKind, Priority},
+    plant::PlantModel,
+    record::NextOffset,
+};
 use heat_runtime::{Clock, Shutdown, admin::Health, metrics::Metrics};
 use tokio::time::MissedTickBehavior;
 
 use crate::{
-    metrics::ProcessorMetrics,
+    metrics::{ProcessorMetrics, promise},
     models::Models,
     part::{OutputPlace, Part, Taken, place},
     settings::ProcessorSettings,
@@ -106,6 +111,7 @@ impl Processor {
         let appender = log.appender(&topics, AppenderSettings::default()).await?;
         health.set(PART, false, "");
         let metrics = ProcessorMetrics::register(metrics);
+        promise(&metrics, &settings.detect);
         let models = Models::new(log.clone());
         Ok(Self { settings, plant, log, models, appender, clock, metrics, health })
     }
@@ -340,6 +346,17 @@ impl Processor {
             Output::Refused(refusal) => ("refused", refusal.network.as_ref().map(ToString::to_string)),
         };
         self.metrics.outputs.with_label_values(&[kind]).inc();
+        if let Output::Event(event) = output
+            && matches!(event.change.kind, ChangeKind::Opened | ChangeKind::Reopened)
+        {
+            let priority = match event.incident.priority {
+                Priority::P1 => "P1",
+                Priority::P2 => "P2",
+                Priority::P3 => "P3",
+                Priority::P4 => "P4",
+            };
+            self.metrics.opened.with_label_values(&[priority]).inc();
+        }
         let payload = json(serde_json::to_vec(output));
         self.appender.append(topics::INCIDENT_EVENTS, partition, key.map(Bytes::from), payload).await?;
         if let Output::Event(event) = output {
@@ -434,6 +451,8 @@ impl Processor {
             };
             let lag = end.0.saturating_sub(running.part.next_offset().0);
             let number = partition.0.to_string();
+            let networks = i64::try_from(running.part.core().networks().count()).unwrap_or(i64::MAX);
+            self.metrics.networks.with_label_values(&[&number]).set(networks);
             self.metrics.lag.with_label_values(&[&number]).set(i64::try_from(lag).unwrap_or(i64::MAX));
         }
         Ok(())

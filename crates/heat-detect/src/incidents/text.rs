@@ -34,6 +34,26 @@ fn evidence_line(incident: &Incident, zh: bool) -> String {
                 if zh { "补水量高于基线" } else { "make-up above baseline" },
                 format!("{:.2} t/h", evidence.value * 3.6),
             ),
+            ("make_up_at_its_limit", _) => (
+                if zh {
+                    "补水已达上限，失水不少于"
+                } else {
+                    "make-up at its limit, loss at least"
+                },
+                format!("{:.2} t/h", evidence.value * 3.6),
+            ),
+            ("unmetered_filling", _) => (
+                if zh { "未计量补水" } else { "unmetered filling" },
+                format!("{:.2} t/h", evidence.value * 3.6),
+            ),
+            ("night_flow_excess", _) => (
+                if zh { "夜间最小流量高于基线" } else { "night flow above baseline" },
+                format!("{:.2} t/h", evidence.value * 3.6),
+            ),
+            ("secondary_make_up_excess", _) => (
+                if zh { "二次侧补水高于基线" } else { "secondary make-up above baseline" },
+                format!("{:.2} t/h", evidence.value * 3.6),
+            ),
             ("loss_found", _) => (
                 if zh { "现场实测漏量" } else { "loss found on site" },
                 format!("{:.2} t/h", evidence.value * 3.6),
@@ -90,9 +110,9 @@ fn chinese(incident: &Incident) -> String {
         Class::SensorFault => "。先做：校核该表计",
         Class::StandingLoss => "。先做：列入隐患台账",
         Class::ConsumerThermal => "。先做：查看该站一次侧压差和阀门",
-        Class::Draining
-        | Class::ExchangerLeak
-        | Class::PressureRegime
+        Class::ExchangerLeak => "。先做：不必开挖；关断该站一次侧，对换热器试压",
+        Class::Draining => "。先做：傍晚入户查看末端用户放水，调平该片供热",
+        Class::PressureRegime
         | Class::PumpTrip
         | Class::PowerFailure
         | Class::NetworkThermal
@@ -120,9 +140,9 @@ fn english(incident: &Incident) -> String {
         Class::StandingLoss => "Standing loss",
         Class::SensorFault => "Sensor fault",
         Class::ConsumerThermal => "Station abnormal",
-        Class::Draining
-        | Class::ExchangerLeak
-        | Class::PressureRegime
+        Class::ExchangerLeak => "Exchanger leak",
+        Class::Draining => "Radiators drained",
+        Class::PressureRegime
         | Class::PumpTrip
         | Class::PowerFailure
         | Class::NetworkThermal
@@ -181,9 +201,11 @@ fn english(incident: &Incident) -> String {
         Class::SensorFault => ". First: check that meter",
         Class::StandingLoss => ". First: enter it in the defect register",
         Class::ConsumerThermal => ". First: look at the station's primary differential pressure and valve",
-        Class::Draining
-        | Class::ExchangerLeak
-        | Class::PressureRegime
+        Class::ExchangerLeak => {
+            ". First: nothing to dig; shut that station's primary side and pressure-test the exchanger"
+        }
+        Class::Draining => ". First: visit the cold ends in the evening and balance their heating",
+        Class::PressureRegime
         | Class::PumpTrip
         | Class::PowerFailure
         | Class::NetworkThermal
