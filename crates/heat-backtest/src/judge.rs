@@ -23,7 +23,7 @@ use heat_model::{EventTime, label::Label, plant::PlantModel};
 
 use crate::{
     recorded::Oddities,
-    report::{AlarmVerdict, Budget, EventVerdict, GroupScore, RateReport, Report, Scores, SpanText},
+    report::{AlarmVerdict, EventVerdict, GroupScore, RateReport, Report, Scores, SpanText},
     run::Record,
 };
 
@@ -306,9 +306,6 @@ fn scores(
     classes.sort();
     classes.dedup();
     let (networks_us, stations_us) = judged.exposure_us();
-    let pages: usize = networks.iter().map(|network| network.false_pages).sum();
-    let measured = rate(pages, networks_us);
-    let promised = judged.case.settings.false_pages_per_month;
     Scores {
         warm_up_days: months(WARM_UP_US) * 30.0,
         network_months: months(networks_us),
@@ -327,11 +324,7 @@ fn scores(
             .filter(|event| event.delay_since_detectable_h.is_some_and(|hours| hours <= 24.0))
             .count(),
         location: figures::location(events),
-        budget: Budget {
-            promised_per_network_month: promised,
-            measured,
-            kept: measured.low95.map(|low| low <= promised).filter(|_| judged.case.labels.is_some()),
-        },
+        budget: figures::budget(judged),
         networks,
     }
 }

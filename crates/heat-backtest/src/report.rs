@@ -344,8 +344,23 @@ pub struct NetworkScore {
     pub false_pages: usize,
 }
 
-/// The alarm budget.
+/// What one priority may say by mistake, and what it did.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct PriorityBudget {
+    /// `P1+P2`, `P3` or `P4`.
+    pub priority: &'static str,
+    /// What the months are of: `network` or `station`.
+    pub per: &'static str,
+    /// False alarms that the budget allows per month.
+    pub promised: f64,
+    /// False alarms measured; without labels all.
+    pub measured: RateReport,
+    /// Whether the promise lies inside the interval or above it.
+    pub kept: Option<bool>,
+}
+
+/// The alarm budget.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Budget {
     /// False pages (P1 and P2) that the settings allow per network-month.
     pub promised_per_network_month: f64,
@@ -353,6 +368,8 @@ pub struct Budget {
     pub measured: RateReport,
     /// Whether the promise lies inside the interval or above it.
     pub kept: Option<bool>,
+    /// The same by priority.
+    pub by_priority: Vec<PriorityBudget>,
 }
 
 /// All figures.

@@ -31,6 +31,8 @@ const YOUNG_UPDATE_US: i64 = 5_000_000;
 const YOUNG_US: i64 = 15 * 60_000_000;
 /// Change of the loss that is worth an update.
 const MATERIAL_LOSS: f64 = 0.12;
+/// Kind of a leak in the circuit that a station feeds.
+pub(crate) const SECONDARY: &str = "secondary";
 /// Effects listed on one incident.
 const EFFECTS_MAX: usize = 200;
 
@@ -90,6 +92,11 @@ pub(crate) const fn is_loss(class: Class) -> bool {
     matches!(class, Class::Burst | Class::LeakAbrupt | Class::LeakIncipient)
 }
 
+/// Whether it is a loss of the circuit that the sources feed; one of a secondary names its kind and station.
+fn is_network_loss(class: Class, kind: Option<&str>) -> bool {
+    is_loss(class) && kind != Some(SECONDARY)
+}
+
 /// A circulation that stopped.
 const fn is_stop(class: Class) -> bool {
     matches!(class, Class::PumpTrip | Class::PowerFailure)
@@ -145,10 +152,20 @@ impl Book {
 
     fn place_of(&self, finding: &Finding, now: AppendTime) -> Place {
         let newest = |wanted: &dyn Fn(&Kept) -> bool| self.kept.iter().rposition(wanted);
-        if is_loss(finding.class) {
+        let is_network_loss_of =
+            |kept: &Kept| is_network_loss(kept.incident.class, kept.incident.kind.as_deref());
+        if finding.class == Class::ExchangerLeak {
+            let leak = newest(&|kept| {
+                kept.is_open() && is_network_loss_of(kept) && kept.incident.class != Class::Burst
+            });
+            if let Some(index) = leak {
+                return Place::Update(index);
+            }
+        }
+        if is_network_loss(finding.class, finding.kind.as_deref()) {
             let open_burst = newest(&|kept| kept.is_open() && kept.incident.class == Class::Burst);
             let open_leak = newest(&|kept| {
-                kept.is_open() && is_loss(kept.incident.class) && kept.incident.class != Class::Burst
+                kept.is_open() && is_network_loss_of(kept) && kept.incident.class != Class::Burst
             });
             return match (finding.class, open_burst, open_leak) {
                 (Class::Burst, Some(index), _) => Place::Update(index),
@@ -170,6 +187,7 @@ impl Book {
                 kept.is_open()
                     && kept.active
                     && explains(kept.incident.class, finding.class)
+                    && kept.incident.kind.as_deref() != Some(SECONDARY)
                     && finding.onset.as_micros() >= kept.incident.onset.as_micros() - EFFECT_LEAD_US
             });
             if let Some(index) = cause {
@@ -212,7 +230,8 @@ impl Book {
         self.kept.iter().rposition(|kept| {
             kept.incident.class == finding.class
                 && kept.incident.kind == finding.kind
-                && (is_loss(finding.class) || kept.incident.place == finding.place)
+                && (is_network_loss(finding.class, finding.kind.as_deref())
+                    || kept.incident.place == finding.place)
                 && kept
                     .incident
                     .cleared
@@ -300,6 +319,9 @@ impl Book {
             let incident = &self.kept[cause].incident;
             (incident.class, incident.onset, incident.id)
         };
+        if self.kept[cause].incident.kind.as_deref() == Some(SECONDARY) {
+            return;
+        }
         let explained: Vec<usize> = (0..self.kept.len())
             .filter(|&index| {
                 let kept = &self.kept[index];
@@ -342,8 +364,8 @@ impl Book {
         let kept = &mut self.kept[index];
         kept.active = true;
         let incident = &kept.incident;
-        let upgraded =
-            incident.class != finding.class && matches!(finding.class, Class::Burst | Class::PowerFailure);
+        let upgraded = incident.class != finding.class
+            && matches!(finding.class, Class::Burst | Class::PowerFailure | Class::ExchangerLeak);
         let age = now.as_micros() - incident.opened.as_micros();
         let rest = now.as_micros() - incident.updated.as_micros();
         let wait = if age <= YOUNG_US && finding.class.priority() == Priority::P1 {
@@ -357,16 +379,16 @@ impl Book {
         let detector = finding.detector.clone();
         let incident = &mut kept.incident;
         let (class, onset) = (incident.class, incident.onset);
+        let found = finding.class;
         take_over(incident, finding);
         if upgraded {
-            incident.priority = incident.class.priority();
+            incident.priority = found.priority();
             incident.alarm = AlarmState::Unacknowledged;
         } else {
             incident.class = class;
             incident.onset = onset;
         }
-        let reason =
-            upgraded.then(|| format!("{} turns out to be {}", class.as_str(), incident.class.as_str()));
+        let reason = upgraded.then(|| format!("{} turns out to be {}", class.as_str(), found.as_str()));
         self.say(index, ChangeKind::Updated, &detector, reason, emit);
     }
 
@@ -388,8 +410,8 @@ impl Book {
     fn withdraw(&mut self, finding: &Finding, emit: &mut Emitter<'_>) {
         let found = self.kept.iter().rposition(|kept| {
             kept.is_open()
-                && if is_loss(finding.class) {
-                    is_loss(kept.incident.class)
+                && if is_network_loss(finding.class, finding.kind.as_deref()) {
+                    is_network_loss(kept.incident.class, kept.incident.kind.as_deref())
                         && (kept.incident.class == Class::Burst) == (finding.class == Class::Burst)
                 } else {
                     is_of(&kept.incident, finding)

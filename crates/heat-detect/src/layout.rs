@@ -2,7 +2,9 @@
 //!
 //! Derived from the signals' names and the plant model alone, so a restored core rebuilds it and never stores it.
 
-use std::collections::BTreeMap;
+mod secondaries;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use heat_model::{
     CircuitId, DeviceId, NetworkId, SignalName, SiteId,
@@ -182,7 +184,14 @@ pub(crate) struct Layout {
     sides: BTreeMap<(SiteId, DeviceId, SignalName), Side>,
     pub(crate) topology: Topology,
     pub(crate) water_volume_m3: Option<f64>,
-    primary_circuits: Vec<CircuitId>,
+    /// Circuits that the sources feed.
+    pub(crate) primaries: Vec<CircuitId>,
+    /// Stations whose secondary is topped up from the primary.
+    topped_up: BTreeSet<SiteId>,
+    /// Signals of a water temperature.
+    temperatures: u32,
+    /// Local time less UTC, hours, where the plant model names a zone that is known here.
+    pub(crate) zone_hours: Option<i64>,
 }
 
 impl Layout {
@@ -228,7 +237,14 @@ impl Layout {
                 .collect(),
             topology,
             water_volume_m3: primary().find_map(|circuit| circuit.water_volume_m3),
-            primary_circuits: primary().map(|circuit| circuit.id.clone()).collect(),
+            primaries: primary().map(|circuit| circuit.id.clone()).collect(),
+            topped_up: secondaries::topped_up(network, plant),
+            temperatures: 0,
+            zone_hours: plant
+                .networks
+                .iter()
+                .find(|row| row.id == *network)
+                .and_then(|row| secondaries::standard_hours(row.time_zone.as_deref()?)),
         };
         for key in keys {
             layout.add(key);
@@ -246,6 +262,8 @@ impl Layout {
         let index = u32::try_from(self.placed.len()).expect("signals are bounded by the settings");
         let side = self.sides.get(&(key.site.clone(), key.device.clone(), key.name.clone())).copied();
         self.placed.push(Placed { site, role, device, is_mass: &*key.unit == "kg/s", side });
+
+        self.temperatures += u32::from(matches!(role, Role::SupplyTemperature | Role::ReturnTemperature));
 
         let entry = &mut self.sites[site as usize];
         match &mut entry.signals[role as usize] {
@@ -293,6 +311,24 @@ impl Layout {
         self.site_index.get(parent).copied()
     }
 
+    /// Whether no water temperature is reported: a water network, or one that nothing thermal is known of.
+    pub(crate) const fn is_plain_water(&self) -> bool {
+        self.temperatures == 0
+    }
+
+    /// Whether a station's secondary is topped up from the primary.
+    pub(crate) fn is_topped_up(&self, site: u32) -> bool {
+        self.topped_up.contains(&self.sites[site as usize].id)
+    }
+
+    /// Whether households can draw the sources' water: through topped-up secondaries, or because no exchanger is known.
+    pub(crate) fn is_open_to_households(&self) -> bool {
+        !self.topped_up.is_empty()
+            || !self.of_kind(SiteKind::Station).any(|(_, site)| {
+                site.signals[Role::SecondarySupplyTemperature as usize..].iter().any(Option::is_some)
+            })
+    }
+
     /// Level of the plant model as far as locating can use it.
     pub(crate) fn level(&self) -> ModelLevel {
         if self.topology.has_pipes() {
@@ -333,7 +369,7 @@ impl Layout {
 
     /// Whether a circuit is one that the sources feed.
     pub(crate) fn is_primary(&self, circuit: &CircuitId) -> bool {
-        self.primary_circuits.contains(circuit)
+        self.primaries.contains(circuit)
     }
 
     pub(crate) fn of_kind(&self, kind: SiteKind) -> impl Iterator<Item = (u32, &Site)> {

@@ -21,17 +21,21 @@
 
 mod balance;
 mod bins;
+pub mod budget;
 mod burst;
 pub mod core;
 pub mod finding;
 mod incidents;
 mod layout;
 mod network;
+mod night;
 pub mod output;
 mod pressure;
 pub mod probe;
 mod quality;
 pub mod scoring;
+mod season;
+mod secondary;
 pub mod settings;
 mod thermal;
 mod topology;

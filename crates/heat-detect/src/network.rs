@@ -9,6 +9,8 @@ mod say;
 pub(crate) mod statements;
 pub(crate) mod stations;
 mod watch;
+pub(crate) mod water;
+mod water_findings;
 
 use std::collections::BTreeMap;
 
@@ -22,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Counters, DetectSettings, DetectorState, DetectorStatus, NetworkStatus, Output, RefusalReason,
-    balance::{Balance, Verdict, features::features},
+    balance::Balance,
     bins::{BIN_US, Bins},
     burst::{self, BurstRule, Progress, View},
     core::Emitter,
@@ -32,6 +34,7 @@ use crate::{
         arrival::Arrival,
         place::{Places, Suspicion},
         stations::StationWatch,
+        water::Water,
     },
     pressure::{PressureWatch, zones::Zones},
     quality::Quality,
@@ -58,6 +61,7 @@ pub(crate) struct NetworkState {
     /// Newest bin that the balance has seen, of either lane.
     last_bin: i64,
     pub(crate) balance: Balance,
+    water: Water,
     pub(crate) burst: BurstRule,
     pressure: PressureWatch,
     /// kg/s, refreshed each second.
@@ -70,7 +74,6 @@ pub(crate) struct NetworkState {
     pub(crate) book: Book,
     seasons: BTreeMap<CircuitId, SeasonState>,
     said_status: Vec<DetectorStatus>,
-    said_standing: bool,
 }
 
 /// One usable value of one signal.
@@ -107,6 +110,7 @@ impl Network {
             history_until_us: i64::MIN,
             last_bin: i64::MIN,
             balance: Balance::new(),
+            water: Water::default(),
             burst: BurstRule::default(),
             pressure: PressureWatch::default(),
             circulation: 0.0,
@@ -118,7 +122,6 @@ impl Network {
             book: Book::default(),
             seasons: BTreeMap::new(),
             said_status: Vec::new(),
-            said_standing: false,
         };
         Self { state, layout, by_key: BTreeMap::new(), zones: (0, Zones::default()), steps: Vec::new() }
     }
@@ -147,7 +150,7 @@ impl Network {
     /// Other meters than before make up the water account.
     fn begin_account(&mut self) {
         self.state.balance = Balance::new();
-        self.state.said_standing = false;
+        self.state.water.begin_account();
     }
 
     /// Registers a signal that detectors use; `None` beyond the bound.
@@ -163,6 +166,7 @@ impl Network {
         if self.layout.is_of_known_source(index) {
             self.begin_account();
         }
+        self.note_extension(index);
         self.by_key.insert(key.clone(), index);
         self.state.keys.push(key);
         self.state.trackers.push(Tracker::default());
@@ -328,12 +332,7 @@ impl Network {
 
     fn close_history(&mut self, settings: &DetectSettings, until_us: i64) {
         if let Some(bin) = self.state.history.ended(until_us).filter(|bin| *bin > self.state.last_bin) {
-            let features = features(&self.layout, &self.state.history);
-            let slow = is_slow(&self.layout, &self.state.history);
-            let volume = self.layout.water_volume_m3;
-            self.state.balance.observe(settings, volume, bin, &features, slow, false);
-            let quiet = Suspicion::default();
-            self.state.places.learn(&self.layout, &self.state.history, bin, &features, quiet);
+            self.teach_water(settings, bin);
             self.state.stations.learn(&self.layout, &self.state.history);
             self.learn_bin(settings, bin);
             self.state.last_bin = bin;
@@ -413,40 +412,7 @@ impl Network {
         } else {
             self.state.stations.learn(&self.layout, &self.state.live);
         }
-        let features = features(&self.layout, &self.state.live);
-        let slow = is_slow(&self.layout, &self.state.live);
-        let before = self.state.balance.open.is_some();
-        let verdict =
-            self.state.balance.observe(settings, self.layout.water_volume_m3, bin, &features, slow, true);
-        if !burst_on {
-            let balance = &self.state.balance;
-            let suspicion = Suspicion { since: balance.suspect_since, leak: balance.open.as_ref() };
-            self.state.places.learn(&self.layout, &self.state.live, bin, &features, suspicion);
-        }
-        let circulation = self.state.balance.circulation;
-        match verdict {
-            Verdict::Quiet => {}
-            Verdict::Leak(leak) => {
-                let finding = findings::leak(&self.layout, &self.state.places, &leak, circulation);
-                self.say(settings, finding, emit);
-            }
-            Verdict::Over => {
-                debug_assert!(before, "only what was said can be over");
-                self.say(settings, findings::leak_over(bin), emit);
-            }
-            Verdict::MeterFault { onset_bin, excess_kg_s } => {
-                let finding = findings::make_up_fault(&self.layout, onset_bin, excess_kg_s);
-                self.say(settings, finding, emit);
-            }
-        }
-        if let Some(loss) = self.state.balance.standing_loss(settings)
-            && !self.state.said_standing
-            && loss > settings.standing_loss_ratio * circulation
-        {
-            self.state.said_standing = true;
-            let finding = findings::standing(&self.layout, bin, loss, circulation);
-            self.say(settings, finding, emit);
-        }
+        self.close_water(settings, bin, emit);
         self.say_status(settings, emit);
     }
 
@@ -480,10 +446,14 @@ impl Network {
                 site.signal(role).is_some_and(|signal| self.state.trackers[signal as usize].seen)
             })
         };
-        let make_up = has(SiteKind::Source, Role::MakeUpFlow) || has(SiteKind::Source, Role::MakeUpVolume);
+        let make_up = [Role::MakeUpFlow, Role::MakeUpVolume, Role::MakeUpPumpRunning, Role::MakeUpTankLevel]
+            .into_iter()
+            .any(|role| has(SiteKind::Source, role));
         let imbalance = has(SiteKind::Source, Role::SupplyFlow) && has(SiteKind::Source, Role::ReturnFlow);
         let left = self.state.balance.learning_left_s(settings);
-        let balance = if !make_up && !imbalance {
+        let balance = if let Some((season, suggested)) = self.state.water.pausing_season() {
+            DetectorState::OutOfSeason { season, suggested }
+        } else if !make_up && !imbalance {
             DetectorState::Lacking { signals: vec!["make_up_flow".to_owned(), "return_flow".to_owned()] }
         } else if left > 0 {
             DetectorState::Learning { seconds_left: left }
@@ -522,7 +492,7 @@ impl Network {
             let signal = site.signal(Role::OutdoorTemperature);
             signal.is_some_and(|signal| self.state.trackers[signal as usize].seen)
         });
-        vec![
+        let mut all = vec![
             DetectorStatus { detector: "burst".to_owned(), state: burst },
             DetectorStatus { detector: "water_balance".to_owned(), state: balance },
             DetectorStatus { detector: "circulation".to_owned(), state: ready_with(moves, "supply_flow") },
@@ -534,7 +504,9 @@ impl Network {
                 detector: "frost".to_owned(),
                 state: ready_with(outdoor, "outdoor_temperature"),
             },
-        ]
+        ];
+        all.extend(self.night_status(make_up || imbalance));
+        all
     }
 
     /// Carries out a command.
@@ -554,6 +526,9 @@ impl Network {
             }
             self.state.seasons.insert(circuit.clone(), *state);
             return Ok(());
+        }
+        if matches!(action, Action::Repaired { .. }) {
+            self.state.balance.refilling(self.state.last_bin);
         }
         let consequence = self.state.book.command(settings, user, action, emit)?;
         if consequence == Consequence::CaseClosed {

@@ -3,7 +3,7 @@
 use heat_model::{
     IncidentId, NetworkId, Offset,
     incident::IncidentEvent,
-    plant::{ModelLevel, PlantHash},
+    plant::{ModelLevel, PlantHash, SeasonState},
     time::AppendTime,
 };
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,13 @@ pub enum DetectorState {
     Lacking {
         /// Standard names of what is missing, with the place where it matters.
         signals: Vec<String>,
+    },
+    /// The season's state of the circuit leaves nothing to judge.
+    OutOfSeason {
+        /// The state.
+        season: SeasonState,
+        /// Nobody has set it: the data suggest it.
+        suggested: bool,
     },
 }
 

@@ -29,6 +29,13 @@ pub const INCIDENTS_DROPPED: &str = "heat_processor_dropped_incidents_total";
 /// The alarm budget: false pages that one network may have in 30 days.
 pub const BUDGET: &str = "heat_processor_false_pages_budget";
 
+/// Incidents opened, by priority: what the alarm budget is held against.
+pub const OPENED: &str = "heat_processor_incidents_opened_total";
+/// Networks watched, by partition.
+pub const NETWORKS: &str = "heat_processor_networks";
+/// False alarms per thousand network-months (P1 and P2 together, P3) or station-months (P4) that the settings allow.
+pub const PROMISED: &str = "heat_processor_false_alarms_promised_per_thousand_months";
+
 /// Handles of the processor's metrics.
 #[derive(Debug, Clone)]
 pub struct ProcessorMetrics {
@@ -47,6 +54,9 @@ pub struct ProcessorMetrics {
     set_aside: [IntCounter; 5],
     incidents_dropped: IntCounter,
     pub(crate) budget: Gauge,
+    pub(crate) opened: IntCounterVec,
+    pub(crate) networks: IntGaugeVec,
+    pub(crate) promised: IntGaugeVec,
 }
 
 impl ProcessorMetrics {
@@ -81,6 +91,13 @@ impl ProcessorMetrics {
                 .counter(INCIDENTS_DROPPED, "Incidents dropped by the bound on incidents kept."),
             budget: metrics
                 .number(BUDGET, "The alarm budget: false pages that one network may have in 30 days."),
+            opened: metrics.counters(OPENED, "Incidents opened or reopened.", &["priority"]),
+            networks: metrics.gauges(NETWORKS, "Networks watched.", &["partition"]),
+            promised: metrics.gauges(
+                PROMISED,
+                "False alarms that the settings allow per thousand network-months; P4: station-months.",
+                &["priority"],
+            ),
         }
     }
 
@@ -99,4 +116,14 @@ impl ProcessorMetrics {
 /// Registers every metric of the role, for the metric reference.
 pub fn describe(metrics: &Metrics) {
     ProcessorMetrics::register(metrics);
+}
+
+/// Tells what the settings promise.
+pub(crate) fn promise(metrics: &ProcessorMetrics, settings: &heat_detect::DetectSettings) {
+    let budget = heat_detect::budget::Budget::of(settings);
+    let rows = [("P1+P2", budget.pages), ("P3", budget.next_day), ("P4", budget.listed_per_station)];
+    for (priority, promised) in rows {
+        #[expect(clippy::cast_possible_truncation, reason = "settings bound it to 100,000")]
+        metrics.promised.with_label_values(&[priority]).set((1_000.0 * promised).round() as i64);
+    }
 }

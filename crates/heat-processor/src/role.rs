@@ -13,12 +13,16 @@ use heat_log::{
     AppendError, Appender, AppenderSettings, Consumer, ConsumerSettings, Log, LogEvent, Membership,
     ReadError, Record, topics,
 };
-use heat_model::{AppendTime, PartitionId, Position, plant::PlantModel};
+use heat_model::{
+    AppendTime, PartitionId, Position,
+    incident::{ChangeKind, Priority},
+    plant::PlantModel,
+};
 use heat_runtime::{Clock, Shutdown, admin::Health, metrics::Metrics};
 use tokio::time::MissedTickBehavior;
 
 use crate::{
-    metrics::ProcessorMetrics,
+    metrics::{ProcessorMetrics, promise},
     models::Models,
     part::{Part, Taken},
     settings::ProcessorSettings,
@@ -122,6 +126,7 @@ impl Processor {
         health.set(PART, false, "");
         let metrics = ProcessorMetrics::register(metrics);
         metrics.budget.set(settings.detect.false_pages_per_month);
+        promise(&metrics, &settings.detect);
         let models = Models::new(log.clone());
         Ok(Self { settings, plant, log, models, appender, clock, metrics, health, rebuild: None })
     }
@@ -254,6 +259,17 @@ impl Processor {
             Output::Refused(refusal) => ("refused", refusal.network.as_ref().map(ToString::to_string)),
         };
         self.metrics.outputs.with_label_values(&[kind]).inc();
+        if let Output::Event(event) = output
+            && matches!(event.change.kind, ChangeKind::Opened | ChangeKind::Reopened)
+        {
+            let priority = match event.incident.priority {
+                Priority::P1 => "P1",
+                Priority::P2 => "P2",
+                Priority::P3 => "P3",
+                Priority::P4 => "P4",
+            };
+            self.metrics.opened.with_label_values(&[priority]).inc();
+        }
         let payload = json(serde_json::to_vec(output));
         self.appender.append(topics::INCIDENT_EVENTS, partition, key.map(Bytes::from), payload).await?;
         if let Output::Event(event) = output {
@@ -355,6 +371,8 @@ impl Processor {
             };
             let lag = end.0.saturating_sub(running.part.next_offset().0);
             let number = partition.0.to_string();
+            let networks = i64::try_from(running.part.core().networks().count()).unwrap_or(i64::MAX);
+            self.metrics.networks.with_label_values(&[&number]).set(networks);
             self.metrics.lag.with_label_values(&[&number]).set(i64::try_from(lag).unwrap_or(i64::MAX));
         }
         Ok(())

@@ -129,6 +129,7 @@ fn detectors(network: &NetworkRecord) -> Vec<DetectorCoverage> {
                             }
                         }
                     }
+                    DetectorState::OutOfSeason { .. } => covered.ready_since = None,
                 }
             }
             covered.why = why(&wanted.state, &covered);
@@ -145,6 +146,10 @@ fn why(state: &DetectorState, covered: &DetectorCoverage) -> String {
         }
         DetectorState::Learning { seconds_left } => {
             format!("it still learns: {:.1} days of data are missing", *seconds_left as f64 / 86_400.0)
+        }
+        DetectorState::OutOfSeason { season, suggested } => {
+            let by = if *suggested { "by the data" } else { "by command" };
+            format!("the circuit is in the state {} {by}", season.as_str())
         }
         DetectorState::Lacking { signals } => format!("no {} at a source or station", signals.join(", no ")),
     }

@@ -1,14 +1,18 @@
 //! Figures over all events: delays, losses, sizes, places.
 
+use heat_detect::budget;
 use heat_detect::scoring::{
     HOUR_US,
     delay::{curve, quantile_us, smallest_found_by_half},
     is_loss, is_sudden,
 };
 
-use super::Judged;
+use heat_model::incident::Priority;
+
+use super::{Judged, rate};
 use crate::report::{
-    DelayScore, EventReport, EventVerdict, LocatedReport, Location, LocationScore, SmallestFound,
+    AlarmVerdict, Budget, DelayScore, EventReport, EventVerdict, LocatedReport, Location, LocationScore,
+    PriorityBudget, SmallestFound,
 };
 
 fn hours(us: i64) -> f64 {
@@ -139,5 +143,39 @@ fn location_score(located: Vec<LocatedReport>) -> LocationScore {
         side_right: share(sides.iter().filter(|right| **right).count(), sides.len()),
         side_said: share(sides.len(), located.len()),
         median_search_fraction: median(located.iter().map(|l| l.search_fraction)),
+    }
+}
+
+/// What was promised and what was measured, by priority.
+pub(super) fn budget(judged: &Judged<'_>) -> Budget {
+    let promise = budget::Budget::of(judged.case.settings);
+    let (networks_us, stations_us) = judged.exposure_us();
+    let labelled = judged.case.labels.is_some();
+    let count = |of: &dyn Fn(Priority) -> bool| {
+        judged
+            .scored_alarms
+            .iter()
+            .filter(|&&alarm| {
+                of(judged.case.record.alarms[judged.order[alarm]].priority)
+                    && matches!(judged.alarm_verdicts[alarm], AlarmVerdict::False | AlarmVerdict::Unlabelled)
+            })
+            .count()
+    };
+    let of = |priority, per, promised: f64, count, exposure_us| {
+        let measured = rate(count, exposure_us);
+        let kept = measured.low95.map(|low| low <= promised).filter(|_| labelled);
+        PriorityBudget { priority, per, promised, measured, kept }
+    };
+    let pages =
+        of("P1+P2", "network", promise.pages, count(&|priority| priority <= Priority::P2), networks_us);
+    Budget {
+        promised_per_network_month: pages.promised,
+        measured: pages.measured,
+        kept: pages.kept,
+        by_priority: vec![
+            pages,
+            of("P3", "network", promise.next_day, count(&|p| p == Priority::P3), networks_us),
+            of("P4", "station", promise.listed_per_station, count(&|p| p == Priority::P4), stations_us),
+        ],
     }
 }

@@ -51,19 +51,24 @@ fn head(out: &mut String, report: &Report) {
             report.coverage.readings
         ),
     );
-    let budget = &scores.budget;
-    line(
-        out,
-        &format!(
-            "{} (P1, P2): {} = {} per network-month (95 %: {} to {}); promised at most {}\n",
-            if report.labelled { "False pages" } else { "Pages" },
-            budget.measured.count,
-            two(budget.measured.per_month),
-            two(budget.measured.low95),
-            two(budget.measured.high95),
-            budget.promised_per_network_month
-        ),
-    );
+    for row in &scores.budget.by_priority {
+        line(
+            out,
+            &format!(
+                "{} {}: {} = {} per {}-month (95 %: {} to {}); promised at most {}{}",
+                if report.labelled { "False" } else { "Alarms" },
+                row.priority,
+                row.measured.count,
+                two(row.measured.per_month),
+                row.per,
+                two(row.measured.low95),
+                two(row.measured.high95),
+                row.promised,
+                if row.kept == Some(false) { ": not kept" } else { "" }
+            ),
+        );
+    }
+    line(out, "");
 }
 
 /// `2026-01-18 03:38` of an RFC 3339 text.

@@ -56,6 +56,11 @@ impl Bank {
         self.sigma
     }
 
+    /// Lag-1 correlation of the residuals.
+    pub(crate) const fn correlation(&self) -> f64 {
+        self.correlation
+    }
+
     /// Takes the residual of one step.
     pub(crate) fn observe(&mut self, step: i64, residual: f64) {
         let before = self.last.replace(residual);
@@ -175,7 +180,7 @@ pub(crate) fn clipped_deviation(values: &[f64]) -> Option<f64> {
 
 /// Threshold of a CUSUM on standard normal residuals whose mean time to a false alarm is `run_length` steps (Siegmund,
 /// Sequential Analysis, 1985): `(exp(2k b) - 2k b - 1) / 2k^2`, b = h + 1.166, solved for h.
-fn siegmund(k: f64, run_length: f64) -> f64 {
+pub(crate) fn siegmund(k: f64, run_length: f64) -> f64 {
     let target = 2.0 * k * k * run_length;
     let (mut low, mut high) = (0.0_f64, 200.0_f64);
     for _ in 0..60 {

@@ -148,23 +148,4 @@ impl Series {
             .map(|(_, residual)| f64::from(*residual))
             .fold(f64::INFINITY, f64::min)
     }
-
-    /// Standard deviation of a mean over `count` bins, from the clean history's own block means.
-    pub(crate) fn mean_sigma(&self, count: u32) -> f64 {
-        let block = (count as usize).clamp(1, BINS_PER_DAY);
-        let blocks = self.history.len() / block;
-        if blocks < 8 {
-            return self.scale;
-        }
-        let mut deviations: Vec<f64> = (0..blocks)
-            .map(|index| {
-                let sum: f64 =
-                    self.history.range(index * block..(index + 1) * block).map(|r| f64::from(*r)).sum();
-                (sum / block as f64).abs()
-            })
-            .collect();
-        deviations.sort_by(f64::total_cmp);
-        // 68 % of a normal distribution lie within one standard deviation.
-        deviations[(blocks * 68 / 100).min(blocks - 1)]
-    }
 }

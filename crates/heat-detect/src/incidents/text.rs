@@ -38,6 +38,26 @@ fn evidence_line(incident: &Incident, zh: bool) -> String {
                 if zh { "补水量高于基线" } else { "make-up above baseline" },
                 format!("{:.2} t/h", evidence.value * 3.6),
             ),
+            ("make_up_at_its_limit", _) => (
+                if zh {
+                    "补水已达上限，失水不少于"
+                } else {
+                    "make-up at its limit, loss at least"
+                },
+                format!("{:.2} t/h", evidence.value * 3.6),
+            ),
+            ("unmetered_filling", _) => (
+                if zh { "未计量补水" } else { "unmetered filling" },
+                format!("{:.2} t/h", evidence.value * 3.6),
+            ),
+            ("night_flow_excess", _) => (
+                if zh { "夜间最小流量高于基线" } else { "night flow above baseline" },
+                format!("{:.2} t/h", evidence.value * 3.6),
+            ),
+            ("secondary_make_up_excess", _) => (
+                if zh { "二次侧补水高于基线" } else { "secondary make-up above baseline" },
+                format!("{:.2} t/h", evidence.value * 3.6),
+            ),
             ("loss_found", _) => (
                 if zh { "现场实测漏量" } else { "loss found on site" },
                 format!("{:.2} t/h", evidence.value * 3.6),
@@ -165,7 +185,9 @@ fn chinese(incident: &Incident) -> String {
         Class::Underheating => "。先做：查看该站过滤器、调节阀和二次侧循环，通知受影响小区",
         Class::ClockFault => "。先做：校准该设备时钟（时区、对时服务），校准前其数据不参与判断",
         Class::Silence => "。先做：检查该处供电、通信和采集设备",
-        Class::Draining | Class::ExchangerLeak | Class::TicketCluster | Class::Unknown => "",
+        Class::ExchangerLeak => "。先做：不必开挖；关断该站一次侧，对换热器试压",
+        Class::Draining => "。先做：傍晚入户查看末端用户放水，调平该片供热",
+        Class::TicketCluster | Class::Unknown => "",
     };
     text.push_str(first);
     if !incident.valves.is_empty() {
@@ -197,9 +219,9 @@ fn english(incident: &Incident) -> String {
         Class::Underheating => "Homes too cold",
         Class::ClockFault => "Clock wrong",
         Class::Silence => "No data",
-        Class::Draining | Class::ExchangerLeak | Class::TicketCluster | Class::Unknown => {
-            incident.class.as_str()
-        }
+        Class::ExchangerLeak => "Exchanger leak",
+        Class::Draining => "Radiators drained",
+        Class::TicketCluster | Class::Unknown => incident.class.as_str(),
     };
     let mut text = format!("{name} in {}", incident.network);
     if let Some(minutes) = minutes_late(incident) {
@@ -284,7 +306,11 @@ fn english(incident: &Incident) -> String {
             ". First: set the device's clock (time zone, time service); until then its data decide nothing"
         }
         Class::Silence => ". First: check power, link and data collection there",
-        Class::Draining | Class::ExchangerLeak | Class::TicketCluster | Class::Unknown => "",
+        Class::ExchangerLeak => {
+            ". First: nothing to dig; shut that station's primary side and pressure-test the exchanger"
+        }
+        Class::Draining => ". First: visit the cold ends in the evening and balance their heating",
+        Class::TicketCluster | Class::Unknown => "",
     };
     text.push_str(first);
     if !incident.valves.is_empty() {

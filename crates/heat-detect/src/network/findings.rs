@@ -52,7 +52,7 @@ fn bin_start(bin: i64) -> EventTime {
     EventTime::from_micros(bin.saturating_mul(BIN_US))
 }
 
-fn volume_flow_m3_h(loss_kg_s: f64, side: Option<Side>) -> f64 {
+pub(super) fn volume_flow_m3_h(loss_kg_s: f64, side: Option<Side>) -> f64 {
     let celsius = match side {
         Some(Side::Supply) => SUPPLY_CELSIUS,
         Some(Side::Return) => RETURN_CELSIUS,
@@ -174,16 +174,27 @@ pub(crate) fn leak(layout: &Layout, places: &Places, leak: &Leak, circulation: f
         onset,
     ));
     finding.evidence.push(evidence(layout, "make_up_meter_at_fault", leak.fault_probability, "1", onset));
+    if leak.at_least {
+        finding.evidence.push(evidence(layout, "make_up_at_its_limit", leak.loss_kg_s, "kg/s", onset));
+    }
+    if let Some(unmetered) = leak.unmetered_kg_s {
+        finding.evidence.push(evidence(layout, "unmetered_filling", unmetered, "kg/s", onset));
+    }
+    if leak.rough {
+        finding.lacked.push("make_up_flow".to_owned());
+    }
     match places.case(layout, leak) {
         Some(case) => place_by_pipes(layout, &case, &mut finding),
         None => finding.lacked.push("pipes".to_owned()),
     }
-    finding.loss_kg_s = Some(leak.loss_kg_s);
-    finding.loss_m3_h = Some(volume_flow_m3_h(leak.loss_kg_s, finding.side));
+    if leak.loss_kg_s > 0.0 {
+        finding.loss_kg_s = Some(leak.loss_kg_s);
+        finding.loss_m3_h = Some(volume_flow_m3_h(leak.loss_kg_s, finding.side));
+    }
     finding
 }
 
-fn evidence(layout: &Layout, what: &str, value: f64, unit: &str, at: EventTime) -> Evidence {
+pub(super) fn evidence(layout: &Layout, what: &str, value: f64, unit: &str, at: EventTime) -> Evidence {
     let place = layout.of_kind(SiteKind::Source).next().map_or("", |(_, source)| source.id.as_str());
     Evidence {
         detector: "water_balance".to_owned(),
@@ -199,35 +210,6 @@ fn evidence(layout: &Layout, what: &str, value: f64, unit: &str, at: EventTime) 
 pub(crate) fn leak_over(bin: i64) -> Finding {
     let mut finding = empty("water_balance", Class::LeakAbrupt, bin_start(bin), ModelLevel::L0);
     finding.active = false;
-    finding
-}
-
-/// The make-up meter contradicts the big meters.
-pub(crate) fn make_up_fault(layout: &Layout, onset_bin: i64, excess_kg_s: f64) -> Finding {
-    let onset = bin_start(onset_bin);
-    let mut finding = empty("water_balance", Class::SensorFault, onset, layout.level());
-    finding.kind = Some("bias".to_owned());
-    finding.place = layout
-        .of_kind(SiteKind::Source)
-        .find(|(_, source)| source.signal(Role::MakeUpFlow).is_some())
-        .map(|(_, source)| format!("{} make_up_flow", source.id));
-    finding.evidence.push(evidence(layout, "make_up_excess", excess_kg_s, "kg/s", onset));
-    finding
-}
-
-/// What is lost all the time.
-pub(crate) fn standing(layout: &Layout, bin: i64, loss_kg_s: f64, circulation: f64) -> Finding {
-    let at = bin_start(bin);
-    let mut finding = empty("water_balance", Class::StandingLoss, at, layout.level());
-    finding.loss_kg_s = Some(loss_kg_s);
-    finding.loss_m3_h = Some(volume_flow_m3_h(loss_kg_s, None));
-    finding.evidence.push(evidence(
-        layout,
-        "share_of_circulation",
-        loss_kg_s / circulation.max(1e-9),
-        "1",
-        at,
-    ));
     finding
 }
 

@@ -1,7 +1,9 @@
 //! The core's laws, as sentences, on a small tree in closed form.
 #![expect(clippy::unwrap_used, reason = "a test's fixture fails the test")]
 
+mod account;
 mod burst;
+mod calm;
 mod late;
 mod laws;
 mod leak;

@@ -124,6 +124,18 @@ pub(super) fn cards(page: &mut String, report: &Report) {
             two(budget.measured.high95)
         ),
     );
+    for row in budget.by_priority.iter().skip(1) {
+        card(
+            page,
+            &format!("{} {}", if report.labelled { "误报 · false" } else { "告警 · alarms" }, row.priority),
+            &format!(
+                "{} <small>/ {}</small>",
+                two(row.measured.per_month),
+                if row.per == "station" { "站·月" } else { "网·月" }
+            ),
+            &format!("{} 次 · 承诺 promised ≤ {}", row.measured.count, row.promised),
+        );
+    }
     if report.labelled {
         for (title, delay) in [
             ("爆管、突发泄漏时延 · delay, sudden", &scores.delay_abrupt),

@@ -1,0 +1,301 @@
+//! The water of a network, quarter hour by quarter hour: which account is judged, and what its verdicts become.
+
+use heat_model::{
+    SiteId,
+    plant::{SeasonState, SiteKind},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Network, findings, is_slow, place::Suspicion, water_findings};
+use crate::{
+    DetectSettings, DetectorState, DetectorStatus,
+    balance::{
+        Input, Judging, Leak, Verdict,
+        features::{Features, Shares, features},
+        make_up::Metering,
+    },
+    bins::{BIN_US, Bins},
+    core::Emitter,
+    layout::{Layout, Role},
+    night::{Night, NightFlow},
+    season,
+    secondary::{Secondaries, Sign},
+};
+
+/// Evening, local time, hours: when households draw hot water from radiators.
+const EVENING_HOURS: std::ops::Range<i64> = 16..23;
+
+/// What the water's detectors keep beside the balance.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Water {
+    shares: Shares,
+    /// State by command that the account is in.
+    season: SeasonState,
+    /// State that the data suggest.
+    suggested: Option<SeasonState>,
+    said_standing: bool,
+    night: NightFlow,
+    secondaries: Secondaries,
+    /// Site of the exchanger that explains the leak said.
+    exchanger: Option<u32>,
+}
+
+impl Water {
+    /// Other meters than before make up the water account.
+    pub(crate) fn begin_account(&mut self) {
+        self.said_standing = false;
+    }
+
+    /// State of the season that keeps the account from being judged, and whether only the data say so.
+    pub(crate) fn pausing_season(&self) -> Option<(SeasonState, bool)> {
+        if season::judging(self.season) == Judging::Nothing {
+            return Some((self.season, false));
+        }
+        self.suggested.filter(|state| is_pausing(*state)).map(|state| (state, true))
+    }
+}
+
+const fn is_pausing(suggested: SeasonState) -> bool {
+    matches!(suggested, SeasonState::Filling | SeasonState::WetLayup)
+}
+
+impl Network {
+    /// State of the night flow, where nothing better tells a loss.
+    pub(super) fn night_status(&self, has_account: bool) -> Option<DetectorStatus> {
+        let inflow = self.layout.of_kind(SiteKind::Source).any(|(_, site)| {
+            site.signal(Role::SupplyFlow).is_some_and(|signal| self.state.trackers[signal as usize].seen)
+        });
+        (inflow && !has_account).then(|| {
+            let nights = self.state.water.night.nights_left() as u64;
+            let state = if nights > 0 {
+                DetectorState::Learning { seconds_left: nights * 86_400 }
+            } else {
+                DetectorState::Ready
+            };
+            DetectorStatus { detector: "night_flow".to_owned(), state }
+        })
+    }
+
+    /// State of the season, by command, of the circuits that the sources feed.
+    fn season(&self) -> SeasonState {
+        let seasons = &self.state.seasons;
+        let own = self.layout.primaries.iter().find_map(|circuit| seasons.get(circuit));
+        // Without a plant model a network has one circuit.
+        own.or_else(|| seasons.values().next().filter(|_| self.layout.primaries.is_empty()))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// A signal was registered: a station's first flow meter is an extension of the network.
+    pub(crate) fn note_extension(&mut self, signal: u32) {
+        let placed = self.layout.placed[signal as usize];
+        let is_station = self.layout.sites[placed.site as usize].kind == SiteKind::Station;
+        if is_station && placed.role.is_flow() && self.state.last_bin > i64::MIN {
+            self.state.balance.extended(self.state.last_bin);
+        }
+    }
+
+    /// What back-filled data teach.
+    pub(super) fn teach_water(&mut self, settings: &DetectSettings, bin: i64) {
+        let features = features(&self.layout, &self.state.history, &self.state.water.shares);
+        let input = Input {
+            bin,
+            features: &features,
+            volume_m3: self.layout.water_volume_m3,
+            slow_scan: is_slow(&self.layout, &self.state.history),
+            judging: Judging::Teaching,
+            may_drain: false,
+        };
+        self.state.balance.observe(settings, &input);
+        learn_shares(&mut self.state.water.shares, &self.layout, &self.state.history, &features);
+        let quiet = Suspicion::default();
+        self.state.places.learn(&self.layout, &self.state.history, bin, &features, quiet);
+        if let Some(inflow) = inflow_only(&features) {
+            self.state.water.night.observe(settings, bin, inflow, false);
+        }
+    }
+
+    /// Takes the quarter hour that ended.
+    pub(super) fn close_water(&mut self, settings: &DetectSettings, bin: i64, emit: &mut Emitter<'_>) {
+        let features = features(&self.layout, &self.state.live, &self.state.water.shares);
+        let judging = self.judging(&features);
+        let input = Input {
+            bin,
+            features: &features,
+            volume_m3: self.layout.water_volume_m3,
+            slow_scan: is_slow(&self.layout, &self.state.live),
+            judging,
+            may_drain: self.is_evening(bin) && self.layout.is_open_to_households(),
+        };
+        let verdicts = self.state.balance.observe(settings, &input);
+        learn_shares(&mut self.state.water.shares, &self.layout, &self.state.live, &features);
+        // Before anything is said of it: a place is told with this quarter hour's pressures.
+        if self.state.burst.open.is_none() {
+            let balance = &self.state.balance;
+            let suspicion = Suspicion { since: balance.suspect_since, leak: balance.open.as_ref() };
+            self.state.places.learn(&self.layout, &self.state.live, bin, &features, suspicion);
+        }
+        self.watch_secondaries(settings, bin, emit);
+        for verdict in verdicts {
+            self.say_verdict(settings, bin, verdict, emit);
+        }
+        self.say_standing(settings, bin, emit);
+        if let Some(inflow) = inflow_only(&features) {
+            let judges = judging == Judging::All;
+            if let Some(night) = self.state.water.night.observe(settings, bin, inflow, judges) {
+                self.say_night(settings, bin, night, emit);
+            }
+        }
+    }
+
+    fn say_night(&mut self, settings: &DetectSettings, bin: i64, night: Night, emit: &mut Emitter<'_>) {
+        let finding = match night {
+            Night::Leak { abrupt, since, loss_kg_s, strength } => {
+                water_findings::night(&self.layout, abrupt, since, loss_kg_s, strength)
+            }
+            Night::Over => water_findings::over(water_findings::night(&self.layout, false, bin, 0.0, 0.0)),
+        };
+        self.say(settings, finding, emit);
+    }
+
+    fn watch_secondaries(&mut self, settings: &DetectSettings, bin: i64, emit: &mut Emitter<'_>) {
+        let is_evening = self.is_evening(bin);
+        let water = &mut self.state.water;
+        let signs = water.secondaries.observe(settings, &self.layout, &self.state.live, bin, is_evening);
+        for sign in signs {
+            let layout = &self.layout;
+            let finding = match sign {
+                Sign::Leak { site, since, loss_kg_s, strength } => {
+                    water_findings::secondary_leak(layout, site, since, loss_kg_s, strength)
+                }
+                Sign::LeakOver { site } => {
+                    water_findings::over(water_findings::secondary_leak(layout, site, bin, 0.0, 0.0))
+                }
+                Sign::Draining { site, since, loss_kg_s } => {
+                    water_findings::draining_station(layout, site, since, loss_kg_s)
+                }
+                Sign::DrainingOver { site } => {
+                    water_findings::over(water_findings::draining_station(layout, site, bin, 0.0))
+                }
+            };
+            self.say(settings, finding, emit);
+        }
+    }
+
+    /// A leak of the primary is pinned on an exchanger where its secondary says so; from then on that stands.
+    fn loss_finding(&mut self, bin: i64, leak: &Leak) -> crate::Finding {
+        let water = &mut self.state.water;
+        water.exchanger =
+            water.exchanger.or_else(|| water.secondaries.leaking_exchanger(leak.onset_bin, bin));
+        match self.state.water.exchanger {
+            Some(site) => water_findings::exchanger_leak(&self.layout, site, leak),
+            None => findings::leak(&self.layout, &self.state.places, leak, self.state.balance.circulation),
+        }
+    }
+
+    fn judging(&mut self, features: &Features) -> Judging {
+        let season = self.season();
+        let before = std::mem::replace(&mut self.state.water.season, season);
+        if !season::keeps_baseline(before, season) {
+            self.begin_account();
+        }
+        let usual = self.state.balance.circulation;
+        let share = |flow: f64| flow / usual;
+        let known = usual > 0.0 && season == SeasonState::Heating;
+        self.state.water.suggested = known
+            .then(|| {
+                season::suggested(
+                    features.supply.map(share),
+                    features.make_up.filter(|_| features.metering.is_mass()).map(share),
+                    features.source_supply_celsius,
+                )
+            })
+            .flatten();
+        if self.state.water.suggested.is_some_and(is_pausing) {
+            return Judging::Nothing;
+        }
+        season::judging(season)
+    }
+
+    fn is_evening(&self, bin: i64) -> bool {
+        self.layout.zone_hours.is_some_and(|offset| {
+            let hour = (bin.div_euclid(4) + offset).rem_euclid(24);
+            EVENING_HOURS.contains(&hour)
+        })
+    }
+
+    fn say_verdict(&mut self, settings: &DetectSettings, bin: i64, verdict: Verdict, emit: &mut Emitter<'_>) {
+        if let Verdict::Leak(leak) = verdict {
+            let finding = self.loss_finding(bin, &leak);
+            self.say(settings, finding, emit);
+            return;
+        }
+        let layout = &self.layout;
+        let finding = match verdict {
+            Verdict::Leak(_) => return,
+            Verdict::Over => match self.state.water.exchanger.take() {
+                Some(site) => water_findings::exchanger_over(layout, site, bin),
+                None => findings::leak_over(bin),
+            },
+            Verdict::MeterFault { onset_bin, excess_kg_s } => {
+                water_findings::make_up_fault(layout, onset_bin, excess_kg_s)
+            }
+            Verdict::MeterWell => water_findings::make_up_well(layout, bin),
+            Verdict::Drained { onset_bin, loss_kg_s } => {
+                let drained = water_findings::drained(layout, onset_bin, loss_kg_s, self.cold_end());
+                self.say(settings, drained.clone(), emit);
+                water_findings::over(drained)
+            }
+        };
+        self.say(settings, finding, emit);
+    }
+
+    /// The station with the coldest secondary return, or supply: where homes are cold, radiators are drained.
+    fn cold_end(&self) -> Option<SiteId> {
+        let celsius = |role: Role| {
+            self.layout
+                .of_kind(SiteKind::Station)
+                .filter_map(|(_, site)| {
+                    let value = self.state.live.mean(site.signal(role)?)?;
+                    Some((value, &site.id))
+                })
+                .min_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.cmp(b.1)))
+                .map(|(_, id)| id.clone())
+        };
+        celsius(Role::SecondaryReturnTemperature).or_else(|| celsius(Role::SupplyTemperature))
+    }
+
+    fn say_standing(&mut self, settings: &DetectSettings, bin: i64, emit: &mut Emitter<'_>) {
+        let circulation = self.state.balance.circulation;
+        let Some(loss) = self.state.balance.standing_loss(settings) else { return };
+        let limit = settings.standing_loss_ratio * circulation;
+        let said = self.state.water.said_standing;
+        let finding = if !said && loss > limit {
+            water_findings::standing(&self.layout, bin, loss, circulation)
+        } else if said && loss < 0.8 * limit {
+            water_findings::over(water_findings::standing(&self.layout, bin, loss, circulation))
+        } else {
+            return;
+        };
+        self.state.water.said_standing = !said;
+        self.say(settings, finding, emit);
+    }
+}
+
+/// Inflow of a network of which nothing else about its water is known.
+fn inflow_only(features: &Features) -> Option<f64> {
+    let only =
+        features.metering == Metering::Nothing && !features.has_return_meter && features.stations.is_none();
+    features.supply.filter(|_| only)
+}
+
+fn learn_shares(shares: &mut Shares, layout: &Layout, bins: &Bins, features: &Features) {
+    if let Some(supply) = features.supply {
+        shares.learn(layout, bins, supply);
+    }
+}
+
+/// Start of a bin, microseconds since the epoch.
+pub(super) const fn bin_start_us(bin: i64) -> i64 {
+    bin.saturating_mul(BIN_US)
+}
