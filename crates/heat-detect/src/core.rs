@@ -9,6 +9,7 @@ use heat_model::{
     incident::Incident,
     plant::{PlantHash, PlantModel},
     record::{Command, Readings},
+    ticket::Ticket,
 };
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +25,7 @@ use crate::{
 const BINDINGS_MAX: usize = 65_536;
 
 /// Version of the snapshot's layout; a change of any type in it raises it.
-pub const SNAPSHOT_VERSION: u32 = 1;
+pub const SNAPSHOT_VERSION: u32 = 2;
 
 /// A snapshot cannot be restored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -121,6 +122,8 @@ struct Binding {
     network: usize,
     /// Signal in the network, by index in the set; `None` for what no detector uses.
     signals: Box<[Option<u32>]>,
+    /// Signal in the behaviour of its site, likewise.
+    behaviour: Box<[Option<u32>]>,
 }
 
 /// The core of one partition.
@@ -196,8 +199,9 @@ impl PartitionCore {
             Body::Readings(readings) => self.readings(readings, fresh, out),
             Body::Command(command) => self.command(envelope.network.as_ref(), command, out),
             Body::ModelActivated(hash) => self.activate(*hash, out),
-            // Tickets and forecasts have their detectors' places; heartbeats only move time.
-            Body::Ticket(_) | Body::Forecast(_) | Body::Heartbeat(_) => {}
+            Body::Ticket(ticket) => self.ticket(envelope.network.as_ref(), ticket, out),
+            // Forecasts have their detectors' places; heartbeats only move time.
+            Body::Forecast(_) | Body::Heartbeat(_) => {}
         }
     }
 
@@ -222,10 +226,12 @@ impl PartitionCore {
                 counters.repeats += 1;
                 continue;
             }
-            let Some(signal) = binding.signals.get(reading.signal as usize).copied().flatten() else {
+            let bound = |to: &[Option<u32>]| to.get(reading.signal as usize).copied().flatten();
+            let (signal, behaviour) = (bound(&binding.signals), bound(&binding.behaviour));
+            if signal.is_none() && behaviour.is_none() {
                 counters.unused += 1;
                 continue;
-            };
+            }
             if reading.code.is_clock_fault() {
                 counters.clock += 1;
                 continue;
@@ -234,8 +240,15 @@ impl PartitionCore {
                 counters.bad += 1;
                 continue;
             };
-            let sample = Sample { signal, lane: readings.lane, at_us: reading.event_time.as_micros(), value };
-            network.observe(&self.settings, sample, &mut emit, counters);
+            let (lane, at_us) = (readings.lane, reading.event_time.as_micros());
+            if let Some(signal) = behaviour {
+                let sample = Sample { signal, lane, at_us, value };
+                network.observe_behaviour(&self.settings, sample, &mut emit);
+            }
+            if let Some(signal) = signal {
+                let sample = Sample { signal, lane, at_us, value };
+                network.observe(&self.settings, sample, &mut emit, counters);
+            }
         }
         counters.incidents_dropped += emit.dropped;
     }
@@ -243,14 +256,16 @@ impl PartitionCore {
     fn bind(&mut self, set: &SignalSet) -> Option<Binding> {
         let network = self.network_index(&set.network)?;
         let mut signals = Vec::with_capacity(set.signals.len());
+        let mut behaviour = Vec::with_capacity(set.signals.len());
         for signal in &set.signals {
+            let key = SignalKey {
+                site: set.site.clone(),
+                device: set.device.clone(),
+                name: signal.name.clone(),
+                unit: signal.unit.clone(),
+            };
+            behaviour.push(self.networks[network].register_behaviour(&key, &self.settings));
             let index = if layout::is_used(signal.name.as_str()) {
-                let key = SignalKey {
-                    site: set.site.clone(),
-                    device: set.device.clone(),
-                    name: signal.name.clone(),
-                    unit: signal.unit.clone(),
-                };
                 let index = self.networks[network].register(key, &self.settings);
                 if index.is_none() {
                     self.counters.over_bound += 1;
@@ -261,7 +276,11 @@ impl PartitionCore {
             };
             signals.push(index);
         }
-        Some(Binding { network, signals: signals.into_boxed_slice() })
+        Some(Binding {
+            network,
+            signals: signals.into_boxed_slice(),
+            behaviour: behaviour.into_boxed_slice(),
+        })
     }
 
     fn network_index(&mut self, id: &NetworkId) -> Option<usize> {
@@ -294,6 +313,18 @@ impl PartitionCore {
                 Output::Refused(Refusal { input_offset, ordinal, at, network, incident, user, reason })
             });
         }
+    }
+
+    fn ticket(&mut self, network: Option<&NetworkId>, ticket: &Ticket, out: &mut Vec<Output>) {
+        self.counters.tickets += 1;
+        let Some(index) = network.and_then(|network| self.network_index(network)) else {
+            self.counters.tickets_over_bound += 1;
+            return;
+        };
+        let mut emit = Emitter { last: &mut self.partition.last, now: self.partition.now, out, dropped: 0 };
+        let within = self.networks[index].ticket(&self.settings, ticket, &mut emit);
+        self.counters.tickets_over_bound += u64::from(!within);
+        self.counters.incidents_dropped += emit.dropped;
     }
 
     fn activate(&mut self, hash: PlantHash, out: &mut Vec<Output>) {

@@ -155,6 +155,8 @@ pub(crate) struct Layout {
     device_index: BTreeMap<(u32, String), u32>,
     known: BTreeMap<SiteId, (Option<SiteKind>, Option<u32>)>,
     sides: BTreeMap<(SiteId, DeviceId, SignalName), Side>,
+    /// The site that feeds each site, where the plant model tells it.
+    pub(crate) parents: BTreeMap<SiteId, SiteId>,
     pub(crate) topology: Topology,
     pub(crate) water_volume_m3: Option<f64>,
 }
@@ -193,6 +195,12 @@ impl Layout {
                         signal.sensor_side?,
                     ))
                 })
+                .collect(),
+            parents: plant
+                .sites
+                .iter()
+                .filter(|site| site.network.as_ref().is_none_or(|of| of == network))
+                .filter_map(|site| Some((site.id.clone(), site.parent.clone()?)))
                 .collect(),
             topology,
             water_volume_m3: primary().find_map(|circuit| circuit.water_volume_m3),
@@ -247,6 +255,20 @@ impl Layout {
         });
         self.site_index.insert(id.clone(), index);
         index
+    }
+
+    /// Whether the plant model calls the site a source or a station.
+    pub(crate) fn is_known_plant(&self, site: &SiteId) -> bool {
+        let kind = self.known.get(site).and_then(|(kind, _)| *kind);
+        matches!(kind, Some(SiteKind::Source | SiteKind::Station))
+    }
+
+    /// Stations of the plant model, each with its node.
+    pub(crate) fn known_stations(&self) -> impl Iterator<Item = (&SiteId, Option<u32>)> {
+        self.known
+            .iter()
+            .filter(|(_, (kind, _))| *kind == Some(SiteKind::Station))
+            .map(|(site, (_, node))| (site, *node))
     }
 
     /// Level of the plant model as far as locating can use it.

@@ -20,6 +20,7 @@
 )]
 
 mod balance;
+mod behaviour;
 mod bins;
 mod burst;
 pub mod core;
@@ -31,6 +32,7 @@ pub mod output;
 pub mod probe;
 pub mod scoring;
 pub mod settings;
+mod tickets;
 mod topology;
 mod tracker;
 
@@ -39,6 +41,9 @@ pub use heat_model::FreshMask;
 pub use crate::{
     core::{PartitionCore, RestoreError, Snapshot, SnapshotRef},
     finding::Finding,
-    output::{Counters, DetectorState, DetectorStatus, NetworkStatus, Output, Refusal, RefusalReason},
+    output::{
+        Counters, DetectorState, DetectorStatus, NetworkStatus, Output, Refusal, RefusalReason, TicketCause,
+        TicketLink,
+    },
     settings::DetectSettings,
 };

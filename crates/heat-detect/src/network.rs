@@ -1,6 +1,7 @@
 //! One network: its signals, its detectors, its incidents.
 
 pub(crate) mod findings;
+mod hotline;
 pub(crate) mod place;
 pub(crate) mod stations;
 
@@ -17,12 +18,14 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Counters, DetectSettings, DetectorState, DetectorStatus, NetworkStatus, Output, RefusalReason,
     balance::{Balance, Verdict, features::features},
+    behaviour::{self, Behaviour},
     bins::{BIN_US, Bins},
     burst::{self, BurstRule, Progress, View},
     core::Emitter,
     incidents::{Book, commands::Consequence},
     layout::{Layout, Role, SignalKey},
     network::{place::Places, stations::StationWatch},
+    tickets::{self, Tickets},
     tracker::Tracker,
 };
 
@@ -50,6 +53,8 @@ pub(crate) struct NetworkState {
     pictures: Vec<(i64, Vec<f32>)>,
     places: Places,
     pub(crate) stations: StationWatch,
+    pub(crate) behaviour: Behaviour,
+    pub(crate) tickets: Tickets,
     pub(crate) book: Book,
     seasons: BTreeMap<CircuitId, SeasonState>,
     said_status: Vec<DetectorStatus>,
@@ -90,6 +95,8 @@ impl Network {
             pictures: Vec::new(),
             places: Places::default(),
             stations: StationWatch::default(),
+            behaviour: Behaviour::default(),
+            tickets: Tickets::default(),
             book: Book::default(),
             seasons: BTreeMap::new(),
             said_status: Vec::new(),
@@ -98,9 +105,11 @@ impl Network {
         Self { state, layout, by_key: BTreeMap::new() }
     }
 
-    pub(crate) fn restored(state: NetworkState, plant: &PlantModel) -> Self {
+    pub(crate) fn restored(mut state: NetworkState, plant: &PlantModel) -> Self {
         let layout = Layout::new(&state.id, plant, &state.keys);
         let by_key = state.keys.iter().cloned().zip(0..).collect();
+        state.behaviour.restored();
+        state.tickets.restored();
         Self { state, layout, by_key }
     }
 
@@ -110,6 +119,7 @@ impl Network {
     pub(crate) fn use_plant(&mut self, plant: &PlantModel) {
         let layout = Layout::new(&self.state.id, plant, &self.state.keys);
         let before = std::mem::replace(&mut self.layout, layout);
+        self.state.tickets.use_plant();
         if !self.layout.has_same_places(&before) {
             self.state.places = Places::default();
         }
@@ -143,6 +153,32 @@ impl Network {
         self.state.live.add_signal();
         self.state.history.add_signal();
         Some(index)
+    }
+
+    /// Registers a signal of any name with the behaviour of its site; `None` beyond the bound.
+    pub(crate) fn register_behaviour(&mut self, key: &SignalKey, settings: &DetectSettings) -> Option<u32> {
+        let is_plant = self.layout.is_known_plant(&key.site);
+        self.state.behaviour.register(key, is_plant, settings)
+    }
+
+    /// Takes a usable value of a signal of any name.
+    pub(crate) fn observe_behaviour(
+        &mut self,
+        settings: &DetectSettings,
+        sample: Sample,
+        emit: &mut Emitter<'_>,
+    ) {
+        let at_us = sample.at_us.min(emit.now().as_micros());
+        let live = sample.lane == Lane::Live;
+        let found = self.state.behaviour.observe(settings, sample.signal, at_us, sample.value, live);
+        if let Some(mut finding) = found {
+            // What another detector named is no longer unknown; while it lasts, this is said again by itself.
+            if finding.active && finding.affected.iter().any(|site| self.state.book.knows_better(site)) {
+                return;
+            }
+            finding.level = self.layout.level();
+            self.state.book.apply(settings, &self.state.id, finding, emit);
+        }
     }
 
     fn view(&self) -> View<'_> {
@@ -289,6 +325,9 @@ impl Network {
             self.close_bin(settings, bin, emit);
             self.state.live.close(now_us - lateness_us);
         }
+        if second.rem_euclid(60) == 0 {
+            self.pass_tickets(settings, emit);
+        }
         if self.state.book.needs_tick() {
             self.state.book.tick(settings, emit);
         }
@@ -428,9 +467,20 @@ impl Network {
         } else {
             DetectorState::Lacking { signals: missing }
         };
+        let (models, judging) = self.state.behaviour.readiness();
+        let behaviour = if models == 0 {
+            DetectorState::Lacking { signals: vec!["three signals of one site".to_owned()] }
+        } else if judging == 0 {
+            let seconds_left = self.state.behaviour.learning_left_s().unwrap_or_default();
+            DetectorState::Learning { seconds_left }
+        } else {
+            DetectorState::Ready
+        };
         vec![
             DetectorStatus { detector: "burst".to_owned(), state: burst },
             DetectorStatus { detector: "water_balance".to_owned(), state: balance },
+            DetectorStatus { detector: behaviour::DETECTOR.to_owned(), state: behaviour },
+            DetectorStatus { detector: tickets::DETECTOR.to_owned(), state: self.tickets_state() },
         ]
     }
 

@@ -5,7 +5,7 @@ use prometheus::{IntCounter, IntCounterVec, IntGaugeVec};
 
 /// Readings by what became of them: taken, repeated.
 pub const READINGS: &str = "heat_processor_readings_total";
-/// Outputs by kind: event, status, refused.
+/// Outputs by kind: event, status, refused, ticket.
 pub const OUTPUTS: &str = "heat_processor_outputs_total";
 /// Outputs not published again after a restart.
 pub const SUPPRESSED: &str = "heat_processor_suppressed_outputs_total";

@@ -16,6 +16,21 @@ fn percent(probability: f64) -> String {
     format!("{:.0} %", 100.0 * probability)
 }
 
+/// A difference in the unit that operators read.
+fn shown(value: f64, unit: &str) -> (f64, &str) {
+    match unit {
+        "Pa" => (value / 1e6, "MPa"),
+        "kg/s" => (value * 3.6, "t/h"),
+        "m3/s" => (value * 3_600.0, "m³/h"),
+        "degC" => (value, "K"),
+        "W" => (value / 1e6, "MW"),
+        // A counter of heat is judged by its rate.
+        "J" => (value / 1e6, "MW"),
+        "m3" => (value * 3_600.0, "m³/h"),
+        other => (value, other),
+    }
+}
+
 fn evidence_line(incident: &Incident, zh: bool) -> String {
     let mut parts: Vec<String> = Vec::new();
     for evidence in incident.evidence.iter().take(4) {
@@ -38,9 +53,24 @@ fn evidence_line(incident: &Incident, zh: bool) -> String {
                 if zh { "现场实测漏量" } else { "loss found on site" },
                 format!("{:.2} t/h", evidence.value * 3.6),
             ),
+            ("tickets", _) => (if zh { "投诉工单" } else { "complaints" }, format!("{:.0}", evidence.value)),
+            ("tickets_usual", _) => {
+                (if zh { "常态工单" } else { "complaints usually" }, format!("{:.1}", evidence.value))
+            }
+            ("off_its_usual", unit) => {
+                let (value, unit) = shown(evidence.value, unit);
+                (
+                    if zh {
+                        "偏离与其他测点的常态关系"
+                    } else {
+                        "off what the others say of it by"
+                    },
+                    { format!("{value:+.3} {unit}").trim_end().to_owned() },
+                )
+            }
             (other, unit) => (other, format!("{:.3} {unit}", evidence.value)),
         };
-        parts.push(format!("{} {what} {figure}", evidence.place));
+        parts.push(format!("{} {what} {figure}", evidence.place).trim_start().to_owned());
     }
     parts.join(if zh { "；" } else { "; " })
 }
@@ -90,6 +120,8 @@ fn chinese(incident: &Incident) -> String {
         Class::SensorFault => "。先做：校核该表计",
         Class::StandingLoss => "。先做：列入隐患台账",
         Class::ConsumerThermal => "。先做：查看该站一次侧压差和阀门",
+        Class::TicketCluster => "。先做：核对该处供热参数，派人上门测温，查明是站、支线还是户内原因",
+        Class::Unknown => "。先做：现场或远程核对所列测点，确认是仪表、阀门还是运行方式变化",
         Class::Draining
         | Class::ExchangerLeak
         | Class::PressureRegime
@@ -99,9 +131,7 @@ fn chinese(incident: &Incident) -> String {
         | Class::Underheating
         | Class::FrostRisk
         | Class::ClockFault
-        | Class::Silence
-        | Class::TicketCluster
-        | Class::Unknown => "",
+        | Class::Silence => "",
     };
     text.push_str(first);
     if !incident.valves.is_empty() {
@@ -120,6 +150,8 @@ fn english(incident: &Incident) -> String {
         Class::StandingLoss => "Standing loss",
         Class::SensorFault => "Sensor fault",
         Class::ConsumerThermal => "Station abnormal",
+        Class::Unknown => "Signals out of their usual relation",
+        Class::TicketCluster => "Complaints cluster",
         Class::Draining
         | Class::ExchangerLeak
         | Class::PressureRegime
@@ -129,9 +161,7 @@ fn english(incident: &Incident) -> String {
         | Class::Underheating
         | Class::FrostRisk
         | Class::ClockFault
-        | Class::Silence
-        | Class::TicketCluster
-        | Class::Unknown => incident.class.as_str(),
+        | Class::Silence => incident.class.as_str(),
     };
     let mut text = format!("{name} in {}", incident.network);
     let side = match incident.side {
@@ -181,6 +211,12 @@ fn english(incident: &Incident) -> String {
         Class::SensorFault => ". First: check that meter",
         Class::StandingLoss => ". First: enter it in the defect register",
         Class::ConsumerThermal => ". First: look at the station's primary differential pressure and valve",
+        Class::TicketCluster => {
+            ". First: check what is supplied there, measure in some homes, tell whether station, branch or home is at fault"
+        }
+        Class::Unknown => {
+            ". First: check the signals named, whether it is a meter, a valve, or another way of running"
+        }
         Class::Draining
         | Class::ExchangerLeak
         | Class::PressureRegime
@@ -190,9 +226,7 @@ fn english(incident: &Incident) -> String {
         | Class::Underheating
         | Class::FrostRisk
         | Class::ClockFault
-        | Class::Silence
-        | Class::TicketCluster
-        | Class::Unknown => "",
+        | Class::Silence => "",
     };
     text.push_str(first);
     if !incident.valves.is_empty() {

@@ -36,7 +36,7 @@ const CHANGE_FLOOR_PA: f64 = 800.0;
 const SUPPLY_CELSIUS: f64 = 85.0;
 const RETURN_CELSIUS: f64 = 45.0;
 
-fn empty(detector: &str, class: Class, onset: EventTime, level: ModelLevel) -> Finding {
+pub(crate) fn empty(detector: &str, class: Class, onset: EventTime, level: ModelLevel) -> Finding {
     Finding {
         detector: detector.to_owned(),
         class,

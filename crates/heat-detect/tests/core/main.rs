@@ -1,6 +1,7 @@
 //! The core's laws, as sentences, on a small tree in closed form.
 #![expect(clippy::unwrap_used, reason = "a test's fixture fails the test")]
 
+mod behaviour;
 mod burst;
 mod laws;
 mod leak;
