@@ -181,7 +181,7 @@ impl Outcomes {
                 (event.input_offset, Outcome::Applied { by: event.change.by.clone(), incident })
             }
             Output::Refused(refusal) => (refusal.input_offset, Outcome::Refused(refusal.clone())),
-            Output::Status(_) => return,
+            Output::Status(_) | Output::Ticket(_) => return,
         };
         let mut remembered = lock(&self.remembered);
         remembered.outcomes.push_back(((partition, offset), outcome));

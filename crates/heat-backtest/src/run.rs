@@ -95,6 +95,8 @@ impl Run {
             match output {
                 Output::Event(event) => self.event(&event),
                 Output::Status(status) => self.record.network(&status.network).statuses.push(status),
+                // Recorded tickets are what the detectors see; what answers them concerns the hotline.
+                Output::Ticket(_) => {}
                 Output::Refused(refusal) => {
                     self.record.refused += 1;
                     self.record.first_refusal.get_or_insert(refusal.reason.to_string());

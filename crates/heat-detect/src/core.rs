@@ -9,6 +9,7 @@ use heat_model::{
     incident::Incident,
     plant::{PlantHash, PlantModel},
     record::{Command, Readings},
+    ticket::Ticket,
 };
 use serde::{Deserialize, Serialize};
 
@@ -121,6 +122,8 @@ struct Binding {
     network: usize,
     /// Signal in the network, by index in the set; `None` for what no detector uses.
     signals: Box<[Option<u32>]>,
+    /// Signal in the behaviour of its site, likewise.
+    behaviour: Box<[Option<u32>]>,
 }
 
 /// The core of one partition.
@@ -138,6 +141,7 @@ pub struct PartitionCore {
     bindings: HashMap<SignalSetId, Binding, foldhash::fast::FixedState>,
     /// Empty between records; kept for its room.
     samples: Vec<Sample>,
+    behaved: Vec<Sample>,
     counters: Counters,
 }
 
@@ -159,6 +163,7 @@ impl PartitionCore {
             index: BTreeMap::new(),
             bindings: HashMap::with_hasher(foldhash::fast::FixedState::default()),
             samples: Vec::new(),
+            behaved: Vec::new(),
             counters: Counters::default(),
         }
     }
@@ -199,8 +204,9 @@ impl PartitionCore {
             Body::Readings(readings) => self.readings(readings, fresh, out),
             Body::Command(command) => self.command(envelope.network.as_ref(), command, out),
             Body::ModelActivated(hash) => self.activate(*hash, out),
-            // Tickets and forecasts have their detectors' places; heartbeats only move time.
-            Body::Ticket(_) | Body::Forecast(_) | Body::Heartbeat(_) => {}
+            Body::Ticket(ticket) => self.ticket(envelope.network.as_ref(), ticket, out),
+            // Forecasts have their detectors' places; heartbeats only move time.
+            Body::Forecast(_) | Body::Heartbeat(_) => {}
         }
     }
 
@@ -219,53 +225,66 @@ impl PartitionCore {
         let binding = &self.bindings[&readings.set.id];
         let network = &mut self.networks[binding.network];
         let counters = &mut self.counters;
-        let samples = &mut self.samples;
+        let (samples, behaved) = (&mut self.samples, &mut self.behaved);
         samples.clear();
+        behaved.clear();
         let now_us = self.partition.now.as_micros();
         for (index, reading) in readings.readings.iter().enumerate() {
             if !fresh.is_fresh(index) {
                 counters.repeats += 1;
                 continue;
             }
-            let Some(signal) = binding.signals.get(reading.signal as usize).copied().flatten() else {
+            let bound = |to: &[Option<u32>]| to.get(reading.signal as usize).copied().flatten();
+            let (signal, behaviour) = (bound(&binding.signals), bound(&binding.behaviour));
+            if signal.is_none() && behaviour.is_none() {
                 counters.unused += 1;
                 continue;
-            };
-            if readings.lane == Lane::Live {
-                network.arrived(signal, &emit);
+            }
+            if let Some(signal) = signal.filter(|_| readings.lane == Lane::Live) {
+                network.arrived(signal, now_us);
             }
             if reading.code.is_clock_fault() {
                 counters.clock += 1;
-                network.clock_marked(signal, reading.code, &emit);
+                if let Some(signal) = signal {
+                    network.clock_marked(signal, reading.code, now_us);
+                }
                 continue;
             }
             let Some(value) = reading.usable().filter(|_| reading.code != QualityCode::Retained) else {
                 counters.bad += 1;
                 continue;
             };
-            samples.push(Sample { signal, at_us: reading.event_time.as_micros().min(now_us), value });
+            let at_us = reading.event_time.as_micros().min(now_us);
+            samples.extend(signal.map(|signal| Sample { signal, at_us, value }));
+            behaved.extend(behaviour.map(|signal| Sample { signal, at_us, value }));
         }
         // The archive does not keep the order within a record, so nothing may depend on it.
-        samples.sort_unstable_by_key(|sample| (sample.at_us, sample.signal, sample.value.to_bits()));
+        for samples in [&mut *samples, &mut *behaved] {
+            samples.sort_unstable_by_key(|sample| (sample.at_us, sample.signal, sample.value.to_bits()));
+        }
         let mut emit = Emitter { last: &mut self.partition.last, now: self.partition.now, out, dropped: 0 };
         network.observe(&self.settings, readings.lane, samples, &mut emit, counters);
+        for sample in behaved {
+            network.observe_behaviour(&self.settings, readings.lane, *sample, &mut emit);
+        }
         counters.incidents_dropped += emit.dropped;
     }
 
     fn bind(&mut self, set: &SignalSet) -> Option<Binding> {
         let network = self.network_index(&set.network)?;
-        let mut signals = vec![None; set.signals.len()];
+        let (mut signals, mut behaviour) = (vec![None; set.signals.len()], vec![None; set.signals.len()]);
         // Numbered by name, not by their order in the set, which the archive does not keep.
-        let mut by_name: Vec<_> = set.signals.iter().zip(&mut signals).collect();
+        let mut by_name: Vec<_> = set.signals.iter().zip(signals.iter_mut().zip(&mut behaviour)).collect();
         by_name.sort_unstable_by(|(a, _), (b, _)| (&a.name, &a.unit).cmp(&(&b.name, &b.unit)));
-        for (signal, slot) in by_name {
+        for (signal, (slot, behaviour)) in by_name {
+            let key = SignalKey {
+                site: set.site.clone(),
+                device: set.device.clone(),
+                name: signal.name.clone(),
+                unit: signal.unit.clone(),
+            };
+            *behaviour = self.networks[network].register_behaviour(&key, &self.settings);
             *slot = if layout::is_used(signal.name.as_str()) {
-                let key = SignalKey {
-                    site: set.site.clone(),
-                    device: set.device.clone(),
-                    name: signal.name.clone(),
-                    unit: signal.unit.clone(),
-                };
                 let index = self.networks[network].register(key, &self.settings);
                 if index.is_none() {
                     self.counters.over_bound += 1;
@@ -275,7 +294,11 @@ impl PartitionCore {
                 None
             };
         }
-        Some(Binding { network, signals: signals.into_boxed_slice() })
+        Some(Binding {
+            network,
+            signals: signals.into_boxed_slice(),
+            behaviour: behaviour.into_boxed_slice(),
+        })
     }
 
     fn network_index(&mut self, id: &NetworkId) -> Option<usize> {
@@ -308,6 +331,18 @@ impl PartitionCore {
                 Output::Refused(Refusal { input_offset, ordinal, at, network, incident, user, reason })
             });
         }
+    }
+
+    fn ticket(&mut self, network: Option<&NetworkId>, ticket: &Ticket, out: &mut Vec<Output>) {
+        self.counters.tickets += 1;
+        let Some(index) = network.and_then(|network| self.network_index(network)) else {
+            self.counters.tickets_over_bound += 1;
+            return;
+        };
+        let mut emit = Emitter { last: &mut self.partition.last, now: self.partition.now, out, dropped: 0 };
+        let within = self.networks[index].ticket(&self.settings, ticket, &mut emit);
+        self.counters.tickets_over_bound += u64::from(!within);
+        self.counters.incidents_dropped += emit.dropped;
     }
 
     fn activate(&mut self, hash: PlantHash, out: &mut Vec<Output>) {

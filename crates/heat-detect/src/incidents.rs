@@ -8,7 +8,10 @@
 //! that `repaired` awaits the data's verdict.
 
 pub(crate) mod commands;
+mod hotline;
 pub(crate) mod text;
+
+pub(crate) use hotline::Explains;
 
 use heat_model::{
     AppendTime, EventTime, IncidentId, NetworkId,

@@ -179,8 +179,8 @@ pub(crate) struct Layout {
     site_index: BTreeMap<SiteId, u32>,
     device_index: BTreeMap<(u32, String), u32>,
     known: BTreeMap<SiteId, (Option<SiteKind>, Option<u32>)>,
-    /// Site that feeds a site.
-    parents: BTreeMap<SiteId, SiteId>,
+    /// The site that feeds each site, where the plant model tells it.
+    pub(crate) parents: BTreeMap<SiteId, SiteId>,
     sides: BTreeMap<(SiteId, DeviceId, SignalName), Side>,
     pub(crate) topology: Topology,
     pub(crate) water_volume_m3: Option<f64>,
@@ -218,12 +218,6 @@ impl Layout {
             site_index: BTreeMap::new(),
             device_index: BTreeMap::new(),
             known,
-            parents: plant
-                .sites
-                .iter()
-                .filter(|site| site.network.as_ref().is_none_or(|of| of == network))
-                .filter_map(|site| Some((site.id.clone(), site.parent.clone()?)))
-                .collect(),
             sides: plant
                 .signals
                 .iter()
@@ -234,6 +228,12 @@ impl Layout {
                         signal.sensor_side?,
                     ))
                 })
+                .collect(),
+            parents: plant
+                .sites
+                .iter()
+                .filter(|site| site.network.as_ref().is_none_or(|of| of == network))
+                .filter_map(|site| Some((site.id.clone(), site.parent.clone()?)))
                 .collect(),
             topology,
             water_volume_m3: primary().find_map(|circuit| circuit.water_volume_m3),
@@ -327,6 +327,20 @@ impl Layout {
             || !self.of_kind(SiteKind::Station).any(|(_, site)| {
                 site.signals[Role::SecondarySupplyTemperature as usize..].iter().any(Option::is_some)
             })
+    }
+
+    /// Whether the plant model calls the site a source or a station.
+    pub(crate) fn is_known_plant(&self, site: &SiteId) -> bool {
+        let kind = self.known.get(site).and_then(|(kind, _)| *kind);
+        matches!(kind, Some(SiteKind::Source | SiteKind::Station))
+    }
+
+    /// Stations of the plant model, each with its node.
+    pub(crate) fn known_stations(&self) -> impl Iterator<Item = (&SiteId, Option<u32>)> {
+        self.known
+            .iter()
+            .filter(|(_, (kind, _))| *kind == Some(SiteKind::Station))
+            .map(|(site, (_, node))| (site, *node))
     }
 
     /// Level of the plant model as far as locating can use it.

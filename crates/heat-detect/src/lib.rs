@@ -20,6 +20,7 @@
 )]
 
 mod balance;
+mod behaviour;
 mod bins;
 pub mod budget;
 mod burst;
@@ -38,6 +39,7 @@ mod season;
 mod secondary;
 pub mod settings;
 mod thermal;
+mod tickets;
 mod topology;
 mod tracker;
 
@@ -46,6 +48,9 @@ pub use heat_model::FreshMask;
 pub use crate::{
     core::{PartitionCore, RestoreError, Snapshot, SnapshotRef},
     finding::Finding,
-    output::{Counters, DetectorState, DetectorStatus, NetworkStatus, Output, Refusal, RefusalReason},
+    output::{
+        Counters, DetectorState, DetectorStatus, NetworkStatus, Output, Refusal, RefusalReason, TicketCause,
+        TicketLink,
+    },
     settings::DetectSettings,
 };

@@ -2,6 +2,7 @@
 
 pub(crate) mod arrival;
 pub(crate) mod findings;
+mod hotline;
 mod located;
 pub(crate) mod place;
 mod pressures;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Counters, DetectSettings, DetectorState, DetectorStatus, NetworkStatus, Output, RefusalReason,
     balance::Balance,
+    behaviour::{self, Behaviour},
     bins::{BIN_US, Bins},
     burst::{self, BurstRule, Progress, View},
     core::Emitter,
@@ -39,6 +41,7 @@ use crate::{
     pressure::{PressureWatch, zones::Zones},
     quality::Quality,
     thermal::Thermal,
+    tickets::{self, Tickets},
     tracker::{Step, Tracker},
 };
 
@@ -71,6 +74,8 @@ pub(crate) struct NetworkState {
     pub(crate) stations: StationWatch,
     pub(crate) quality: Quality,
     pub(crate) thermal: Thermal,
+    pub(crate) behaviour: Behaviour,
+    pub(crate) tickets: Tickets,
     pub(crate) book: Book,
     seasons: BTreeMap<CircuitId, SeasonState>,
     said_status: Vec<DetectorStatus>,
@@ -119,6 +124,8 @@ impl Network {
             stations: StationWatch::default(),
             quality: Quality::default(),
             thermal: Thermal::default(),
+            behaviour: Behaviour::default(),
+            tickets: Tickets::default(),
             book: Book::default(),
             seasons: BTreeMap::new(),
             said_status: Vec::new(),
@@ -126,9 +133,11 @@ impl Network {
         Self { state, layout, by_key: BTreeMap::new(), zones: (0, Zones::default()), steps: Vec::new() }
     }
 
-    pub(crate) fn restored(state: NetworkState, plant: &PlantModel) -> Self {
+    pub(crate) fn restored(mut state: NetworkState, plant: &PlantModel) -> Self {
         let layout = Layout::new(&state.id, plant, &state.keys);
         let by_key = state.keys.iter().cloned().zip(0..).collect();
+        state.behaviour.restored();
+        state.tickets.restored();
         Self { state, layout, by_key, zones: (0, Zones::default()), steps: Vec::new() }
     }
 
@@ -139,6 +148,7 @@ impl Network {
         let layout = Layout::new(&self.state.id, plant, &self.state.keys);
         let before = std::mem::replace(&mut self.layout, layout);
         self.zones = (0, Zones::default());
+        self.state.tickets.use_plant();
         if !self.layout.has_same_places(&before) {
             self.state.places = Places::default();
         }
@@ -174,6 +184,32 @@ impl Network {
         self.state.live.add_signal();
         self.state.history.add_signal();
         Some(index)
+    }
+
+    /// Registers a signal of any name with the behaviour of its site; `None` beyond the bound.
+    pub(crate) fn register_behaviour(&mut self, key: &SignalKey, settings: &DetectSettings) -> Option<u32> {
+        let is_plant = self.layout.is_known_plant(&key.site);
+        self.state.behaviour.register(key, is_plant, settings)
+    }
+
+    /// Takes a usable value of a signal of any name.
+    pub(crate) fn observe_behaviour(
+        &mut self,
+        settings: &DetectSettings,
+        lane: Lane,
+        sample: Sample,
+        emit: &mut Emitter<'_>,
+    ) {
+        let Sample { signal, at_us, value } = sample;
+        let found = self.state.behaviour.observe(settings, signal, at_us, value, lane == Lane::Live);
+        if let Some(mut finding) = found {
+            // What another detector named is no longer unknown; while it lasts, this is said again by itself.
+            if finding.active && finding.affected.iter().any(|site| self.state.book.knows_better(site)) {
+                return;
+            }
+            finding.level = self.layout.level();
+            self.say(settings, finding, emit);
+        }
     }
 
     fn view(&self) -> View<'_> {
@@ -365,6 +401,9 @@ impl Network {
             self.state.live.close(ended_us);
         }
         self.say_held(settings, emit);
+        if second.rem_euclid(60) == 0 {
+            self.pass_tickets(settings, emit);
+        }
         if self.state.book.needs_tick() {
             self.state.book.tick(settings, emit);
         }
@@ -492,6 +531,15 @@ impl Network {
             let signal = site.signal(Role::OutdoorTemperature);
             signal.is_some_and(|signal| self.state.trackers[signal as usize].seen)
         });
+        let (models, judging) = self.state.behaviour.readiness();
+        let behaviour = if models == 0 {
+            DetectorState::Lacking { signals: vec!["three signals of one site".to_owned()] }
+        } else if judging == 0 {
+            let seconds_left = self.state.behaviour.learning_left_s().unwrap_or_default();
+            DetectorState::Learning { seconds_left }
+        } else {
+            DetectorState::Ready
+        };
         let mut all = vec![
             DetectorStatus { detector: "burst".to_owned(), state: burst },
             DetectorStatus { detector: "water_balance".to_owned(), state: balance },
@@ -504,6 +552,8 @@ impl Network {
                 detector: "frost".to_owned(),
                 state: ready_with(outdoor, "outdoor_temperature"),
             },
+            DetectorStatus { detector: behaviour::DETECTOR.to_owned(), state: behaviour },
+            DetectorStatus { detector: tickets::DETECTOR.to_owned(), state: self.tickets_state() },
         ];
         all.extend(self.night_status(make_up || imbalance));
         all

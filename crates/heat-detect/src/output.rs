@@ -18,6 +18,41 @@ pub enum Output {
     Status(NetworkStatus),
     /// A command or model activation was refused, and why.
     Refused(Refusal),
+    /// What a ticket is answered with.
+    Ticket(TicketLink),
+}
+
+/// Whether the plant explains a ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TicketCause {
+    /// An incident of the plant explains it.
+    Plant,
+    /// More complain there than usual: the plant is suspected, and its fault not found yet.
+    Suspected,
+    /// Within a day nothing in the plant's data explained it.
+    NoneFound,
+}
+
+/// A ticket and the incident that explains it. Said again when a better answer is found; the last one holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicketLink {
+    /// Offset of the input record that it follows from.
+    pub input_offset: Offset,
+    /// Its place among the outputs of that record.
+    pub ordinal: u32,
+    /// When, by the append clock.
+    pub at: AppendTime,
+    /// The network.
+    pub network: NetworkId,
+    /// The ticket, by its id within the hotline.
+    pub ticket: String,
+    /// The hotline's own number.
+    pub external_id: Option<String>,
+    /// The incident.
+    pub incident: Option<IncidentId>,
+    /// Whether the plant explains it.
+    pub cause: TicketCause,
 }
 
 /// How able a detector is to judge.
@@ -166,4 +201,8 @@ pub struct Counters {
     pub over_bound: u64,
     /// Incidents dropped by the bound on incidents kept.
     pub incidents_dropped: u64,
+    /// Tickets seen.
+    pub tickets: u64,
+    /// Tickets whose place, or tickets for which an older one, was refused by a bound.
+    pub tickets_over_bound: u64,
 }

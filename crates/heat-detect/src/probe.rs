@@ -54,6 +54,20 @@ pub struct ComplianceShare<'a> {
     pub warm: u32,
 }
 
+/// The behaviour of a site in its last frame.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BehaviourStep<'a> {
+    /// Start of the frame, microseconds since the epoch.
+    pub start_us: i64,
+    /// Largest deviation of a signal from what the site's others say of it, over its threshold: 1 is off; `None` while it
+    /// learns.
+    pub statistic: Option<f64>,
+    /// Whether the site is off, with hysteresis.
+    pub off: bool,
+    /// Device and name of the signal that deviates most.
+    pub signal: Option<(&'a DeviceId, &'a SignalName)>,
+}
+
 /// Whether any detector uses a signal of this name.
 pub fn uses(name: &str) -> bool {
     layout::is_used(name)
@@ -89,6 +103,17 @@ impl<'a> NetworkProbe<'a> {
         let index = *self.network.by_key.get(&key)?;
         let tracker = self.network.state.trackers.get(index as usize)?;
         tracker.seen.then_some(SignalStep { at_us: tracker.at_us, value: tracker.value, z: tracker.last_z })
+    }
+
+    /// The behaviour of a site in its last frame; `None` before its first.
+    pub fn behaviour(&self, site: &SiteId) -> Option<BehaviourStep<'a>> {
+        let step = self.network.state.behaviour.step(site)?;
+        Some(BehaviourStep {
+            start_us: step.start_us,
+            statistic: step.statistic,
+            off: step.off,
+            signal: step.signal.map(|key| (&key.device, &key.name)),
+        })
     }
 
     /// Stations, each with its differential pressure as a share of its usual one, where that is known.

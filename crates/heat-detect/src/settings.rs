@@ -41,10 +41,17 @@ pub struct DetectSettings {
     pub shelve_p1_max: Duration,
     /// Longest shelving of any other incident.
     pub shelve_max: Duration,
+    /// Share of the alarm budget that is listed and never paged: deviations of a station from its own behaviour that may
+    /// be listed in 30 days. A design default.
+    pub listed_per_station_month: f64,
     /// Networks in one partition.
     pub networks_max: usize,
     /// Signals of one network that detectors use.
     pub signals_max: usize,
+    /// Sites of one network whose behaviour is learned.
+    pub behaviour_sites_max: usize,
+    /// Sites and areas of one network whose tickets are counted.
+    pub ticket_places_max: usize,
     /// Incidents kept per network, cleared ones included.
     pub incidents_max: usize,
     /// Maintenance windows kept per network.
@@ -74,8 +81,11 @@ impl Default for DetectSettings {
             verify: hours(24),
             shelve_p1_max: hours(1),
             shelve_max: hours(30 * 24),
+            listed_per_station_month: 0.05,
             networks_max: 4_096,
             signals_max: 200_000,
+            behaviour_sites_max: 10_000,
+            ticket_places_max: 20_000,
             incidents_max: 256,
             maintenance_max: 256,
         }

@@ -8,7 +8,7 @@ use prometheus::{Gauge, IntCounter, IntCounterVec, IntGaugeVec};
 pub const READINGS: &str = "heat_processor_readings_total";
 /// Live readings beyond the lateness bound, by whether they were judged: those in order are, and their findings marked.
 pub const LATE: &str = "heat_processor_late_readings_total";
-/// Outputs by kind: event, status, refused.
+/// Outputs by kind: event, status, refused, ticket.
 pub const OUTPUTS: &str = "heat_processor_outputs_total";
 /// Outputs not published again after a restart.
 pub const SUPPRESSED: &str = "heat_processor_suppressed_outputs_total";

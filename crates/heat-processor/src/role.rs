@@ -257,6 +257,7 @@ impl Processor {
             Output::Event(event) => ("event", Some(event.incident.network.to_string())),
             Output::Status(status) => ("status", Some(status.network.to_string())),
             Output::Refused(refusal) => ("refused", refusal.network.as_ref().map(ToString::to_string)),
+            Output::Ticket(link) => ("ticket", Some(link.network.to_string())),
         };
         self.metrics.outputs.with_label_values(&[kind]).inc();
         if let Output::Event(event) = output

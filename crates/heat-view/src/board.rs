@@ -171,12 +171,12 @@ impl IncidentBoard {
         }
     }
 
-    /// Takes an output of the processor. Refusals change nothing here.
+    /// Takes an output of the processor. Refusals and answers to tickets change nothing here.
     pub fn apply(&mut self, output: &Output) -> Applied {
         match output {
             Output::Event(event) => self.apply_event(event),
             Output::Status(status) => self.apply_status(status),
-            Output::Refused(Refusal { .. }) => Applied::Stale,
+            Output::Refused(Refusal { .. }) | Output::Ticket(_) => Applied::Stale,
         }
     }
 

@@ -374,7 +374,13 @@ fn coverage(out: &mut String, report: &Report) {
         line(out, &format!("  {count} {what}"));
     }
     if !coverage.unused_names.is_empty() {
-        line(out, &format!("  names that no detector uses: {}", coverage.unused_names.join(", ")));
+        line(
+            out,
+            &format!(
+                "  names known to no rule, so used only for how the signals of their site move together: {}",
+                coverage.unused_names.join(", ")
+            ),
+        );
     }
     if !coverage.classes_never_raised.is_empty() {
         line(out, &format!("  labelled classes never raised: {}", coverage.classes_never_raised.join(", ")));

@@ -20,6 +20,21 @@ fn percent(probability: f64) -> String {
     format!("{:.0} %", 100.0 * probability)
 }
 
+/// A difference in the unit that operators read.
+fn shown(value: f64, unit: &str) -> (f64, &str) {
+    match unit {
+        "Pa" => (value / 1e6, "MPa"),
+        "kg/s" => (value * 3.6, "t/h"),
+        "m3/s" => (value * 3_600.0, "m³/h"),
+        "degC" => (value, "K"),
+        "W" => (value / 1e6, "MW"),
+        // A counter of heat is judged by its rate.
+        "J" => (value / 1e6, "MW"),
+        "m3" => (value * 3_600.0, "m³/h"),
+        other => (value, other),
+    }
+}
+
 fn evidence_line(incident: &Incident, zh: bool) -> String {
     let mut parts: Vec<String> = Vec::new();
     for evidence in incident.evidence.iter().take(4) {
@@ -93,6 +108,21 @@ fn evidence_line(incident: &Incident, zh: bool) -> String {
             (HOURS_LEFT, _) => {
                 (if zh { "降到 5 ℃ 约剩" } else { "until 5 ℃ about" }, format!("{:.1} h", evidence.value))
             }
+            ("tickets", _) => (if zh { "投诉工单" } else { "complaints" }, format!("{:.0}", evidence.value)),
+            ("tickets_usual", _) => {
+                (if zh { "常态工单" } else { "complaints usually" }, format!("{:.1}", evidence.value))
+            }
+            ("off_its_usual", unit) => {
+                let (value, unit) = shown(evidence.value, unit);
+                (
+                    if zh {
+                        "偏离与其他测点的常态关系"
+                    } else {
+                        "off what the others say of it by"
+                    },
+                    { format!("{value:+.3} {unit}").trim_end().to_owned() },
+                )
+            }
             (FOUND_LATE, _) => continue,
             (other, unit) => match deviations::words(other) {
                 Some((chinese, english)) => {
@@ -101,7 +131,7 @@ fn evidence_line(incident: &Incident, zh: bool) -> String {
                 None => (other, format!("{:.3} {unit}", evidence.value)),
             },
         };
-        parts.push(format!("{} {what} {figure}", evidence.place).trim_end().to_owned());
+        parts.push(format!("{} {what} {figure}", evidence.place).trim().to_owned());
     }
     parts.join(if zh { "；" } else { "; " })
 }
@@ -187,7 +217,8 @@ fn chinese(incident: &Incident) -> String {
         Class::Silence => "。先做：检查该处供电、通信和采集设备",
         Class::ExchangerLeak => "。先做：不必开挖；关断该站一次侧，对换热器试压",
         Class::Draining => "。先做：傍晚入户查看末端用户放水，调平该片供热",
-        Class::TicketCluster | Class::Unknown => "",
+        Class::TicketCluster => "。先做：核对该处供热参数，派人上门测温，查明是站、支线还是户内原因",
+        Class::Unknown => "。先做：现场或远程核对所列测点，确认是仪表、阀门还是运行方式变化",
     };
     text.push_str(first);
     if !incident.valves.is_empty() {
@@ -221,7 +252,8 @@ fn english(incident: &Incident) -> String {
         Class::Silence => "No data",
         Class::ExchangerLeak => "Exchanger leak",
         Class::Draining => "Radiators drained",
-        Class::TicketCluster | Class::Unknown => incident.class.as_str(),
+        Class::Unknown => "Signals out of their usual relation",
+        Class::TicketCluster => "Complaints cluster",
     };
     let mut text = format!("{name} in {}", incident.network);
     if let Some(minutes) = minutes_late(incident) {
@@ -310,7 +342,12 @@ fn english(incident: &Incident) -> String {
             ". First: nothing to dig; shut that station's primary side and pressure-test the exchanger"
         }
         Class::Draining => ". First: visit the cold ends in the evening and balance their heating",
-        Class::TicketCluster | Class::Unknown => "",
+        Class::TicketCluster => {
+            ". First: check what is supplied there, measure in some homes, tell whether station, branch or home is at fault"
+        }
+        Class::Unknown => {
+            ". First: check the signals named, whether it is a meter, a valve, or another way of running"
+        }
     };
     text.push_str(first);
     if !incident.valves.is_empty() {

@@ -15,14 +15,14 @@ use crate::{
 
 impl Network {
     /// A live reading has come, whatever it says.
-    pub(crate) fn arrived(&mut self, signal: u32, emit: &Emitter<'_>) {
-        self.state.quality.arrived(signal, emit.now().as_micros());
+    pub(crate) fn arrived(&mut self, signal: u32, now_us: i64) {
+        self.state.quality.arrived(signal, now_us);
     }
 
     /// A reading carries a wrong time.
-    pub(crate) fn clock_marked(&mut self, signal: u32, code: QualityCode, emit: &Emitter<'_>) {
+    pub(crate) fn clock_marked(&mut self, signal: u32, code: QualityCode, now_us: i64) {
         let device = self.layout.placed[signal as usize].device;
-        self.state.quality.clock_marked(device, code, emit.now().as_micros());
+        self.state.quality.clock_marked(device, code, now_us);
     }
 
     /// Whether a value is a measurement at all.

@@ -26,7 +26,7 @@ fn refusals(feed: &Feed) -> Vec<RefusalReason> {
         .iter()
         .filter_map(|output| match output {
             Output::Refused(refusal) => Some(refusal.reason.clone()),
-            Output::Event(_) | Output::Status(_) => None,
+            Output::Event(_) | Output::Status(_) | Output::Ticket(_) => None,
         })
         .collect()
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's fixture fails the test")]
 
 mod account;
+mod behaviour;
 mod burst;
 mod calm;
 mod late;

@@ -9,6 +9,7 @@ use heat_model::{
     incident::{Incident, IncidentEvent},
     plant::{Circuit, Pipe, PlantHash, PlantModel, Side, Site, SiteKind},
     record::{Action, Command, Readings},
+    ticket::Ticket,
 };
 
 pub(crate) const START: i64 = 1_764_000_000;
@@ -118,7 +119,7 @@ pub(crate) const CALM: Now = Now {
 pub(crate) type Device = (&'static str, &'static str, Vec<(&'static str, &'static str, f64)>);
 
 /// Small, deterministic, different for every signal and scan.
-fn noise(at: i64, signal: usize) -> f64 {
+pub(crate) fn noise(at: i64, signal: usize) -> f64 {
     let mut x = at.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15)
         ^ (signal as u64).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x ^= x >> 31;
@@ -269,6 +270,10 @@ impl Feed {
         self.append(at, Body::Command(Command { user: user.to_owned(), action }));
     }
 
+    pub(crate) fn ticket(&mut self, at: i64, ticket: Ticket) {
+        self.append(at, Body::Ticket(ticket));
+    }
+
     /// Offers a model and activates it.
     pub(crate) fn activate(&mut self, at: i64, hash: u64, plant: PlantModel) {
         self.core.offer_model(PlantHash(hash), Arc::new(plant));
@@ -342,7 +347,7 @@ impl Feed {
             .iter()
             .filter_map(|output| match output {
                 Output::Event(event) => Some(event),
-                Output::Status(_) | Output::Refused(_) => None,
+                Output::Status(_) | Output::Refused(_) | Output::Ticket(_) => None,
             })
             .collect()
     }

@@ -1,0 +1,192 @@
+//! Signals of any name that cease to move together, and complaints that cluster.
+
+use std::sync::Arc;
+
+use heat_detect::{DetectSettings, Output, PartitionCore, Snapshot, TicketCause};
+use heat_model::{
+    EventTime, Lane,
+    incident::{AlarmState, Class},
+    plant::PlantModel,
+    ticket::{Ticket, TicketKind},
+};
+
+use crate::world::{CALM, Feed, Now, START, noise, plant};
+
+const MINUTE: i64 = 60;
+const HOUR: i64 = 3_600;
+const DAY: i64 = 24 * HOUR;
+
+/// Five signals of a test rig in arbitrary units: a common load, and each its own noise.
+fn rig(at: i64, shift: [f64; 5]) -> (&'static str, &'static str, Vec<(&'static str, &'static str, f64)>) {
+    let load = (at as f64 / 5_000.0).sin() + 0.5 * (at as f64 / 1_700.0).sin();
+    let value = |signal: usize, gain: f64| gain * load + 0.1 * noise(at, 100 + signal) + shift[signal];
+    let values = vec![
+        ("spindle", "rpm", 900.0 + 40.0 * value(0, 1.0)),
+        ("torque", "", value(1, 2.0)),
+        ("oil", "degC", 60.0 + value(2, -1.0)),
+        ("hum", "g", value(3, 0.5)),
+        ("feed", "mm", value(4, 0.0)),
+    ];
+    ("rig", "plc", values)
+}
+
+fn run(feed: &mut Feed, from: i64, to: i64, shift: impl Fn(i64) -> [f64; 5]) {
+    for at in (from..to).step_by(60) {
+        feed.device(START + at, START + at, &rig(at, shift(at)));
+    }
+}
+
+const USUAL: [f64; 5] = [0.0; 5];
+
+#[test]
+fn a_signal_of_any_name_that_leaves_the_others_is_listed_with_its_name_and_cleared_when_it_is_back() {
+    let mut feed = Feed::new(DetectSettings::default(), PlantModel::default());
+    run(&mut feed, 0, 1_600 * MINUTE, |_| USUAL);
+    assert!(feed.incidents().is_empty(), "{:?}", feed.incidents());
+
+    // Well within what torque usually is, but not at this load.
+    run(&mut feed, 1_600 * MINUTE, 1_840 * MINUTE, |_| [0.0, 2.0, 0.0, 0.0, 0.0]);
+    let found = feed.incidents();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((found[0].class, found[0].place.as_deref()), (Class::Unknown, Some("rig")));
+    assert_eq!(found[0].evidence[0].place, "rig/plc/torque");
+    assert!((found[0].evidence[0].value - 2.0).abs() < 0.5, "{:?}", found[0].evidence);
+    assert!(found[0].text_zh.contains("rig/plc/torque") && found[0].text_en.contains("rig/plc/torque"));
+
+    run(&mut feed, 1_840 * MINUTE, 1_840 * MINUTE + 3 * DAY, |_| USUAL);
+    assert_eq!(feed.incidents()[0].alarm, AlarmState::Cleared);
+    assert_eq!(feed.incidents().len(), 1);
+}
+
+#[test]
+fn a_load_beyond_all_that_was_seen_moves_all_signals_and_is_not_listed() {
+    let mut feed = Feed::new(DetectSettings::default(), PlantModel::default());
+    run(&mut feed, 0, 1_600 * MINUTE, |_| USUAL);
+    run(&mut feed, 1_600 * MINUTE, 1_900 * MINUTE, |_| [2.5, 5.0, -2.5, 1.25, 0.0]);
+    assert!(feed.incidents().is_empty(), "{:?}", feed.incidents());
+}
+
+#[test]
+fn back_filled_signals_train_and_open_nothing() {
+    let mut feed = Feed::new(DetectSettings::default(), PlantModel::default());
+    feed.lane = Lane::Backfill;
+    run(&mut feed, 0, 1_600 * MINUTE, |_| USUAL);
+    run(&mut feed, 1_600 * MINUTE, 1_840 * MINUTE, |_| [0.0, 2.0, 0.0, 0.0, 0.0]);
+    assert!(feed.incidents().is_empty());
+
+    run(&mut feed, 1_840 * MINUTE, 1_900 * MINUTE, |_| USUAL);
+    feed.lane = Lane::Live;
+    run(&mut feed, 1_900 * MINUTE, 2_140 * MINUTE, |_| [0.0, 0.0, 3.0, 0.0, 0.0]);
+    assert_eq!(feed.incidents().len(), 1, "what was back-filled is known");
+}
+
+fn complaint(number: usize, at: i64, site: &str) -> Ticket {
+    Ticket {
+        id: format!("t{number}"),
+        time: EventTime::from_micros((START + at) * 1_000_000),
+        kind: TicketKind::Cold,
+        site: Some(site.parse().unwrap()),
+        area: None,
+        external_id: Some(format!("12345-{number}")),
+        text: None,
+    }
+}
+
+fn answers(feed: &Feed) -> Vec<(String, TicketCause, bool)> {
+    feed.out
+        .iter()
+        .filter_map(|output| match output {
+            Output::Ticket(link) => Some((link.ticket.clone(), link.cause, link.incident.is_some())),
+            Output::Event(_) | Output::Status(_) | Output::Refused(_) => None,
+        })
+        .collect()
+}
+
+/// A week in which somebody complains every seven hours, somewhere.
+fn usual_complaints(feed: &mut Feed, from: i64, to: i64) {
+    for (number, at) in (from..to).step_by(25_200).enumerate() {
+        let site = ["a1", "a2", "b1", "b2"][number % 4];
+        feed.ticket(START + at, complaint(number, at, site));
+    }
+}
+
+#[test]
+fn complaints_that_cluster_open_an_incident_that_names_the_station_and_is_their_answer() {
+    let mut feed = Feed::new(DetectSettings::default(), plant());
+    let on = 20 * DAY + 9 * HOUR;
+    usual_complaints(&mut feed, 0, on);
+    assert!(feed.incidents().is_empty(), "{:?}", feed.incidents());
+    assert!(answers(&feed).iter().all(|(_, cause, linked)| *cause == TicketCause::NoneFound && !linked));
+
+    for number in 0..8 {
+        let at = on + i64::try_from(number).unwrap() * 20 * MINUTE;
+        feed.ticket(START + at, complaint(1_000 + number, at, "b1"));
+    }
+    let found = feed.incidents();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((found[0].class, found[0].place.as_deref()), (Class::TicketCluster, Some("b1")));
+    let linked = answers(&feed);
+    let of = |number: usize| linked.iter().find(|(ticket, ..)| *ticket == format!("t{number}")).cloned();
+    assert_eq!(of(1_000), Some(("t1000".to_owned(), TicketCause::Suspected, true)));
+    assert_eq!(of(1_007), Some(("t1007".to_owned(), TicketCause::Suspected, true)));
+
+    feed.pass(START + on + DAY);
+    assert_eq!(feed.incidents()[0].alarm, AlarmState::Cleared);
+}
+
+#[test]
+fn complaints_behind_a_burst_are_answered_by_the_burst_and_open_nothing() {
+    let mut feed = Feed::new(DetectSettings::default(), plant());
+    usual_complaints(&mut feed, 0, 8 * DAY);
+    let leak = |_| Now { leak: Some((5, 12.0)), ..CALM };
+    feed.run(8 * DAY, 8 * DAY + HOUR, 10, |_| CALM);
+    feed.run(8 * DAY + HOUR, 8 * DAY + HOUR + 300, 10, leak);
+    let burst = feed.incidents()[0].clone();
+    assert_eq!(burst.class, Class::Burst);
+    let site = burst.affected.first().or(burst.branch.first()).unwrap().clone();
+
+    for number in 0..8 {
+        let at = 8 * DAY + HOUR + 300 + i64::try_from(number).unwrap() * 60;
+        feed.ticket(START + at, complaint(2_000 + number, at, site.as_str()));
+    }
+    let found = feed.incidents();
+    assert_eq!(
+        found.iter().filter(|incident| incident.class == Class::TicketCluster).count(),
+        0,
+        "{found:?}"
+    );
+    assert!(
+        answers(&feed).iter().any(|(ticket, cause, _)| ticket == "t2007" && *cause == TicketCause::Plant)
+    );
+    assert!(found[0].evidence.iter().any(|evidence| evidence.what == "tickets"), "{:?}", found[0].evidence);
+}
+
+#[test]
+fn behaviour_and_tickets_restored_at_any_scan_go_on_byte_for_byte() {
+    let run_with = |every: Option<usize>| {
+        let mut feed = Feed::new(DetectSettings::default(), plant());
+        let on = 8 * DAY;
+        usual_complaints(&mut feed, 0, on);
+        for (step, at) in (on..on + 1_600 * MINUTE).step_by(60).enumerate() {
+            let shift = if at > on + 1_450 * MINUTE { [0.0, 2.0, 0.0, 0.0, 0.0] } else { USUAL };
+            feed.device(START + at, START + at, &rig(at, shift));
+            if step > 1_450 && step % 10 == 0 {
+                feed.ticket(START + at, complaint(step, at, "a2"));
+            }
+            if every.is_some_and(|every| step % every == 0) {
+                let stored = postcard::to_stdvec(&feed.core.snapshot()).unwrap();
+                let snapshot: Snapshot = postcard::from_bytes(&stored).unwrap();
+                feed.core = PartitionCore::new(DetectSettings::default(), Arc::new(plant()));
+                feed.core.restore(snapshot).unwrap();
+                assert_eq!(postcard::to_stdvec(&feed.core.snapshot()).unwrap(), stored);
+            }
+        }
+        assert!(feed.incidents().len() >= 2, "{:?}", feed.incidents());
+        postcard::to_stdvec(&feed.out).unwrap()
+    };
+
+    let straight = run_with(None);
+    for every in [7, 97] {
+        assert!(run_with(Some(every)) == straight, "restored every {every} scans");
+    }
+}
