@@ -17,12 +17,12 @@
 mod arguments;
 mod broker;
 mod child;
+mod drain;
 mod engine;
 mod error;
 mod figures;
 mod fill;
 mod gateway;
-mod hydraulics;
 mod ingest;
 mod latency;
 mod load;
@@ -54,7 +54,7 @@ pub fn run(arguments: BenchArguments) -> Result<ExitStatus, BenchError> {
         What::Process(options) => (Part::Process, options),
         What::Archive(options) => (Part::Archive, options),
         What::Latency(options) => (Part::Latency, options),
-        What::Hydraulics(options) => (Part::Hydraulics, options),
+        What::Drain(options) => (Part::Drain, options),
         What::All(options) => (Part::All, options),
     };
     let is_json = options.json;
@@ -73,7 +73,7 @@ enum Part {
     Process,
     Archive,
     Latency,
-    Hydraulics,
+    Drain,
     All,
 }
 
@@ -103,7 +103,7 @@ fn interruptible(part: Part, options: Options) -> Result<Report, BenchError> {
 }
 
 fn measure(part: Part, mut bench: Bench) -> Result<Report, BenchError> {
-    if let Some(kafka) = bench.kafka().filter(|_| part != Part::Hydraulics) {
+    if let Some(kafka) = bench.kafka() {
         bench.block_on(kafka.prepare())?;
     }
     if matches!(part, Part::Process | Part::Archive | Part::All) {
@@ -113,11 +113,11 @@ fn measure(part: Part, mut bench: Bench) -> Result<Report, BenchError> {
     if matches!(part, Part::Ingest | Part::All) {
         ingest::measure(&mut bench)?;
     }
-    if matches!(part, Part::Hydraulics | Part::All) {
-        hydraulics::measure(&mut bench)?;
-    }
     if matches!(part, Part::Latency | Part::All) {
         latency::measure(&mut bench)?;
+    }
+    if matches!(part, Part::Drain | Part::All) {
+        drain::measure(&mut bench)?;
     }
     Ok(bench.into_report())
 }
