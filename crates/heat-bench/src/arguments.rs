@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
@@ -21,9 +21,6 @@ pub(crate) enum What {
     Archive(Options),
     /// From a burst to its incident, and from a reading to its Parquet file, in real time; takes about five minutes.
     Latency(Options),
-    /// The way back from an outage, on Kafka: a backlog in the gateway's buffer, drained while live messages go on; beside the
-    /// direct way.
-    Drain(Options),
     /// All of it.
     All(Options),
     /// One of the bench's own processes.
@@ -45,7 +42,7 @@ pub(crate) struct Options {
     /// As JSON.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Messages of 10 readings that `ingest` and `drain` measure, after a tenth as many to warm up.
+    /// Messages of 10 readings that `ingest` measures, after a tenth as many to warm up.
     #[arg(long, default_value_t = 1_000_000)]
     pub(crate) messages: u64,
     /// Devices that speak in `ingest`.
@@ -72,10 +69,6 @@ pub(crate) struct Options {
     /// Bursts in `latency`, one in each of as many small networks.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=2_000))]
     pub(crate) bursts: u32,
-    /// How long the backlog of `drain` rests before Kafka answers: beyond 15 minutes it counts as old, and goes behind what
-    /// is live.
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = heat_runtime::config::parse_duration)]
-    pub(crate) backlog_age: Duration,
     /// Seed of all inputs.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,

@@ -34,8 +34,6 @@ pub(crate) enum Task {
     Fill(fill::FillTask),
     /// Reads and decodes a log.
     Decode(roles::DecodeTask),
-    /// Reads and decodes a log as it grows.
-    Follow(roles::FollowTask),
     /// The processor.
     Processor(roles::ProcessorTask),
     /// The archiver.
@@ -59,7 +57,6 @@ impl Task {
             Self::Bare(_) => "bare bridge",
             Self::Fill(_) => "log writer",
             Self::Decode(_) => "decoding reader",
-            Self::Follow(_) => "following reader",
             Self::Processor(_) => "processor",
             Self::Archiver(_) => "archiver",
             Self::Watched { .. } => "roles in one process",
@@ -248,7 +245,6 @@ fn served(task: &str) -> Result<(), BenchError> {
             Task::Bare(task) => gateway::bare(task, &mut commands).await,
             Task::Fill(task) => fill::run(task).await,
             Task::Decode(task) => roles::decode(task, &mut commands).await,
-            Task::Follow(task) => roles::follow(task, &mut commands).await,
             Task::Processor(task) => roles::processor(task, &mut commands).await,
             Task::Archiver(task) => roles::archiver(task, &mut commands).await,
             Task::Watched { engine, plant, archive } => {

@@ -26,8 +26,6 @@ pub(crate) enum Engine {
     Embedded(PathBuf),
     /// At these brokers.
     Kafka(String),
-    /// At these, which do not answer yet.
-    Unreached(String),
 }
 
 fn topics_of_bench() -> Vec<TopicSpec> {
@@ -51,8 +49,6 @@ impl Engine {
             Self::Kafka(brokers) => Log::connect_kafka(KafkaSettings::new(brokers))
                 .await
                 .map_err(BenchError::act("connect to Kafka")),
-            Self::Unreached(brokers) => Log::trust_kafka(KafkaSettings::new(brokers), &topics_of_bench())
-                .map_err(BenchError::act("make a client of Kafka")),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::{
     usage::Usage,
 };
 
-pub(crate) const MESSAGES: &str = "messages";
+const MESSAGES: &str = "messages";
 /// Seconds of paced load.
 const PACED_SECONDS: u64 = 10;
 /// Without any record for so long, what is missing will not come.
@@ -50,13 +50,13 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<(), BenchError> {
 }
 
 /// A generator that has connected.
-pub(crate) struct Generator {
+struct Generator {
     child: Child,
     sent: u64,
 }
 
 impl Generator {
-    pub(crate) fn start(bench: &Bench, to: &Address) -> Result<Self, BenchError> {
+    fn start(bench: &Bench, to: &Address) -> Result<Self, BenchError> {
         let options = &bench.options;
         let child = Child::start(&Task::Load(LoadTask {
             host: to.host.clone(),
@@ -71,19 +71,10 @@ impl Generator {
     }
 
     /// Makes load and waits until the server has acknowledged all of it.
-    pub(crate) fn load(&mut self, messages: u64, rate: Option<f64>) -> Result<Loaded, BenchError> {
+    fn load(&mut self, messages: u64, rate: Option<f64>) -> Result<Loaded, BenchError> {
         self.child.tell(&Phase { messages, rate })?;
         self.sent += messages;
         self.child.hear()
-    }
-
-    /// Messages so far, all acknowledged.
-    pub(crate) const fn sent(&self) -> u64 {
-        self.sent
-    }
-
-    pub(crate) fn end(self) -> Result<(), BenchError> {
-        self.child.end()
     }
 }
 
@@ -110,7 +101,7 @@ fn serve(
     let paced_messages = u64::from(bench.options.paced.max(1)) * PACED_SECONDS;
     let paced = generator.load(paced_messages.min(messages), Some(rate))?;
     let sent = generator.sent;
-    generator.end()?;
+    generator.child.end()?;
     Ok(Served {
         measured: Measured { count: messages, seconds: fast.seconds, before, after },
         fast,
@@ -227,7 +218,7 @@ fn bridged(
     bridge.wait_until_quiet()?;
     let arrived = bridge.progress()?.messages - start.messages;
     must_be("messages durable in Kafka", messages, arrived)?;
-    generator.end()?;
+    generator.child.end()?;
     bridge.child.tell(&Ask::Stop)?;
     bridge.child.hear::<Ended>()?;
     bridge.child.end()?;
@@ -303,7 +294,7 @@ impl Bridge {
     }
 }
 
-pub(crate) fn pause(time: Duration) {
+fn pause(time: Duration) {
     std::thread::park_timeout(time);
 }
 

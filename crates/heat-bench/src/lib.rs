@@ -17,7 +17,6 @@
 mod arguments;
 mod broker;
 mod child;
-mod drain;
 mod engine;
 mod error;
 mod figures;
@@ -54,7 +53,6 @@ pub fn run(arguments: BenchArguments) -> Result<ExitStatus, BenchError> {
         What::Process(options) => (Part::Process, options),
         What::Archive(options) => (Part::Archive, options),
         What::Latency(options) => (Part::Latency, options),
-        What::Drain(options) => (Part::Drain, options),
         What::All(options) => (Part::All, options),
     };
     let is_json = options.json;
@@ -73,7 +71,6 @@ enum Part {
     Process,
     Archive,
     Latency,
-    Drain,
     All,
 }
 
@@ -115,9 +112,6 @@ fn measure(part: Part, mut bench: Bench) -> Result<Report, BenchError> {
     }
     if matches!(part, Part::Latency | Part::All) {
         latency::measure(&mut bench)?;
-    }
-    if matches!(part, Part::Drain | Part::All) {
-        drain::measure(&mut bench)?;
     }
     Ok(bench.into_report())
 }

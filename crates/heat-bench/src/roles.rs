@@ -1,11 +1,6 @@
 //! The readers of the log, each in a process of its own: decoding alone, the processor, the archiver.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use heat_archiver::{Archiver, ArchiverSettings, RawArchive};
 use heat_codec::envelope::EnvelopeDecoder;
@@ -20,7 +15,6 @@ use crate::{
     child::{Commands, say},
     engine::Engine,
     error::BenchError,
-    percentiles::{self, Percentiles},
     plant,
 };
 
@@ -224,113 +218,6 @@ pub(crate) async fn decode(task: DecodeTask, commands: &mut Commands) -> Result<
     }
     say(&Read { readings, seconds: begun.elapsed().as_secs_f64(), ..Read::default() })?;
     commands.end().await;
-    log.close(Duration::from_secs(10)).await;
-    Ok(())
-}
-
-/// Follows the log from its beginning.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct FollowTask {
-    pub(crate) engine: Engine,
-}
-
-/// What the parent wants to know of it.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) struct LookBack {
-    /// Messages measured from here on are live; event time, microseconds.
-    pub(crate) live_from_us: i64,
-}
-
-/// What the log holds so far. Messages are counted once, however often their record came.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Followed {
-    pub(crate) messages: u64,
-    /// Of these, measured before.
-    pub(crate) before: u64,
-    /// When the last of these was appended, microseconds.
-    pub(crate) last_before_us: i64,
-    /// Records that carried a number again.
-    pub(crate) again: u64,
-    /// From measuring to the log, of live messages.
-    pub(crate) live: Option<Percentiles>,
-    /// Append times of all messages of which some were live, in order; seconds and how many.
-    appended: Vec<(i64, u64)>,
-}
-
-impl Followed {
-    /// Messages appended until then, to the second.
-    pub(crate) fn until(&self, append_us: i64) -> u64 {
-        let second = append_us / 1_000_000;
-        self.appended.iter().filter(|(at, _)| *at <= second).map(|(_, count)| count).sum()
-    }
-}
-
-/// One message as the log holds it.
-#[derive(Debug, Clone, Copy)]
-struct Seen {
-    event_us: i64,
-    append_us: i64,
-}
-
-fn look_back(seen: &[Seen], again: u64, LookBack { live_from_us }: LookBack) -> Followed {
-    let is_live = |seen: &&Seen| seen.event_us >= live_from_us;
-    let before = seen.iter().filter(|seen| !is_live(seen));
-    let live = seen.iter().filter(is_live);
-    let mut appended = BTreeMap::new();
-    for message in seen {
-        *appended.entry(message.append_us / 1_000_000).or_default() += 1;
-    }
-    Followed {
-        messages: seen.len() as u64,
-        before: before.clone().count() as u64,
-        last_before_us: before.map(|seen| seen.append_us).max().unwrap_or(0),
-        again,
-        live: percentiles::of_micros(
-            live.map(|seen| u64::try_from(seen.append_us - seen.event_us).unwrap_or(0)).collect(),
-        ),
-        appended: appended.into_iter().collect(),
-    }
-}
-
-/// Reads all partitions as they grow, and tells what they hold whenever it is asked.
-pub(crate) async fn follow(task: FollowTask, commands: &mut Commands) -> Result<(), BenchError> {
-    let log = task.engine.open().await?;
-    let mut consumer = log
-        .consumer(topics::INPUT, Membership::All, ConsumerSettings::default())
-        .await
-        .map_err(BenchError::act("read the log"))?;
-    let mut decoder = EnvelopeDecoder::default();
-    let (mut seen, mut numbers, mut again) = (Vec::new(), BTreeSet::new(), 0);
-    say(&())?;
-    loop {
-        tokio::select! {
-            asked = commands.next::<LookBack>() => match asked? {
-                Some(asked) => say(&look_back(&seen, again, asked))?,
-                None => break,
-            },
-            event = consumer.next() => match event.map_err(BenchError::act("read the log"))? {
-                LogEvent::Assigned(partition) => {
-                    let started = consumer.start(partition, StartFrom::Beginning).await;
-                    started.map_err(BenchError::act("read the log"))?;
-                }
-                LogEvent::Records { partition, records, .. } => {
-                    for record in records {
-                        let append_us = record.append_time.as_micros();
-                        let envelope =
-                            decoder.decode(record.payload).map_err(BenchError::act("decode a record"))?;
-                        let Body::Readings(body) = &envelope.body else { continue };
-                        let Some(first) = body.readings.first() else { continue };
-                        if numbers.insert((partition, envelope.origin.epoch, envelope.origin.seq)) {
-                            seen.push(Seen { event_us: first.event_time.as_micros(), append_us });
-                        } else {
-                            again += 1;
-                        }
-                    }
-                }
-                LogEvent::Revoked(_) => {}
-            },
-        }
-    }
     log.close(Duration::from_secs(10)).await;
     Ok(())
 }
