@@ -115,7 +115,7 @@ pub(crate) const CALM: Now = Now {
 };
 
 /// A device's name and values in SI.
-type Device = (&'static str, &'static str, Vec<(&'static str, &'static str, f64)>);
+pub(crate) type Device = (&'static str, &'static str, Vec<(&'static str, &'static str, f64)>);
 
 /// Small, deterministic, different for every signal and scan.
 fn noise(at: i64, signal: usize) -> f64 {
