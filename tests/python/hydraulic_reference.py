@@ -160,15 +160,15 @@ def speed():
         wn.add_junction(str(n), base_demand=(0.2 + n % 7 * 0.1) / 1000)
     for e, (a, b) in enumerate(edges):
         wn.add_pipe(f'p{e}', str(a), str(b), length=80.0 + e % 5 * 20, diameter=0.1 + e % 3 * 0.05, roughness=1e-4)
-    hours = 500
+    hours = 200
     for h in (0, hours):
         wn.options.time.duration = h * 3600
         if h == 0:
             wn.options.hydraulic.demand_multiplier = 1.0
-        t = time.perf_counter(); wntr.sim.EpanetSimulator(wn).run_sim(file_prefix='/tmp/hydraulic-reference'); t = time.perf_counter() - t
+        t = time.process_time(); wntr.sim.EpanetSimulator(wn).run_sim(file_prefix='/tmp/hydraulic-reference'); t = time.process_time() - t
         if h == 0:
             base = t
-    print(f'EPANET 2.2: {1e3 * (t - base) / hours:.2f} ms per solution (difference of runs of {hours} h and 0 h; files included; warm)')
+    print(f'EPANET 2.2: {1e3 * (t - base) / hours:.2f} ms CPU per solution (difference of runs of {hours} h and 0 h; files included; warm)')
     net = pp.create_empty_network(fluid='water')
     pp.create_junctions(net, nodes, pn_bar=8, tfluid_k=353.15)
     pp.create_ext_grid(net, 0, p_bar=8, t_k=353.15)
@@ -178,10 +178,10 @@ def speed():
         pp.create_pipe_from_parameters(net, a, b, length_km=(80.0 + e % 5 * 20) / 1e3, inner_diameter_mm=1e3 * (0.1 + e % 3 * 0.05), k_mm=0.1)
     opts = dict(mode='hydraulics', friction_model='swamee-jain', tol_p=1e-6, tol_m=1e-6, max_iter_hyd=100)
     pp.pipeflow(net, **opts)
-    t = time.perf_counter()
+    t = time.process_time()
     for _ in range(10):
         pp.pipeflow(net, **opts)
-    print(f'pandapipes 0.16.0: {1e3 * (time.perf_counter() - t) / 10:.1f} ms per solution (cold)')
+    print(f'pandapipes 0.16.0: {1e3 * (time.process_time() - t) / 10:.1f} ms CPU per solution (from nothing)')
 
 
 if __name__ == '__main__':

@@ -24,8 +24,6 @@ pub(crate) enum What {
     /// The way back from an outage, on Kafka: a backlog in the gateway's buffer, drained while live messages go on; beside the
     /// direct way.
     Drain(Options),
-    /// The hydraulic solver on a mesh of 1,012 pipes: milliseconds per solution.
-    Hydraulics(Options),
     /// All of it.
     All(Options),
     /// One of the bench's own processes.

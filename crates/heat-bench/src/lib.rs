@@ -23,7 +23,6 @@ mod error;
 mod figures;
 mod fill;
 mod gateway;
-mod hydraulics;
 mod ingest;
 mod latency;
 mod load;
@@ -56,7 +55,6 @@ pub fn run(arguments: BenchArguments) -> Result<ExitStatus, BenchError> {
         What::Archive(options) => (Part::Archive, options),
         What::Latency(options) => (Part::Latency, options),
         What::Drain(options) => (Part::Drain, options),
-        What::Hydraulics(options) => (Part::Hydraulics, options),
         What::All(options) => (Part::All, options),
     };
     let is_json = options.json;
@@ -76,7 +74,6 @@ enum Part {
     Archive,
     Latency,
     Drain,
-    Hydraulics,
     All,
 }
 
@@ -115,9 +112,6 @@ fn measure(part: Part, mut bench: Bench) -> Result<Report, BenchError> {
     }
     if matches!(part, Part::Ingest | Part::All) {
         ingest::measure(&mut bench)?;
-    }
-    if matches!(part, Part::Hydraulics | Part::All) {
-        hydraulics::measure(&mut bench)?;
     }
     if matches!(part, Part::Latency | Part::All) {
         latency::measure(&mut bench)?;

@@ -4,6 +4,7 @@ use heat_detect::DetectSettings;
 use heat_model::{
     Lane,
     incident::{AlarmState, Class},
+    plant::Side,
 };
 
 use crate::world::{CALM, Feed, Now, plant};
@@ -32,6 +33,38 @@ fn a_sudden_leak_of_half_a_percent_is_found_within_hours_and_clears_when_repaire
 
     feed.run(on + 12 * HOUR, on + 20 * HOUR, 900, |_| CALM);
     assert_eq!(feed.incidents()[0].alarm, AlarmState::Cleared);
+}
+
+#[test]
+fn a_leaks_pipe_and_side_are_told_by_what_pressures_and_flows_gathered_since() {
+    let mut feed = Feed::new(settings(), plant());
+    let on = 3 * DAY + 5 * HOUR;
+    feed.run(0, on, 900, |_| CALM);
+    feed.run(on, on + 12 * HOUR, 900, |_| Now { leak: Some((1, 0.4)), ..CALM });
+
+    let found = feed.incidents();
+    assert_eq!(found[0].place.as_deref(), Some("PAs"), "{:?}", found[0].candidates);
+    assert_eq!(found[0].side, Some(Side::Supply));
+    assert!(!found[0].lacked.contains(&"pressure_evidence".to_owned()));
+}
+
+#[test]
+fn without_any_pressure_a_leak_lacks_evidence_of_its_place_and_names_none() {
+    let mut feed = Feed::new(settings(), plant());
+    let on = 3 * DAY + 5 * HOUR;
+    let blind = |_: i64, list: &mut Vec<crate::world::Device>| {
+        for (_, _, values) in list {
+            values.retain(|(name, _, _)| !name.ends_with("pressure"));
+        }
+    };
+    feed.run_with(0, on, 900, |_| CALM, blind);
+    feed.run_with(on, on + 12 * HOUR, 900, |_| Now { leak: Some((1, 0.4)), ..CALM }, blind);
+
+    let leak = &feed.incidents()[0];
+    assert_eq!(leak.place, None);
+    assert!(leak.lacked.contains(&"pressure_evidence".to_owned()), "{:?}", leak.lacked);
+    // The longest pipe comes first, on the side that the flows tell.
+    assert_eq!(leak.candidates[0].pipe.as_str(), "P0s");
 }
 
 #[test]
