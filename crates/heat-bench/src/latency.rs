@@ -16,8 +16,6 @@
 //!
 //! And of every hundredth message: from its publication until a manifest that covers it is published.
 
-#[cfg(test)]
-mod event_time;
 pub(crate) mod shows;
 pub(crate) mod watched;
 
