@@ -103,7 +103,7 @@ fn interruptible(part: Part, options: Options) -> Result<Report, BenchError> {
 }
 
 fn measure(part: Part, mut bench: Bench) -> Result<Report, BenchError> {
-    if let Some(kafka) = bench.kafka().filter(|_| part != Part::Hydraulics) {
+    if let Some(kafka) = bench.kafka() {
         bench.block_on(kafka.prepare())?;
     }
     if matches!(part, Part::Process | Part::Archive | Part::All) {

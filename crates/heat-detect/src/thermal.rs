@@ -213,10 +213,11 @@ impl Thermal {
         let rules = self.source.rules();
         // A loss of water is the water balance's to tell.
         let is_off_target = self.source.is_off_target(bin);
+        let has_heat_meter = self.source.has_heat_meter(bin);
         let waits = |rule: usize| {
             let cause = source::CAUSES[rule];
             let is_cold_or_hot = matches!(cause, source::Cause::TooCold | source::Cause::TooHot);
-            let is_told = !is_for_balance(cause, loses) && (is_off_target || !is_cold_or_hot);
+            let is_told = !is_for_balance(cause, loses, has_heat_meter) && (is_off_target || !is_cold_or_hot);
             if is_told { 0 } else { i64::MAX }
         };
         let news = self.source.bank.judge(bin, &rules, waits, &source::LIMITS, &self.source_tails);
@@ -336,11 +337,13 @@ impl Thermal {
     }
 }
 
-/// Whether flows that do not balance are the water balance's to tell.
-const fn is_for_balance(cause: source::Cause, loses: bool) -> bool {
+/// Whether flows that do not balance are the water balance's to tell. Only a heat meter tells the return meter from
+/// the make-up meter.
+const fn is_for_balance(cause: source::Cause, loses: bool, has_heat_meter: bool) -> bool {
     match cause {
         source::Cause::Water => true,
-        source::Cause::SupplyFlowSensor | source::Cause::ReturnFlowSensor => loses,
+        source::Cause::SupplyFlowSensor => loses,
+        source::Cause::ReturnFlowSensor => loses || !has_heat_meter,
         source::Cause::SupplySensor
         | source::Cause::ReturnSensor
         | source::Cause::HeatMeter

@@ -35,8 +35,9 @@ const STUCK_BINS: u16 = 12;
 const STUCK_LOG_CHANCE: f64 = -16.0;
 /// Memory of the habit of repeating, quarter hours.
 const HABIT_BINS: f32 = 2_000.0;
-/// Quarter hours before that habit is known.
+/// Quarter hours before that habit is known, and those in which it must have moved: what never did has no habit.
 const HABIT_KNOWN: u16 = 96;
+const MOVED_MIN: u16 = 24;
 /// Readings off in a row that may still be a spike.
 const SPIKE_MAX: u8 = 2;
 /// A value within so many standard deviations is back.
@@ -120,6 +121,7 @@ pub(crate) struct Gate {
     still: u16,
     longest: u16,
     bins: u16,
+    moved: u16,
     /// Share of quarter hours without a change.
     repeats: f32,
     /// The odd value that may mean "no measurement".
@@ -271,6 +273,7 @@ impl Gate {
         if self.changed {
             self.longest = self.longest.max(self.still);
             self.still = 0;
+            self.moved = self.moved.saturating_add(1);
             self.repeats -= weight * self.repeats;
         } else {
             self.still = self.still.saturating_add(1);
@@ -294,7 +297,8 @@ impl Gate {
     }
 
     pub(super) fn shows_stuck(&self, role: Role) -> bool {
-        if may_stand_still(role) || self.bins < HABIT_KNOWN || (self.last == 0.0 && !role.is_temperature()) {
+        let is_known = self.bins >= HABIT_KNOWN && self.moved >= MOVED_MIN;
+        if may_stand_still(role) || !is_known || (self.last == 0.0 && !role.is_temperature()) {
             return false;
         }
         let habit = f64::from(self.repeats.max(0.05)).ln();
@@ -414,9 +418,9 @@ mod tests {
         feed(&mut gate, &mut tracker, 200, 110.0);
         feed(&mut gate, &mut tracker, 201, 80.2);
         assert!(!gate.shows_spikes(202 * BIN_US));
-        feed(&mut gate, &mut tracker, 210, 60.0);
-        feed(&mut gate, &mut tracker, 211, 80.2);
-        assert!(gate.shows_spikes(212 * BIN_US));
+        feed(&mut gate, &mut tracker, 205, 60.0);
+        feed(&mut gate, &mut tracker, 206, 80.2);
+        assert!(gate.shows_spikes(207 * BIN_US));
     }
 
     #[test]

@@ -158,6 +158,11 @@ impl Source {
         instants
     }
 
+    /// Whether the source's heat is metered and known to agree with flow and temperatures.
+    pub(super) fn has_heat_meter(&self, bin: i64) -> bool {
+        self.bank.relation(POWER).is_current(bin)
+    }
+
     /// Whether the supply is far from its target, so that stations show no fault of their own.
     pub(super) fn is_off_target(&self, bin: i64) -> bool {
         let relation = self.bank.relation(TARGET);
