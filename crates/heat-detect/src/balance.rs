@@ -195,6 +195,11 @@ impl Balance {
         (self.learning_left_s(settings) == 0 && self.metering.is_mass()).then(|| self.loss.level())
     }
 
+    /// The leak that is said.
+    pub(crate) const fn leak(&self) -> Option<&Leak> {
+        self.judge.open.as_ref()
+    }
+
     /// Whether a leak is said.
     pub(crate) const fn is_leaking(&self) -> bool {
         self.judge.open.is_some()

@@ -51,7 +51,7 @@ impl Network {
         // A burst moves everything, and nothing of it is a station's or a sensor's own.
         if state.burst.open.is_none() {
             let quarter =
-                quarter(settings, &self.layout, &state.live, bin, true, state.balance.open.is_some());
+                quarter(settings, &self.layout, &state.live, bin, true, state.balance.is_leaking());
             said.extend(state.thermal.close_bin(quarter, &mut state.quality));
         }
         self.say_all(settings, &said, emit);

@@ -132,7 +132,7 @@ impl Network {
         // Before anything is said of it: a place is told with this quarter hour's pressures.
         if self.state.burst.open.is_none() {
             let balance = &self.state.balance;
-            let suspicion = Suspicion { since: balance.suspect_since, leak: balance.open.as_ref() };
+            let suspicion = Suspicion { since: balance.suspect_since, leak: balance.leak() };
             self.state.places.learn(&self.layout, &self.state.live, bin, &features, suspicion);
         }
         self.watch_secondaries(settings, bin, emit);
