@@ -376,7 +376,13 @@ impl Balance {
         let expected_kg_s = self.loss.expected(bin);
         let settled = self.learning_left_s(settings) == 0;
         let paused = bin < self.quiet_until;
-        let judged = settled && quarter.judges && !paused && input.judging == Judging::All;
+        // A leak that was said is followed to its end also while nothing new but a rush is looked for.
+        let is_asked = match input.judging {
+            Judging::All => true,
+            Judging::SuddenOnly => self.is_leaking(),
+            Judging::Nothing | Judging::Teaching => false,
+        };
+        let judged = settled && quarter.judges && !paused && is_asked;
         if settled {
             self.loss.note(bin, residual);
             if judged {

@@ -269,6 +269,33 @@ mod tests {
     }
 
     #[test]
+    fn noise_that_wanders_and_has_tails_alarms_no_more_often_than_the_budget_either() {
+        let mut random = SplitMix::new(11);
+        let mut slow = 0.0;
+        let mut next = move || {
+            slow = 0.6 * slow + 0.8 * normal(&mut random);
+            // Plant draws: one hour in fifty stands out.
+            slow + if random.below(50) == 0 { 4.0 } else { 0.0 }
+        };
+        let mut bank = Bank::new(&[0.25, 0.5]);
+        let residuals: Vec<f64> = (0..28 * 24).map(|_| next()).collect();
+        let mean = residuals.iter().sum::<f64>() / residuals.len() as f64;
+        let centred: Vec<f64> = residuals.iter().map(|residual| residual - mean).collect();
+        bank.calibrate(&centred, 24, 0.2);
+
+        let mut alarms = 0;
+        for step in 0..24 * 30 * 24 {
+            bank.observe(step, next() - mean);
+            if bank.alarm().is_some() {
+                alarms += 1;
+                bank.reset();
+            }
+        }
+        // 4.8 are promised in two years; twelve is the upper 99.8 % limit of that.
+        assert!(alarms <= 12, "{alarms} in two years where 4.8 are promised");
+    }
+
+    #[test]
     fn thresholds_depend_on_the_data_and_on_nothing_else() {
         let mut random = SplitMix::new(1);
         let residuals: Vec<f64> = (0..500).map(|_| normal(&mut random)).collect();
