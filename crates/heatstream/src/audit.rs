@@ -434,9 +434,13 @@ fn time_of(hour_start_us: i64) -> String {
 }
 
 fn line(name: &str, hour: &HourBalance) -> String {
+    let gone = match (hour.expired, hour.erased) {
+        (0, 0) => String::new(),
+        (expired, erased) => format!(" + expired {expired} + erased {erased}"),
+    };
     format!(
         "  {name:<16}  messages: received {} = logged {} + rejected {} + queued {}\n{:18}  readings: received {} = \
-         logged {} + rejected {} + queued {}; logged = archived {} + duplicate {} + queued {}",
+         logged {} + rejected {} + queued {}; logged = archived {} + duplicate {} + queued {}{gone}",
         hour.messages_received,
         hour.messages_logged,
         hour.messages_rejected,

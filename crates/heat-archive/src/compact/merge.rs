@@ -4,8 +4,6 @@
 //! Memory: a batch of 8,192 rows and the compressed bytes of each file that is open at once, the rows of one signal, one
 //! row group, and the file being written.
 
-use std::collections::BTreeMap;
-
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 use heat_model::{GatewayId, NetworkId, Offset, QualityCode};
@@ -369,10 +367,10 @@ pub(super) async fn merge_tables(
     files: &[&LiveFile],
 ) -> Result<Merged, MergeError> {
     let mut merged = Merged::default();
-    let mut in_order: BTreeMap<(Offset, &str), &LiveFile> = BTreeMap::new();
-    files.iter().for_each(|file| drop(in_order.insert((file.offsets.first, &file.entry.path), file)));
+    let mut in_order: Vec<&LiveFile> = files.to_vec();
+    in_order.sort_by_key(|file| (file.offsets.first, &file.entry.path));
     let (mut rows, mut bytes) = (Vec::new(), 0);
-    for file in in_order.into_values() {
+    for file in in_order {
         let read = super::tables::read(archive, file).await?;
         bytes += read.iter().map(|placed| placed.row.buffer_bytes()).sum::<usize>();
         rows.extend(read);
