@@ -93,6 +93,23 @@ pub enum SeasonState {
     Repair,
 }
 
+impl SeasonState {
+    /// The word used in payloads and commands.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::WetLayup => "wet_layup",
+            Self::Filling => "filling",
+            Self::PressureTest => "pressure_test",
+            Self::ColdCirculation => "cold_circulation",
+            Self::HeatingUp => "heating_up",
+            Self::Heating => "heating",
+            Self::ShuttingDown => "shutting_down",
+            Self::Repair => "repair",
+        }
+    }
+}
+
 /// A row of `networks`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

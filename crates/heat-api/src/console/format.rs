@@ -23,7 +23,7 @@ impl View {
 /// The time of day; with the date if it is another day, with the year if it is another year.
 pub(crate) fn clock_text(at: EventTime, now: EventTime, zone: &TimeZone) -> String {
     let local = |time: EventTime| {
-        Timestamp::from_microsecond(time.as_micros()).ok().map(|time| time.to_zoned(zone.clone()))
+        Timestamp::from_microsecond(time.as_micros()).ok().map(|time| time.to_zoned_datetime(zone.clone()))
     };
     let (Some(at), Some(now)) = (local(at), local(now)) else { return "–".to_owned() };
     let pattern = if at.date() == now.date() {
@@ -39,14 +39,14 @@ pub(crate) fn clock_text(at: EventTime, now: EventTime, zone: &TimeZone) -> Stri
 /// A moment of today's or another day's clock as `datetime-local` wants it, and back.
 pub(crate) fn input_text(at: EventTime, zone: &TimeZone) -> String {
     Timestamp::from_microsecond(at.as_micros())
-        .map(|time| time.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M").to_string())
+        .map(|time| time.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%dT%H:%M").to_string())
         .unwrap_or_default()
 }
 
 /// What a `datetime-local` field said, at this zone's clock.
 pub(crate) fn input_time(text: &str, zone: &TimeZone) -> Option<EventTime> {
     let local: jiff::civil::DateTime = text.parse().ok()?;
-    let zoned = local.to_zoned(zone.clone()).ok()?;
+    let zoned = local.to_zoned_datetime(zone.clone()).ok()?;
     Some(EventTime::from_micros(zoned.timestamp().as_microsecond()))
 }
 

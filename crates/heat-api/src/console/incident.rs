@@ -135,7 +135,7 @@ fn side_word(view: &View, side: Side) -> &'static str {
 fn where_it_is(view: &View, state: &ApiState, incident: &Incident) -> Markup {
     let plant = state.plant();
     let mut marks = Marks::default();
-    add_incident(&mut marks, incident);
+    add_incident(&mut marks, &plant, incident);
     html! {
         h2 { (view.t("疑似管段", "Candidate pipes")) }
         @if incident.candidates.is_empty() {
@@ -320,7 +320,7 @@ fn shows(what: &str, name: &str) -> bool {
         bare.ends_with("_pressure") && !name.starts_with("secondary_")
     } else if what.contains("make_up") {
         bare == "make_up_flow"
-    } else if what.contains("difference") || what.contains("imbalance") || what.contains("flow") {
+    } else if what.contains("flow") {
         matches!(bare, "supply_flow" | "return_flow")
     } else {
         false

@@ -196,6 +196,13 @@ pub(crate) fn detector_line(view: &View, detector: &DetectorStatus) -> Markup {
                 span.dot.lacking {} " " (name) " "
                 details { summary { (view.t("缺少", "lacks")) " " (signals.len()) " " (view.t("项", "items")) } ul { @for signal in signals.iter().take(40) { li { (signal) } } } }
             },
+            DetectorState::OutOfSeason { season, suggested } => li {
+                span.dot.learning {} " " (name) " "
+                span.quiet {
+                    (view.t("本季节状态不判断：", "rests in this season: ")) (words::season(view.lang, *season))
+                    @if *suggested { (view.t("（数据推断）", " (the data suggest it)")) }
+                }
+            },
         }
     }
 }

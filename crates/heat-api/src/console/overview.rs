@@ -16,7 +16,7 @@ use crate::{
     json::{NetworkSummary, SignalView},
     problem::Problem,
     routes::{networks::summaries, signals},
-    state::{ApiState, lock},
+    state::{ApiState, PlantIndex, lock},
 };
 
 /// Networks with a map on one page, those with incidents first; the others are a list.
@@ -215,9 +215,10 @@ pub(crate) fn marks<'a>(
     network: &NetworkId,
     incidents: impl Iterator<Item = &'a Incident>,
 ) -> Marks {
+    let plant = state.plant();
     let mut marks = Marks::default();
     for incident in incidents {
-        add_incident(&mut marks, incident);
+        add_incident(&mut marks, &plant, incident);
     }
     let now = state.clock.now();
     for site in silent_sites(state, network, now) {
@@ -237,7 +238,7 @@ pub(crate) fn marks<'a>(
 }
 
 /// What one incident says of its network's parts.
-pub(crate) fn add_incident(marks: &mut Marks, incident: &Incident) {
+pub(crate) fn add_incident(marks: &mut Marks, plant: &PlantIndex, incident: &Incident) {
     for candidate in &incident.candidates {
         let share = marks.candidates.entry(candidate.pipe.clone()).or_insert(0.0);
         *share = share.max(candidate.probability);
@@ -248,6 +249,7 @@ pub(crate) fn add_incident(marks: &mut Marks, incident: &Incident) {
     let place = incident.place.as_deref().map(|place| place.split('/').nth(1).unwrap_or(place));
     if incident.priority != heat_model::incident::Priority::P4
         && let Some(site) = place.and_then(|place| heat_model::SiteId::new(place).ok())
+        && plant.sites.contains_key(&site)
     {
         marks.site(&site, SiteMark::Incident);
     }

@@ -281,7 +281,7 @@ impl Drawing<'_> {
             .map(|number| number * step - offset_s)
             .take_while(|second| second * 1_000_000 < self.to.as_micros())
             .filter_map(|second| {
-                let local = Timestamp::from_second(second).ok()?.to_zoned(self.zone.clone());
+                let local = Timestamp::from_second(second).ok()?.to_zoned_datetime(self.zone.clone());
                 Some((EventTime::from_micros(second * 1_000_000), local.strftime(pattern).to_string()))
             })
             .collect()

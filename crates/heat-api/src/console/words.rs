@@ -214,9 +214,11 @@ pub(crate) fn evidence<'a>(lang: Lang, what: &'a str) -> &'a str {
         "pressure_drop" => lang.pick("压力下降", "Pressure down"),
         "pressure_rise" => lang.pick("压力上升", "Pressure up"),
         "make_up_surge" | "make_up_rise" => lang.pick("补水量突增", "Make-up up"),
-        "flow_difference" | "flow_imbalance" | "supply_return_difference" => {
-            lang.pick("供回水流量差突增", "Supply-return difference up")
+        "make_up_excess" => lang.pick("补水量高于基线", "Make-up above its baseline"),
+        "make_up_meter_at_fault" => {
+            lang.pick("补水表自身故障的可能性", "Chance that the make-up meter is at fault")
         }
+        "flow_step" => lang.pick("供回水流量差突增", "Supply-return difference up"),
         "loss_found" => lang.pick("现场实测失水", "Loss found on site"),
         other => other,
     }

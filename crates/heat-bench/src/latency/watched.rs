@@ -59,8 +59,9 @@ pub(crate) async fn run(
     let archiver = build_archiver(&log, archive.to_path_buf(), REPEATS, &metrics).await?;
     let events = started(&log, topics::INCIDENT_EVENTS).await?;
     let input = started(&log, topics::INPUT).await?;
-    let published =
-        Archive::open(&archive.to_string_lossy()).await.map_err(BenchError::act("open the archive"))?;
+    let published = Archive::open(archive.to_string_lossy().as_ref())
+        .await
+        .map_err(BenchError::act("open the archive"))?;
 
     let mut tasks = Tasks::new(Shutdown::default());
     let shutdown = tasks.shutdown().clone();
