@@ -50,8 +50,7 @@ impl Network {
         let mut said = state.quality.close_bin(&self.layout, &state.trackers, (bin + 1) * BIN_US);
         // A burst moves everything, and nothing of it is a station's or a sensor's own.
         if state.burst.open.is_none() {
-            let quarter =
-                quarter(settings, &self.layout, &state.live, bin, true, state.balance.is_leaking());
+            let quarter = quarter(settings, &self.layout, &state.live, bin, true, state.balance.is_leaking());
             said.extend(state.thermal.close_bin(quarter, &mut state.quality));
         }
         self.say_all(settings, &said, emit);
