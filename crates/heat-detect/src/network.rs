@@ -32,12 +32,7 @@ use crate::{
     core::Emitter,
     incidents::{Book, commands::Consequence},
     layout::{Layout, Role, SignalKey},
-    network::{
-        arrival::Arrival,
-        place::{Places, Suspicion},
-        stations::StationWatch,
-        water::Water,
-    },
+    network::{arrival::Arrival, place::Places, stations::StationWatch, water::Water},
     pressure::{PressureWatch, zones::Zones},
     quality::Quality,
     thermal::Thermal,

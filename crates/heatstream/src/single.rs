@@ -39,7 +39,7 @@ impl Role {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Gateway => "gateway",
-            Self::Processor => "processor",
+            Self::Processor(_) => "processor",
             Self::Archiver => "archiver",
             Self::Exporter => "exporter",
             Self::Api => "api",

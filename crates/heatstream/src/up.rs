@@ -10,7 +10,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::future::select_all;
 use heat_api::Api;
-use heat_archive::Archive;
+use heat_archive::{Archive, Location};
 use heat_archiver::{Archiver, ArchiverSettings};
 use heat_exporter::Exporter;
 use heat_gateway::Gateway;
@@ -274,7 +274,7 @@ async fn run_stages(
     }
 }
 
-fn greet(dir: &DataDir, archive: &str, addresses: Addresses, is_demo: bool) {
+fn greet(dir: &DataDir, archive: &Location, addresses: Addresses, is_demo: bool) {
     let (network, site) = if is_demo { ("demo-north", "my-site") } else { ("my-network", "my-site") };
     say(format!("heatstream 暖流 is up; data in {}", dir.root().display()));
     if let Some(mqtt) = addresses.mqtt {

@@ -281,7 +281,7 @@ fn plots(view: &View, state: &ApiState, incident: &Incident) -> Markup {
         div.plots {
             @for signal in &signals {
                 @let title = format!("{} · {}", plant.site_name(&signal.site), words::signal(view.lang, signal.name.as_str()));
-                (plot::figure(view, signal, &title, span, Some(incident.onset)))
+                (plot::figure(signal, &title, span, Some(incident.onset)))
             }
         }
     }

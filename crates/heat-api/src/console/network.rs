@@ -162,7 +162,7 @@ fn curves(view: &View, state: &ApiState, network: &NetworkId) -> Markup {
         @if signals.is_empty() { p.quiet { (view.t("没有热源测点。", "No signals of a heat source.")) } }
         div.plots {
             @for signal in signals.iter().take(PLOTTED.len()) {
-                (plot::figure(view, signal, &words::signal(view.lang, signal.name.as_str()), span, None))
+                (plot::figure(signal, &words::signal(view.lang, signal.name.as_str()), span, None))
             }
         }
     }

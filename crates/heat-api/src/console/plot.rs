@@ -49,7 +49,6 @@ pub(crate) struct PlotQuery {
 
 /// A figure that the script fills; without it, a picture.
 pub(crate) fn figure(
-    view: &View,
     signal: &SignalId,
     title: &str,
     (from, to): (EventTime, EventTime),

@@ -185,7 +185,7 @@ fn plots(view: &View, signals: &[(SignalId, SignalView)], hours: i64) -> Markup 
     html! {
         div.plots {
             @for (id, _) in signals.iter().take(PLOTS_MAX) {
-                (plot::figure(view, id, &words::signal(view.lang, id.name.as_str()), (from, view.now), None))
+                (plot::figure(id, &words::signal(view.lang, id.name.as_str()), (from, view.now), None))
             }
         }
         @if signals.len() > PLOTS_MAX { p.quiet { (view.t("其余测点的历史见接口。", "History of the other signals: by the API.")) } }

@@ -1,7 +1,7 @@
 use futures_util::StreamExt as _;
 use heat_model::{
     EventTime, IncidentId, NetworkId, Offset, PartitionId,
-    incident::{AlarmState, Change, ChangeKind, Class, Incident, Priority, WorkState},
+    incident::{AlarmState, Change, ChangeKind, Class, Incident, IncidentEvent, Priority, WorkState},
     plant::ModelLevel,
     record::Origin,
 };
