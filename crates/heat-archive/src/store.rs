@@ -60,15 +60,15 @@ impl Store {
     }
 
     pub(crate) async fn put(&self, path: &str, bytes: Bytes) -> Result<(), BoxError> {
-        self.remove_stale_upload(path).await?;
+        // A process that died while it wrote leaves `PATH#1`, which object_store neither lists nor removes. The rerun
+        // comes by the same path.
+        self.remove_stale(&format!("{path}#1")).await?;
         self.objects.put(&Path::parse(path)?, PutPayload::from_bytes(bytes)).await?;
         Ok(())
     }
 
-    /// A process that died while it wrote leaves `PATH#1`, which object_store neither lists nor removes. The rerun
-    /// comes by the same path.
-    async fn remove_stale_upload(&self, path: &str) -> Result<(), BoxError> {
-        let stale = self.root.join(format!("{path}#1"));
+    async fn remove_stale(&self, path: &str) -> Result<(), BoxError> {
+        let stale = self.root.join(path);
         let remove = move || match std::fs::remove_file(&stale) {
             Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
                 Err(error)
@@ -89,7 +89,11 @@ impl Store {
 
     /// Makes a file known under a second path as well; what was there before is replaced.
     pub(crate) async fn copy(&self, from: &str, to: &str) -> Result<(), BoxError> {
-        Ok(self.objects.copy(&Path::parse(from)?, &Path::parse(to)?).await?)
+        self.objects.copy(&Path::parse(from)?, &Path::parse(to)?).await?;
+        // object_store links beside the target and renames; where both are links to one file, which a run that died
+        // leaves, the rename does nothing, and the link stays.
+        self.remove_stale(&format!("{to}#0")).await?;
+        self.remove_stale(&format!("{to}#1")).await
     }
 
     /// Takes a file away; one that is not there is no error.

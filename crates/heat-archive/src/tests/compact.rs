@@ -308,7 +308,9 @@ fn of_two_processes_that_compact_the_same_dates_one_gives_way_and_no_row_is_lost
             })
         };
 
-        let error = two.compact(&at_once(), &mut observe).await.unwrap_err();
+        // Were the two runs alike to the microsecond, their revisions would be one and the same.
+        let later = CompactSettings { now_us: LATER_US + 1, ..at_once() };
+        let error = two.compact(&later, &mut observe).await.unwrap_err();
 
         assert!(matches!(error, ArchiveError::Revised { .. }), "{error}");
         let expected = canonical(&without_repeats(&sent));
