@@ -33,5 +33,5 @@ for cell in json.load(open(notebook, encoding="utf-8"))["cells"]:
 line = scope["axes"].get_lines()[0]
 answers["plot"] = {"hours": len(line.get_xdata()), "lost": scope["lost"]}
 listed = ", ".join("'" + path + "'" for path in reader.files(root, "readings"))
-answers["rows"] = duckdb.sql(f"SELECT count(*) FROM read_parquet([{listed}])").fetchone()[0]
+answers["rows"] = duckdb.sql(f"SELECT count(*) FROM read_parquet([{listed}])").fetchall()[0][0]
 json.dump(answers, sys.stdout)

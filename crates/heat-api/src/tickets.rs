@@ -146,8 +146,10 @@ fn contains_name(text: &str, name: &str) -> bool {
     text.match_indices(name).any(|(at, found)| {
         let before = text[..at].chars().next_back();
         let after = text[at + found.len()..].chars().next();
-        let ends_word = |c: Option<char>| c.is_none_or(|c| !c.is_ascii_alphanumeric());
-        ends_word(before) && ends_word(after)
+        let is_word = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+        // Only what is spelled in letters ends where its word ends.
+        let goes_on = |edge: Option<char>, beyond: Option<char>| is_word(edge) && is_word(beyond);
+        !goes_on(found.chars().next(), before) && !goes_on(found.chars().next_back(), after)
     })
 }
 

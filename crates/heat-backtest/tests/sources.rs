@@ -154,7 +154,7 @@ fn a_row_far_ahead_of_its_followers_is_a_wrong_clock_and_moves_no_time() {
 
     let record = run_of(vec![odd]);
 
-    assert_eq!(record.counters.clock, 19, "all used signals of one row");
+    assert_eq!(record.counters.clock, 21, "all signals of one row");
     assert_eq!(record.alarms.len(), run_of(vec![good]).alarms.len());
 }
 

@@ -211,8 +211,12 @@ fn asyncapi_names_the_topics_and_refers_to_files_that_are_there() {
     let files: BTreeSet<_> =
         text.split("$ref: './").skip(1).filter_map(|rest| rest.split('\'').next()).collect();
     assert!(files.len() >= 4, "{files:?}");
-    for file in files {
+    for reference in files {
+        let (file, pointer) = reference.split_once('#').unwrap_or((reference, ""));
         assert!(!bytes(&format!("schemas/{file}")).is_empty());
+        if !pointer.is_empty() {
+            assert!(json_of(&format!("schemas/{file}")).pointer(pointer).is_some(), "{reference}");
+        }
     }
     let local: BTreeSet<_> =
         text.split("$ref: '#/").skip(1).filter_map(|rest| rest.split('\'').next()).collect();

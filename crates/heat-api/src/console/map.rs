@@ -112,6 +112,7 @@ fn plain(trenches: &[Trench<'_>]) -> Vec<(&'static str, String)> {
     let thin_kept = trenches.len() <= TRENCHES_MAX;
     let mut paths =
         vec![("pipe thin", String::new()), ("pipe middle", String::new()), ("pipe thick", String::new())];
+    let mut pens: [Option<(i64, i64)>; 3] = [None; 3];
     for trench in trenches {
         let width = match trench.diameter_mm {
             mm if mm >= 400.0 => 2,
@@ -122,11 +123,22 @@ fn plain(trenches: &[Trench<'_>]) -> Vec<(&'static str, String)> {
             continue;
         }
         let ((ax, ay), (bx, by)) = trench.ends;
-        write!(paths[width].1, "M{ax:.0} {ay:.0}L{bx:.0} {by:.0}")
-            .expect("writing to a string does not fail");
+        let (from, to) = (whole(ax, ay), whole(bx, by));
+        // A line that goes on where the last one ended needs no new start: half the bytes.
+        if pens[width] != Some(from) {
+            write!(paths[width].1, "M{} {}", from.0, from.1).expect("writing to a string does not fail");
+        }
+        write!(paths[width].1, "L{} {}", to.0, to.1).expect("writing to a string does not fail");
+        pens[width] = Some(to);
     }
     paths.retain(|(_, path)| !path.is_empty());
     paths
+}
+
+/// A point in whole drawing units.
+#[expect(clippy::cast_possible_truncation, reason = "places are fitted into the drawing")]
+fn whole(x: f64, y: f64) -> (i64, i64) {
+    (x.round() as i64, y.round() as i64)
 }
 
 fn line(trench: &Trench<'_>, class: &str, title: &str) -> Markup {

@@ -242,7 +242,7 @@ fn dies_at(step: usize) -> impl FnMut(ReviseStep) -> BoxFuture<'static, ControlF
 
 #[test]
 fn after_a_crash_at_any_step_of_compaction_every_row_is_there_once_and_the_next_run_ends_it() {
-    let sent = with_repeats(19, 60);
+    let sent = with_repeats(19, 24);
     let all: BTreeSet<String> =
         canonical(&sent.iter().flat_map(Sent::expected).collect::<Vec<_>>()).into_iter().collect();
     let expected = canonical(&without_repeats(&sent));

@@ -34,16 +34,31 @@ pub(crate) fn leaking(kg_s: f64, base_kg_s: f64) -> impl Fn(i64) -> Now {
     move |at| Now { leak: (at >= ON).then_some((1, kg_s)), feed: base(base_kg_s, at), ..CALM }
 }
 
-/// Runs a week without a leak and a day with one; what was said in each.
+/// What was said of the water and of its meter; silences and the like are other detectors' to tell.
+pub(crate) fn of_water(incidents: Vec<Incident>) -> Vec<Incident> {
+    let is_of_water = |incident: &Incident| match incident.class {
+        Class::Burst
+        | Class::LeakAbrupt
+        | Class::LeakIncipient
+        | Class::StandingLoss
+        | Class::Draining
+        | Class::ExchangerLeak => true,
+        Class::SensorFault => incident.place.as_deref().is_some_and(|place| place.contains("make_up")),
+        _ => false,
+    };
+    incidents.into_iter().filter(is_of_water).collect()
+}
+
+/// Runs a week without a leak and a day with one; what was said of the water in each.
 pub(crate) fn week_and_day(
     feed: &mut Feed,
     now: impl Fn(i64) -> Now,
     spoil: impl Fn(i64, &mut Vec<Device>),
 ) -> (Vec<Incident>, Vec<Incident>) {
     feed.run_with(0, ON, SCAN, &now, &spoil);
-    let calm = feed.incidents();
+    let calm = of_water(feed.incidents());
     feed.run_with(ON, ON + DAY, SCAN, &now, &spoil);
-    let all = feed.incidents();
+    let all = of_water(feed.incidents());
     let new = all[calm.len()..].to_vec();
     (calm, new)
 }
@@ -256,7 +271,7 @@ fn an_evening_s_draining_is_no_leak_and_a_leak_beside_it_is_found() {
     assert!(!calm.is_empty() && calm.iter().all(|incident| incident.class == Class::Draining), "{calm:?}");
     let leaks: Vec<Class> =
         new.iter().map(|incident| incident.class).filter(|class| *class != Class::Draining).collect();
-    assert_eq!(leaks, [Class::LeakAbrupt], "{new:?}");
+    assert!(matches!(leaks[..], [Class::LeakAbrupt | Class::LeakIncipient]), "{new:?}");
 }
 
 fn with_secondary(devices: &mut Vec<Device>, fed: f64, pressure: f64) {
@@ -277,7 +292,7 @@ fn what_tops_a_secondary_up_is_the_secondary_s_leak_and_not_the_primary_s() {
     let topped = |at: i64| 0.02 + if at >= ON { 0.15 } else { 0.0 };
     let now = |at| Now { feed: base(0.02, at) + topped(at), ..CALM };
     feed.run_with(0, ON + 3 * DAY, SCAN, now, |at, devices| with_secondary(devices, topped(at), 300_000.0));
-    let found = feed.incidents();
+    let found = of_water(feed.incidents());
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!((found[0].kind.as_deref(), found[0].place.as_deref()), (Some("secondary"), Some("a1")));
 }

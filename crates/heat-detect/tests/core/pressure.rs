@@ -262,11 +262,10 @@ fn one_broken_gauge_is_neither_emptying_nor_flashing_nor_overpressure_whichever_
                     }
                 },
             );
-            assert!(
-                feed.incidents().is_empty(),
-                "{site}/{device}/{name} times {factor}: {:?}",
-                feed.incidents()
-            );
+            // The gauge itself may be named.
+            let mut said = feed.incidents();
+            said.retain(|incident| incident.class != Class::SensorFault);
+            assert!(said.is_empty(), "{site}/{device}/{name} times {factor}: {said:?}");
         }
     }
 }
