@@ -28,7 +28,7 @@ const FLAGS: [&str; 10] = [
     "--disable-sync",
     "--disable-dev-shm-usage",
     "--hide-scrollbars",
-    "--lang=zh-CN",
+    "--accept-lang=zh-CN",
 ];
 
 /// A browser with one window. It ends with the test.
