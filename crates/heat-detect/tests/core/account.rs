@@ -36,15 +36,17 @@ pub(crate) fn leaking(kg_s: f64, base_kg_s: f64) -> impl Fn(i64) -> Now {
 
 /// What was said of the water and of its meter; silences and the like are other detectors' to tell.
 pub(crate) fn of_water(incidents: Vec<Incident>) -> Vec<Incident> {
-    let is_of_water = |incident: &Incident| match incident.class {
-        Class::Burst
-        | Class::LeakAbrupt
-        | Class::LeakIncipient
-        | Class::StandingLoss
-        | Class::Draining
-        | Class::ExchangerLeak => true,
-        Class::SensorFault => incident.place.as_deref().is_some_and(|place| place.contains("make_up")),
-        _ => false,
+    let is_of_water = |incident: &Incident| {
+        let of_its_meter = incident.place.as_deref().is_some_and(|place| place.contains("make_up"));
+        matches!(
+            incident.class,
+            Class::Burst
+                | Class::LeakAbrupt
+                | Class::LeakIncipient
+                | Class::StandingLoss
+                | Class::Draining
+                | Class::ExchangerLeak
+        ) || (incident.class == Class::SensorFault && of_its_meter)
     };
     incidents.into_iter().filter(is_of_water).collect()
 }
