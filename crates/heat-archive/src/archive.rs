@@ -20,11 +20,14 @@ mod error;
 
 pub use error::{ArchiveError, ChainFault, Disposition};
 
+/// What is known of each partition of each topic.
+type Views = BTreeMap<(String, PartitionId), Arc<View>>;
+
 /// An archive: a folder with files that manifests name. Clones share what they know of it.
 #[derive(Debug, Clone)]
 pub struct Archive {
     pub(crate) store: Store,
-    views: Arc<Mutex<BTreeMap<(String, PartitionId), Arc<View>>>>,
+    views: Arc<Mutex<Views>>,
 }
 
 /// Where a partition's archive ends.

@@ -114,9 +114,9 @@ pub fn write_rooms(rooms: &RoomTable, now: IngestTime, out: &mut String) {
     }
     let labels =
         |place: &Place| (place.0.to_string(), place.1.as_ref().map(ToString::to_string).unwrap_or_default());
-    let homes: [(TextFamily, fn(&RoomFigures) -> usize); 2] =
-        [(ROOMS, |figures| figures.homes), (ROOMS_COLD, |figures| figures.below)];
-    for (family, homes) in homes {
+    for family in [ROOMS, ROOMS_COLD] {
+        let is_all = family.name == ROOMS.name;
+        let homes = |figures: &RoomFigures| if is_all { figures.homes } else { figures.below };
         out.push_str(&family.head());
         for (place, figures) in &figures {
             let (network, station) = labels(place);

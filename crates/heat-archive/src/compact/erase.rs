@@ -89,7 +89,7 @@ impl Archive {
             }
             changes.sort_by(|a, b| a.folder.cmp(&b.folder));
             report.files += changes.iter().map(|change| change.outputs.len()).sum::<usize>();
-            self.into_view(&mut changes).await?;
+            self.put_in_view(&mut changes).await?;
             let folders: Vec<String> = changes.iter().map(|change| change.folder.clone()).collect();
             let kind = RevisionKind::Erasure;
             let revision = self.put_revision(&view, kind, settings.now_us, changes, observe).await?;
@@ -120,7 +120,7 @@ impl Archive {
     }
 
     /// Copies files to where everybody looks, before the revision names them there.
-    async fn into_view(&self, changes: &mut [Change]) -> Result<(), ArchiveError> {
+    async fn put_in_view(&self, changes: &mut [Change]) -> Result<(), ArchiveError> {
         for output in changes.iter_mut().flat_map(|change| &mut change.outputs) {
             if is_waiting(&output.path) {
                 let to = output.path[COMPACTED.len() + 1..].to_owned();

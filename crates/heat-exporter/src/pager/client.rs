@@ -61,6 +61,9 @@ pub(crate) enum CallError {
     /// It will not take this, now or later.
     #[error("Alertmanager refused with {status}: {reason}")]
     Refused { status: u16, reason: String },
+    /// What is to be sent cannot be written as JSON.
+    #[error("cannot write JSON for Alertmanager")]
+    Encode(#[source] serde_json::Error),
     /// Its answer is not what the API says.
     #[error("Alertmanager's list of silences is not the JSON of API v2")]
     Answer(#[source] serde_json::Error),
@@ -96,7 +99,7 @@ impl Client {
 
     pub(crate) fn post_alerts(&self, posts: &[Post]) -> Result<(), CallError> {
         let bodies: Vec<_> = posts.iter().map(|post| &post.body).collect();
-        let json = serde_json::to_vec(&bodies).expect("alerts have string keys only");
+        let json = serde_json::to_vec(&bodies).map_err(CallError::Encode)?;
         self.post("alerts", &json)
     }
 
@@ -129,8 +132,7 @@ impl Client {
         ends: EventTime,
         comment: &str,
     ) -> Result<(), CallError> {
-        let json =
-            silences::to_json(id, incident, now, ends, comment).expect("a silence has string keys only");
+        let json = silences::to_json(id, incident, now, ends, comment).map_err(CallError::Encode)?;
         self.post("silences", &json)
     }
 
