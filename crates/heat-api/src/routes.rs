@@ -131,10 +131,10 @@ fn matched(path: &MatchedPath) -> &'static str {
 }
 
 /// Lets a request in with its user, or answers it.
-fn admit(state: &ApiState, mut request: Request) -> Result<Request, Response> {
+fn admit(state: &ApiState, mut request: Request) -> Result<Request, Box<Response>> {
     let refuse = |reason: &str, problem: Problem| {
         state.metrics.refused.with_label_values(&[reason]).inc();
-        problem.into_response()
+        Box::new(problem.into_response())
     };
     if state.users.is_empty() && !is_loopback_host(request.headers()) {
         let detail = "without users the API answers under localhost and 127.0.0.1 only";
@@ -152,7 +152,7 @@ fn admit(state: &ApiState, mut request: Request) -> Result<Request, Response> {
     }
     let Some(user) = who(state, &request).map_err(|problem| refuse("wrong_tokens", problem))? else {
         if !path.starts_with("/api/") {
-            return Err(console::login_first(&request));
+            return Err(Box::new(console::login_first(&request)));
         }
         let detail = "send the header authorization: Bearer TOKEN";
         let problem = Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "Nobody known asks", detail)

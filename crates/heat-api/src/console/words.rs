@@ -209,7 +209,7 @@ pub(crate) const fn link_by(lang: Lang, by: LinkBy) -> &'static str {
 }
 
 /// What a finding is called; its own word where there is none better.
-pub(crate) fn evidence<'a>(lang: Lang, what: &'a str) -> &'a str {
+pub(crate) fn evidence(lang: Lang, what: &str) -> &str {
     match what {
         "pressure_drop" => lang.pick("压力下降", "Pressure down"),
         "pressure_rise" => lang.pick("压力上升", "Pressure up"),
@@ -225,7 +225,7 @@ pub(crate) fn evidence<'a>(lang: Lang, what: &'a str) -> &'a str {
 }
 
 /// What a detector is called.
-pub(crate) fn detector<'a>(lang: Lang, name: &'a str) -> &'a str {
+pub(crate) fn detector(lang: Lang, name: &str) -> &str {
     match name {
         "burst" => lang.pick("爆管", "Burst"),
         "balance" | "water_balance" => lang.pick("水量平衡", "Water balance"),
