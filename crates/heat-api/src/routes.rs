@@ -96,7 +96,7 @@ async fn guard(State(state): State<ApiState>, request: Request, next: Next) -> R
     let route = request.extensions().get::<MatchedPath>().map_or("none", matched);
     let mut response = match admit(&state, request) {
         Ok(request) => next.run(request).await,
-        Err(refused) => refused,
+        Err(refused) => *refused,
     };
     let class = match response.status().as_u16() {
         100..=199 => "1xx",
