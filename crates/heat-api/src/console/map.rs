@@ -128,7 +128,12 @@ fn plain(trenches: &[Trench<'_>]) -> Vec<(&'static str, String)> {
         if pens[width] != Some(from) {
             write!(paths[width].1, "M{} {}", from.0, from.1).expect("writing to a string does not fail");
         }
-        write!(paths[width].1, "L{} {}", to.0, to.1).expect("writing to a string does not fail");
+        let drawn = match (from.0 == to.0, from.1 == to.1) {
+            (_, true) => write!(paths[width].1, "H{}", to.0),
+            (true, false) => write!(paths[width].1, "V{}", to.1),
+            (false, false) => write!(paths[width].1, "L{} {}", to.0, to.1),
+        };
+        drawn.expect("writing to a string does not fail");
         pens[width] = Some(to);
     }
     paths.retain(|(_, path)| !path.is_empty());
