@@ -180,8 +180,11 @@ impl SourceStop {
                 sight.show(scene, signal, what, tracker.value, "1");
             }
         }
-        let head = head(scene, site, self.before.and_then(|before| before.head_pa));
         let flow = flow(scene, site, self.before.and_then(|before| before.flow));
+        let mut head = head(scene, site, self.before.and_then(|before| before.head_pa));
+        if let (Some(head), Some(flow)) = (&mut head, &flow) {
+            head.is_lost &= !goes_on(scene, head, flow);
+        }
         if let Some(head) = &head {
             sight.has_head = !head.is_lost;
             sight.show_lost(scene, head, "head_lost", 1.0, "Pa");
@@ -262,6 +265,13 @@ fn head(scene: Scene<'_>, site: &Site, kept: Option<f64>) -> Option<Measured> {
     let is_sudden = before - now > CHANGE_Z * noise && return_falls_pa < return_may_fall_pa;
     let is_lost = before > HEAD_MIN_PA && now < LOST_SHARE * before && (kept.is_some() || is_sudden);
     Some(Measured { signals: [supply_signal, back_signal], now, before, is_lost })
+}
+
+/// Whether the water that a source sends went on after its head fell: its pumps run, and another thing took the head.
+fn goes_on(scene: Scene<'_>, head: &Measured, flow: &Measured) -> bool {
+    let fell_us = head.signals.map(|signal| scene.view.trackers[signal as usize].off_since_us);
+    let seen_us = scene.view.trackers[flow.signals[0] as usize].at_us;
+    seen_us >= fell_us[0].max(fell_us[1]) && flow.now > BACK_SHARE * flow.before
 }
 
 fn flow(scene: Scene<'_>, site: &Site, kept: Option<f64>) -> Option<Measured> {

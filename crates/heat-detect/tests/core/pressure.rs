@@ -124,6 +124,17 @@ fn a_change_of_pumps_a_spare_pump_and_a_wrong_status_are_no_trip() {
 }
 
 #[test]
+fn head_that_falls_while_the_sources_water_goes_on_is_no_trip() {
+    let mut feed = feed();
+    feed.run(0, 2 * HOUR, 10, |at| {
+        let gone = ((at - HOUR) as f64 / 20.0).clamp(0.0, 1.0);
+        Now { lift: -300_000.0 * gone, hold: 20_000.0 * gone, demand: 1.0 - 0.2 * gone, ..CALM }
+    });
+    let incidents = feed.incidents();
+    assert!(of(&incidents, Class::PumpTrip).is_empty(), "{incidents:?}");
+}
+
+#[test]
 fn a_lighter_load_and_a_night_setback_are_no_trip() {
     let mut feed = feed();
     feed.run(0, HOUR, 10, |_| CALM);
