@@ -24,7 +24,7 @@ use tokio_rustls::{
 
 use super::{
     CertificateIdentity, IdentityError, ReadFile, TlsError, authorities, certificates, key_pair_fault,
-    private_key, provider,
+    private_key, provider, revocation_lists,
 };
 use crate::settings::TlsListenSettings;
 
@@ -50,11 +50,13 @@ pub struct ServerFiles {
     pub key: PathBuf,
     /// Authorities of the devices' certificates.
     pub client_ca: Option<PathBuf>,
+    /// Which of those certificates have been revoked.
+    pub client_crl: Option<PathBuf>,
 }
 
 impl ServerFiles {
     fn all(&self) -> impl Iterator<Item = &Path> {
-        [Some(&self.certificate), Some(&self.key), self.client_ca.as_ref()]
+        [Some(&self.certificate), Some(&self.key), self.client_ca.as_ref(), self.client_crl.as_ref()]
             .into_iter()
             .flatten()
             .map(PathBuf::as_path)
@@ -79,6 +81,14 @@ pub(crate) fn server_config(
             let verifier = match asked {
                 ClientCertificate::Optional => verifier.allow_unauthenticated(),
                 ClientCertificate::Required | ClientCertificate::None => verifier,
+            };
+            let verifier = match &files.client_crl {
+                None => verifier,
+                // A list that is out of date, or one authority's of several, cuts no device off but those it names.
+                Some(path) => verifier
+                    .with_crls(revocation_lists(path, read)?)
+                    .only_check_end_entity_revocation()
+                    .allow_unknown_revocation_status(),
             };
             let verifier =
                 verifier.build().map_err(|source| TlsError::Verifier { path: path.clone(), source })?;
@@ -204,6 +214,7 @@ mod tests {
                 certificate: folder.join("server.pem"),
                 key: folder.join("server.key"),
                 client_ca: None,
+                client_crl: None,
             },
             client_certificate: ClientCertificate::None,
             identity: CertificateIdentity::CommonName,
