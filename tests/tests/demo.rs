@@ -81,9 +81,7 @@ fn a_dispatcher_acknowledges(browser: &Browser, id: &str) {
     // Curves are drawn when they come into view.
     let drawn = "document.querySelector('figure')?.scrollIntoView(); \
                  return document.querySelectorAll('figure svg path.line').length";
-    wait_until("the evidence is drawn", Duration::from_secs(60), || {
-        browser.script(drawn).as_u64() > Some(0)
-    });
+    wait_until("the evidence is drawn", Duration::from_secs(60), || browser.script(drawn).as_u64() > Some(0));
     picture(browser, "incident");
     browser.click("#actions button.primary");
     wait_until("the acknowledgement shows", Duration::from_secs(20), || browser.text().contains("已确认。"));

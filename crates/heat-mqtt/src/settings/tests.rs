@@ -199,7 +199,7 @@ fn every_file_of_tls_that_cannot_be_used_is_named_by_its_key() {
         (|tls| tls.certificate_file = some("empty.pem"), "l.tls.certificate_file"),
         (|tls| tls.certificate_file = some("torn.pem"), "l.tls.certificate_file"),
         (|tls| tls.client_ca_file = some("other.key"), "l.tls.client_ca_file"),
-        (|tls| tls.client_crl_file = some("ca.pem"), "l.tls.client_crl_file"),
+        (|tls| tls.client_crl_file = some("other.key"), "l.tls.client_crl_file"),
         (|tls| (tls.client_ca_file, tls.client_crl_file) = (None, some("ca.pem")), "l.tls.client_crl_file"),
         (|tls| tls.address = some("gateway.example:8883"), "l.tls.address"),
         (|tls| tls.handshakes_max = Some(0), "l.tls.handshakes_max"),

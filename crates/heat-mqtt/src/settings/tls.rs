@@ -175,7 +175,8 @@ pub(super) fn client(
 /// Our own certificate and key alone.
 fn own(tls: &ClientTls, read: crate::tls::ReadFile<'_>) -> Result<(), TlsError> {
     let Some((certificate, key)) = &tls.certificate else { return Ok(()) };
-    let files = ServerFiles { certificate: certificate.clone(), key: key.clone(), client_ca: None, client_crl: None };
+    let files =
+        ServerFiles { certificate: certificate.clone(), key: key.clone(), client_ca: None, client_crl: None };
     server_config(&files, ClientCertificate::None, read).map(drop)
 }
 

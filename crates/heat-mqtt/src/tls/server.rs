@@ -249,6 +249,28 @@ mod tests {
     }
 
     #[test]
+    fn a_new_revocation_list_is_taken_like_a_new_certificate() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::new("authority");
+        let device = authority.issue("station-1", &[]);
+        write(folder.path(), &authority.issue("gateway", &["a.example"]));
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("ca.pem"), authority.pem()).unwrap();
+        fs::write(path("lists.pem"), authority.revoke(&[])).unwrap();
+        let mut settings = settings(folder.path());
+        settings.client_certificate = ClientCertificate::Required;
+        settings.files.client_ca = Some(path("ca.pem"));
+        settings.files.client_crl = Some(path("lists.pem"));
+        let tls = ServerTls::open(&settings).unwrap();
+
+        fs::write(path("lists.pem"), authority.revoke(&[&device])).unwrap();
+
+        assert!(matches!(tls.reload_if_changed(), Some(Ok(()))));
+        fs::write(path("lists.pem"), "no list").unwrap();
+        assert!(matches!(tls.reload_if_changed(), Some(Err(TlsError::NoRevocationList { .. }))));
+    }
+
+    #[test]
     fn what_cannot_be_used_is_named_by_its_file() {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), &Authority::new("authority").issue("gateway", &["a.example"]));

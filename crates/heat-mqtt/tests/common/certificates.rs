@@ -19,7 +19,7 @@ pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 pub(crate) struct Pair {
     pub(crate) certificate: String,
     pub(crate) key: String,
-    serial: u64,
+    pub(crate) serial: u64,
 }
 
 impl Authority {
