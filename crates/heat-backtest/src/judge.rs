@@ -317,7 +317,10 @@ fn scores(
         lost_before_detection_m3: figures::lost(events, EventVerdict::Found),
         lost_undetected_m3: figures::lost(events, EventVerdict::Missed),
         smallest_found: figures::smallest(events),
+        sizes: figures::sizes(events),
         incipient_share_when_found: figures::incipient_share(events),
+        told_once: figures::told_once(judged).filter(|once| *once).count(),
+        told: figures::told_once(judged).count(),
         delay_over_theory_median: figures::median(events.iter().filter_map(|e| e.delay_over_theory)),
         detectable: figures::detectable(events).count(),
         detectable_found_24h: figures::detectable(events)

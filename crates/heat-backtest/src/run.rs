@@ -25,7 +25,7 @@ const ALARMS_MAX: usize = 100_000;
 const TRACE_MAX: usize = 2_000_000;
 /// Microseconds between looks at the detectors; a quarter hour ends less often.
 const LOOK_US: i64 = 60_000_000;
-/// How long after its emission the place of a burst, and of a leak, may still be revised to count as published later.
+/// How long after its emission place and size of a burst, and of a leak, may still be revised to count as published later.
 const LATER_BURST_US: i64 = 605_000_000;
 const LATER_LEAK_US: i64 = 24 * 3_600_000_000;
 
@@ -170,9 +170,12 @@ impl Run {
             Some(&index) if event.change.kind != ChangeKind::Reopened => {
                 let alarm = &mut self.record.alarms[index];
                 let limit_us = if incident.class == Class::Burst { LATER_BURST_US } else { LATER_LEAK_US };
-                if at_us - alarm.emitted_us <= limit_us && !incident.candidates.is_empty() {
-                    alarm.later = incident.candidates.clone();
-                    alarm.later_side = incident.side;
+                if at_us - alarm.emitted_us <= limit_us {
+                    alarm.later_size_kg_s = incident.loss_kg_s.or(alarm.later_size_kg_s);
+                    if !incident.candidates.is_empty() {
+                        alarm.later = incident.candidates.clone();
+                        alarm.later_side = incident.side;
+                    }
                 }
                 alarm.affected = alarm.affected.max(incident.affected.len());
             }

@@ -29,6 +29,11 @@ macro_rules! roles {
             fn of_bare(name: &str) -> Option<Self> {
                 match name { $($word => Some(Self::$name),)* _ => None }
             }
+
+            /// Its standard name, without a prefix.
+            pub(crate) const fn word(self) -> &'static str {
+                match self { $(Self::$name => $word,)* }
+            }
         }
     };
 }

@@ -33,6 +33,7 @@ fn raised(class: Class, at_h: i64, number: u64) -> Raised {
         later: vec![Candidate { pipe: "br".parse().unwrap(), probability: 0.9 }],
         later_side: Some(Side::Return),
         size_kg_s: Some(1.0),
+        later_size_kg_s: Some(1.5),
         strength: 5.0,
         detector: "water_balance".to_owned(),
         affected: 0,
@@ -164,6 +165,26 @@ fn every_alarm_and_event_gets_the_verdict_that_the_rules_give() {
 }
 
 #[test]
+fn a_loss_is_told_once_where_nothing_else_reaches_the_desk_while_it_lasts() {
+    let labels = [
+        label("alone", "burst", 20 * DAY_H, 20 * DAY_H + 10, 5.0),
+        label("echoed", "burst", 30 * DAY_H, 30 * DAY_H + 10, 5.0),
+        label("listed", "burst", 40 * DAY_H, 40 * DAY_H + 10, 5.0),
+    ];
+    let report = judged(
+        vec![
+            raised(Class::Burst, 20 * DAY_H, 0),
+            raised(Class::Burst, 30 * DAY_H, 1),
+            raised(Class::Underheating, 30 * DAY_H + 2, 2),
+            raised(Class::Burst, 40 * DAY_H, 3),
+            raised(Class::SensorFault, 40 * DAY_H + 2, 4),
+        ],
+        Some(&labels),
+    );
+    assert_eq!((report.scores.told_once, report.scores.told), (2, 3));
+}
+
+#[test]
 fn a_perfect_detector_scores_one_and_a_silent_one_nothing() {
     let labels = [
         label("a", "burst", 20 * DAY_H, 20 * DAY_H + 3, 5.0),
@@ -214,6 +235,10 @@ fn sizes_noise_and_places_are_those_computed_by_hand() {
     assert!((ramp.delay_since_detectable_h.unwrap() - 40.0).abs() < 0.2);
     assert!((ramp.size_when_found_kg_s.unwrap() - 0.5).abs() < 1e-9);
     assert_eq!(ramp.delay_over_theory, None);
+
+    assert_eq!((step.said_kg_s, step.said_later_kg_s), (Some(1.0), Some(1.5)));
+    let size = &report.scores.sizes[1];
+    assert_eq!((size.events, size.at_emission, size.later), (1, Some(2.0), Some(3.0)));
 
     // First named a, which is 50 + 150 m off; a day later b itself.
     let (first, later) = (step.located.unwrap(), step.located_later.unwrap());

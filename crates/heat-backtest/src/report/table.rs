@@ -171,12 +171,21 @@ fn delays(out: &mut String, report: &Report) {
     line(
         out,
         &format!(
-            "Losses that reach s = 1: {} of {} found within 24 h of it; measured delay over 13 h/s2: median {}\n",
+            "Losses that reach s = 1: {} of {} found within 24 h of it; measured delay over 13 h/s2: median {}",
             scores.detectable_found_24h,
             scores.detectable,
             two(scores.delay_over_theory_median)
         ),
     );
+    let sizes: Vec<String> = scores
+        .sizes
+        .iter()
+        .map(|s| {
+            format!("{} {} when raised, {} later ({})", s.class, two(s.at_emission), two(s.later), s.events)
+        })
+        .collect();
+    line(out, &format!("Estimated over true size, median: {}", sizes.join("; ")));
+    line(out, &format!("Found losses told as one incident: {} of {}\n", scores.told_once, scores.told));
 }
 
 fn one(value: Option<f64>) -> String {

@@ -41,6 +41,8 @@ pub struct Raised {
     pub later_side: Option<Side>,
     /// Estimated loss, kg/s.
     pub size_kg_s: Option<f64>,
+    /// Estimated loss as published 10 min (burst) or 24 h (leak) later, kg/s.
+    pub later_size_kg_s: Option<f64>,
     /// Strength in the detector's own measure.
     pub strength: f64,
     /// Who raised it.
@@ -76,6 +78,7 @@ impl Raised {
             later: incident.candidates.clone(),
             later_side: incident.side,
             size_kg_s: incident.loss_kg_s,
+            later_size_kg_s: incident.loss_kg_s,
             strength: incident.strength,
             detector: detector.clone(),
             affected: incident.affected.len(),
