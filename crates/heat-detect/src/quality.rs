@@ -10,6 +10,7 @@
 
 pub(crate) mod gate;
 pub(crate) mod rhythm;
+mod steps;
 
 use heat_model::{QualityCode, incident::Class};
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,7 @@ pub(crate) enum Fault {
     Swapped,
     Bias,
     Drift,
+    Quantised,
 }
 
 impl Fault {
@@ -62,6 +64,7 @@ impl Fault {
             Self::Swapped => "swapped",
             Self::Bias => "bias",
             Self::Drift => "drift",
+            Self::Quantised => "quantisation",
         }
     }
 
@@ -69,7 +72,7 @@ impl Fault {
     const fn blinds(self) -> bool {
         match self {
             Self::Sentinel | Self::Stuck | Self::UnitSlip | Self::Swapped => true,
-            Self::Spikes | Self::CounterReset | Self::Bias | Self::Drift => false,
+            Self::Spikes | Self::CounterReset | Self::Bias | Self::Drift | Self::Quantised => false,
         }
     }
 }
@@ -201,6 +204,9 @@ impl Quality {
             self.gates[signal as usize].spiked(at_us);
         }
         let moving = self.moving(layout);
+        for (gate, placed) in self.gates.iter_mut().zip(&layout.placed).filter(|(gate, _)| gate.is_fresh()) {
+            gate.note_rest(moving[placed.site as usize] >= MOVING_SHARE);
+        }
         for signal in 0..self.gates.len() {
             let placed = layout.placed[signal];
             let gate = &self.gates[signal];
@@ -210,12 +216,14 @@ impl Quality {
                 Some(Fault::Sentinel)
             } else if gate.shows_unit_slip() {
                 Some(Fault::UnitSlip)
-            } else if gate.shows_stuck(placed.role) && moving[placed.site as usize] >= MOVING_SHARE {
+            } else if gate.shows_stuck(placed.role, at_us) && moving[placed.site as usize] >= MOVING_SHARE {
                 Some(Fault::Stuck)
             } else if gate.shows_spikes(at_us) {
                 Some(Fault::Spikes)
             } else if gate.reset {
                 Some(Fault::CounterReset)
+            } else if gate.shows_steps() {
+                Some(Fault::Quantised)
             } else {
                 None
             };
@@ -259,7 +267,7 @@ impl Quality {
             facts: vec![Fact {
                 signal: Some(signal),
                 what: fault.kind(),
-                value: gate.last_value(),
+                value: gate.told_value(fault),
                 unit: "",
             }],
             strength: 1.0,
@@ -274,7 +282,8 @@ impl Quality {
             let Some(fault) = gate.fault else { continue };
             let rest_us = match fault {
                 Fault::Stuck if gate.is_still() => i64::MAX,
-                Fault::Stuck => 0,
+                Fault::Quantised if gate.shows_steps() => i64::MAX,
+                Fault::Stuck | Fault::Quantised => 0,
                 Fault::Spikes => 2 * CLEAR_US,
                 Fault::Sentinel | Fault::UnitSlip | Fault::CounterReset => CLEAR_US,
                 Fault::Swapped | Fault::Bias | Fault::Drift => continue,

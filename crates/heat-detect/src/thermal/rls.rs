@@ -41,6 +41,13 @@ impl Rls {
         self.coefficients[input]
     }
 
+    /// Variance of what the coefficients predict for these inputs, in units of the residual's variance: small inside what
+    /// was learned, large beyond it.
+    pub(super) fn leverage(&self, inputs: &Inputs) -> f64 {
+        let rows = self.covariance.iter().zip(inputs);
+        rows.map(|(row, x)| x * row.iter().zip(inputs).map(|(p, y)| p * y).sum::<f64>()).sum()
+    }
+
     /// Learns one instant. `weight` is 1 in line and less for an outlier.
     pub(super) fn learn(&mut self, inputs: &Inputs, target: f64, weight: f64) {
         let mut gain = [0.0; INPUTS];
@@ -84,6 +91,17 @@ mod tests {
         let before = model.predict(&[1.0, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0]);
         model.learn(&[1.0, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0], 50.0, 0.01);
         assert!((model.predict(&[1.0, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0]) - before).abs() < 0.1);
+    }
+
+    #[test]
+    fn what_lies_beyond_all_that_was_learned_is_in_doubt() {
+        let mut model = Rls::default();
+        for step in 0..400 {
+            let x = f64::from(step % 17) / 17.0;
+            model.learn(&[1.0, x, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], 3.0 + 2.0 * x, 1.0);
+        }
+        let at = |x: f64| model.leverage(&[1.0, x, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        assert!(at(0.5) < 0.01 && at(6.0) > 0.5, "{} {}", at(0.5), at(6.0));
     }
 
     #[test]

@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     bank::{Bank, Instant, Instants, Limit, Limits},
+    costs::Costs,
     hypothesis::{CHANNELS, Rule, Want},
     rls::{INPUTS, Inputs},
+    setback::Setback,
     values::{Readings, SECONDARY_BINS, Smooth, Surround, Usual},
 };
 
@@ -20,7 +22,7 @@ const DIFFERENTIAL_MIN: f64 = 0.5;
 /// Supply temperature against that of the source with its delay and loss, K.
 pub(super) const SUPPLY: usize = 0;
 /// Primary return less secondary return against load, K.
-const PINCH: usize = 1;
+pub(super) const PINCH: usize = 1;
 /// Logarithm of heat against weather and hour.
 pub(super) const HEAT: usize = 2;
 /// Logarithm of flow against valve opening and differential pressure.
@@ -33,7 +35,7 @@ const SPREAD: usize = 5;
 pub(super) const SUPPLY_PRESSURE: usize = 6;
 pub(super) const RETURN_PRESSURE: usize = 7;
 /// What moves all stations together is nobody's own.
-pub(super) const SHARED: [bool; CHANNELS] = [true, false, true, false, true, false, true, true];
+pub(super) const SHARED: [bool; CHANNELS] = [true, true, true, false, true, true, true, true];
 
 const fn limit(what: &'static str, si: f64, unit: &'static str, floor: f64, smallest: f64) -> Limit {
     Limit { what, si, unit, floor, smallest }
@@ -161,6 +163,8 @@ pub(super) struct Station {
     opening: Opening,
     pub(super) context: Option<Context>,
     arrives: Option<f64>,
+    pub(super) setback: Setback,
+    pub(super) costs: Costs,
     /// What was said of the cause that is open: its kind must end as it began.
     pub(super) said: Option<super::say::Said>,
 }
@@ -235,6 +239,11 @@ impl Station {
     /// Supply temperature that should have arrived, degC; `None` until that is known.
     pub(super) const fn arrived(&self) -> Option<f64> {
         self.arrives
+    }
+
+    /// W; 0 where heat is not metered.
+    pub(super) const fn usual_heat(&self) -> f64 {
+        self.usual_heat.known()
     }
 
     pub(super) fn is_valve_still(&self) -> bool {

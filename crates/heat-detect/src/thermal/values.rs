@@ -27,7 +27,7 @@ pub(super) struct Means<'a> {
 impl Means<'_> {
     pub(super) fn of(&self, site: &Site, role: Role) -> Option<f64> {
         let signal = site.signal(role)?;
-        let mean = self.bins.mean(signal)?;
+        let mean = self.bins.measured(signal)?;
         (!self.quality.is_blind(signal)).then_some(mean)
     }
 
