@@ -36,6 +36,8 @@ const SPIKES_MAX: usize = 4_096;
 const SPIKES_OF_PLANT: usize = 3;
 /// After so long a fault that no longer shows is over.
 const CLEAR_US: i64 = 6 * 3_600_000_000;
+/// Supply and return of a circuit at rest differ by less, K.
+const RESTS_KELVIN: f64 = 2.0;
 /// Share of a site's other signals that must move for a still one to be stuck.
 const MOVING_SHARE: f64 = 0.5;
 
@@ -216,7 +218,10 @@ impl Quality {
                 Some(Fault::Sentinel)
             } else if gate.shows_unit_slip() {
                 Some(Fault::UnitSlip)
-            } else if gate.shows_stuck(placed.role, at_us) && moving[placed.site as usize] >= MOVING_SHARE {
+            } else if gate.shows_stuck(placed.role, at_us)
+                && moving[placed.site as usize] >= MOVING_SHARE
+                && !self.rests(layout, signal)
+            {
                 Some(Fault::Stuck)
             } else if gate.shows_spikes(at_us) {
                 Some(Fault::Spikes)
@@ -237,6 +242,28 @@ impl Quality {
         }
         self.clear(at_us, &mut said);
         said
+    }
+
+    /// Whether a water temperature is that of a circuit at rest: there it may stand still for days.
+    fn rests(&self, layout: &Layout, signal: usize) -> bool {
+        let placed = layout.placed[signal];
+        let pairs = [
+            (Role::SupplyTemperature, Role::ReturnTemperature),
+            (Role::SecondarySupplyTemperature, Role::SecondaryReturnTemperature),
+        ];
+        let counterpart = pairs.into_iter().find_map(|(supply, back)| {
+            if placed.role == supply {
+                Some(back)
+            } else if placed.role == back {
+                Some(supply)
+            } else {
+                None
+            }
+        });
+        let site = &layout.sites[placed.site as usize];
+        counterpart.and_then(|role| site.signal(role)).is_some_and(|other| {
+            (self.gates[signal].last_seen() - self.gates[other as usize].last_seen()).abs() < RESTS_KELVIN
+        })
     }
 
     /// Opens a fault of a signal, or notes that it still shows; its onset if it is new.

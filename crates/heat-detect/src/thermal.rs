@@ -16,6 +16,7 @@
 mod bank;
 mod beside;
 mod costs;
+mod delivery;
 mod homes;
 mod hunting;
 mod hypothesis;
@@ -364,7 +365,9 @@ impl Thermal {
                 continue;
             }
             let arrives = station.arrived();
-            let is_crossed = cold - hot > SWAPPED_KELVIN
+            // At rest a supply pipe cools below the return by itself.
+            let is_crossed = station.delivers
+                && cold - hot > SWAPPED_KELVIN
                 && arrives.is_some_and(|arrives| (cold - arrives).abs() < SWAPPED_NEAR_KELVIN);
             *crossed = if is_crossed { *crossed + 1 } else { 0 };
             if *crossed >= SWAPPED_BINS {

@@ -156,6 +156,11 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
+    /// The last value, whatever it was.
+    pub(super) const fn last_seen(&self) -> f64 {
+        self.last
+    }
+
     /// The value that a fault of this kind is told with.
     pub(crate) fn told_value(&self, fault: Fault) -> f64 {
         if fault == Fault::Quantised {

@@ -39,6 +39,11 @@ const MODEL_BINS: f64 = 2_000.0;
 const HUBER: f64 = 2.0;
 /// Longest gap over which means are carried, quarter hours.
 const GAP_MAX: i64 = 32;
+/// Longest step that one reading stands for, quarter hours: after a night at rest one value is no more than one value.
+const STEP_MAX: i64 = 4;
+/// After so long a rest what was off before is past, and a day's readings confirm the model first, quarter hours.
+const REST_BINS: i64 = 3 * 96;
+const CONFIRM: u32 = 96;
 /// Spacing and number of the kept course.
 const COURSE_EVERY: i64 = 12;
 const COURSE: usize = 20;
@@ -173,12 +178,17 @@ impl Relation {
         let Take { bin, inputs, target, common, floor, learns } = take;
         let error = target - self.model.predict(inputs);
         let has_gap = bin - self.at_bin > GAP_MAX;
-        if has_gap || self.learned == 0 {
+        if self.learned == 0 {
             self.before = [error; 2];
+        } else if bin - self.at_bin > REST_BINS {
+            self.rested(error);
+        } else if has_gap {
+            // The first value after a rest says nothing yet: it may be a spike.
+            self.before = [self.means[0] + common; 2];
         }
         let robust = median(error, self.before[0], self.before[1]) - common;
         self.before = [error, self.before[0]];
-        let elapsed = (bin - self.at_bin).clamp(1, GAP_MAX) as f64;
+        let elapsed = (bin - self.at_bin).clamp(1, STEP_MAX) as f64;
         self.at_bin = bin;
         if !self.is_known() {
             self.begin(inputs, target, error, robust, elapsed, floor, learns);
@@ -186,7 +196,7 @@ impl Relation {
         }
         let doubt = self.doubt(inputs) * self.scale.max(floor).powi(2);
         for ((mean, variance), span) in self.means.iter_mut().zip(&mut self.doubts).zip(SPANS) {
-            let weight = if has_gap { 1.0 } else { 1.0 - (-elapsed / span).exp() };
+            let weight = 1.0 - (-elapsed / span).exp();
             *mean += weight * (robust - *mean);
             *variance += weight * (doubt - *variance);
         }
@@ -203,6 +213,15 @@ impl Relation {
         self.suspect = 0;
         self.learn(inputs, target, error);
         self.spread(robust);
+    }
+
+    fn rested(&mut self, error: f64) {
+        self.before = [error; 2];
+        self.means = [0.0; SCALES];
+        self.doubts = [0.0; SCALES];
+        self.suspect = 0;
+        self.course = [0.0; COURSE];
+        self.learned = self.learned.min(KNOWN - CONFIRM);
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one quarter hour, used here only")]

@@ -20,13 +20,13 @@ const DEPTH_MIN_KELVIN: f64 = 2.0;
 const LOST_SHARE: f64 = 0.3;
 const THERE_SHARE: f64 = 0.6;
 /// Nights in a row.
-const NIGHTS: u8 = 3;
+const NIGHTS: u8 = 4;
 const DAYS_KNOWN: u16 = 10;
 const MEMORY_DAYS: f64 = 14.0;
 /// Nights after which what is lost is how the station is run.
 const ACCEPT_NIGHTS: u8 = 14;
 /// Nights this much colder than those learned are no evidence, K.
-const COLDER_KELVIN: f64 = 4.0;
+const COLDER_KELVIN: f64 = 1.0;
 /// Hours of a day with readings for it to count.
 const HOURS_MIN: usize = 20;
 /// Days begin at noon UTC, so that from Europe to China no night is cut.
@@ -172,11 +172,11 @@ mod tests {
     }
 
     #[test]
-    fn a_set_back_that_is_lost_is_told_after_three_nights_and_ends_with_the_first_that_has_it() {
+    fn a_set_back_that_is_lost_is_told_after_four_nights_and_ends_with_the_first_that_has_it() {
         let mut setback = Setback::default();
         assert_eq!(days(&mut setback, 0..20, 8.0, 0.0), []);
         let lost = days(&mut setback, 20..26, 0.5, 0.0);
-        assert!(matches!(lost.as_slice(), [(22..=23, true)]), "{lost:?}");
+        assert!(matches!(lost.as_slice(), [(23..=24, true)]), "{lost:?}");
         let back = days(&mut setback, 26..29, 8.0, 0.0);
         assert!(matches!(back.as_slice(), [(27, false)]), "{back:?}");
     }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     bank::{Bank, Instant, Instants, Limit, Limits},
     costs::Costs,
+    delivery::Delivery,
     hypothesis::{CHANNELS, Rule, Want},
     rls::{INPUTS, Inputs},
     setback::Setback,
@@ -113,6 +114,8 @@ impl Cause {
 pub(super) struct Context {
     /// Primary supply less return, K.
     pub(super) cooling: f64,
+    /// Whether the load is metered, and not taken from the weather.
+    is_metered: bool,
     /// K of secondary spread per unit of the logarithm of heat; 0 where heat is not metered.
     spread_per_heat: f64,
     /// Differential pressure, 10 kPa.
@@ -163,8 +166,11 @@ pub(super) struct Station {
     opening: Opening,
     pub(super) context: Option<Context>,
     arrives: Option<f64>,
+    delivery: Delivery,
     pub(super) setback: Setback,
     pub(super) costs: Costs,
+    /// Whether it delivers heat, and has for long enough.
+    pub(super) delivers: bool,
     /// What was said of the cause that is open: its kind must end as it began.
     pub(super) said: Option<super::say::Said>,
 }
@@ -179,12 +185,25 @@ impl Station {
     /// What the relations ask and what was measured.
     pub(super) fn instants(&mut self, surround: &Surround, own: &Readings) -> Instants {
         let bin = surround.bin;
+        let delivered = self.delivery.take(bin, own);
+        self.delivers = delivered.settled;
+        if !delivered.settled {
+            return [None; CHANNELS];
+        }
         let (cos, sin) = (surround.angle.cos(), surround.angle.sin());
         let heat_share = own.heat.map(|heat| heat / self.usual_heat.take(heat).max(1.0));
         let slow_heat = heat_share.map(|share| self.heat.take(bin, share, SECONDARY_BINS));
         // Without a heat meter the weather stands for the load.
         let by_weather = surround.outdoor.map(|(_, walls)| (20.0 - walls) / 20.0);
-        let (load, slow_load) = if own.has_heat { (heat_share, slow_heat) } else { (by_weather, by_weather) };
+        let counted = delivered
+            .share
+            .filter(|_| !own.has_heat)
+            .map(|share| (share, self.heat.take(bin, share, SECONDARY_BINS)));
+        let (load, slow_load) = match counted {
+            _ if own.has_heat => (heat_share, slow_heat),
+            Some((share, slow)) => (Some(share), Some(slow)),
+            None => (by_weather, by_weather),
+        };
         let mut instants: Instants = [None; CHANNELS];
         let mut set = |channel: usize, target: Option<f64>, with: Option<Inputs>| {
             instants[channel] = target.zip(with).map(|(target, inputs)| Instant { inputs, target });
@@ -229,6 +248,7 @@ impl Station {
                 spread_per_heat: slow_heat
                     .filter(|_| spread.is_known())
                     .map_or(0.0, |heat| heat * (spread.slope(1) + spread.slope(2))),
+                is_metered: counted.is_some() || own.has_heat,
                 differential: own.differential.unwrap_or(10.0),
                 flow: own.flow.unwrap_or(0.0),
             });
@@ -275,7 +295,7 @@ fn rule(cause: Cause, context: &Context) -> Rule {
     let spread = context.spread_per_heat;
     let per_pressure = 0.5 / context.differential.max(2.0);
     // Without a heat meter the spread is held against the weather, and falls with the heat.
-    let (falls, rises) = if spread == 0.0 { (Below, Above) } else { (Zero, Zero) };
+    let (falls, rises) = if context.is_metered { (Zero, Zero) } else { (Below, Above) };
     let wants = match cause {
         Cause::SupplySensor => {
             [Per(1.0), Zero, Per(per_kelvin), Zero, Zero, Per(-spread * per_kelvin), Zero, Zero]
@@ -314,7 +334,8 @@ mod tests {
     use super::*;
     use crate::thermal::hypothesis::{Deviations, rank};
 
-    const CONTEXT: Context = Context { cooling: 40.0, spread_per_heat: 15.0, differential: 12.0, flow: 1.0 };
+    const CONTEXT: Context =
+        Context { cooling: 40.0, is_metered: true, spread_per_heat: 15.0, differential: 12.0, flow: 1.0 };
 
     fn named(values: [f64; CHANNELS]) -> Cause {
         let sigmas = [0.2, 0.3, 0.05, 0.006, 0.2, 0.3, 0.1, 0.1];

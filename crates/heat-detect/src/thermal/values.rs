@@ -62,6 +62,8 @@ pub(super) struct Readings {
     /// W, from flow and temperatures.
     pub(super) heat: Option<f64>,
     pub(super) power: Option<f64>,
+    /// J, of a counter.
+    pub(super) energy: Option<f64>,
     pub(super) set_point: Option<f64>,
     pub(super) secondary_supply: Option<f64>,
     pub(super) secondary_return: Option<f64>,
@@ -103,6 +105,7 @@ impl Readings {
             return_flow,
             heat,
             power: means.of(site, Role::HeatPower).filter(|watt| *watt > 0.0),
+            energy: means.of(site, Role::HeatEnergy),
             set_point: means
                 .celsius(site, Role::SecondarySetPointTemperature)
                 .or_else(|| means.celsius(site, Role::SetPointTemperature)),
