@@ -59,6 +59,11 @@ use crate::{
 
 /// Share of the stations' usual flow that must report for a sum.
 const SUM_SHARE: f64 = 0.8;
+/// Without a source's meters to compare with, a deviation must last a day: with a few stations as witnesses, each of
+/// whose owners opens and closes valves by hand, a shorter one is how they are run.
+const PEERS_BINS: i64 = 96;
+/// What comes again at a station within so many quarter hours is the same matter: followed and not listed anew.
+const QUIET_BINS: i64 = 14 * 96;
 /// Temperature assumed of make-up water, degC.
 const MAKE_UP_CELSIUS: f64 = 15.0;
 /// A return so much warmer than the supply, K, for so many quarter hours, is a pair of sensors on the wrong pipes, if
@@ -144,7 +149,7 @@ impl Thermal {
         said.extend(self.outdoors.judge(bin, quality));
         self.judge_source(layout, bin, loses, quality, &mut said);
         if is_normal {
-            self.judge_stations(layout, bin, quality, &mut said);
+            self.judge_stations(layout, &surround, quality, &mut said);
         }
         said
     }
@@ -289,11 +294,13 @@ impl Thermal {
     fn judge_stations(
         &mut self,
         layout: &Layout,
-        bin: i64,
+        surround: &Surround,
         quality: &mut Quality,
         said: &mut Vec<Statement>,
     ) {
+        let bin = surround.bin;
         let still_bins = i64::try_from(STILL_BINS).unwrap_or(i64::MAX);
+        let patience = if surround.by_peers { PEERS_BINS } else { 0 };
         for (index, station) in &mut self.stations {
             let site = &layout.sites[*index as usize];
             let Some(rules) = station.rules() else { continue };
@@ -306,9 +313,9 @@ impl Thermal {
                 if !cause.is_told() {
                     i64::MAX
                 } else if cause.needs_valve() {
-                    still_bins
+                    still_bins.max(patience)
                 } else {
-                    0
+                    patience
                 }
             };
             match station.bank.judge(bin, &rules, waits, &station::LIMITS, &self.station_tails) {
@@ -317,6 +324,11 @@ impl Thermal {
                         say::of_station(site, station, case, bin).filter(|what| opens(*what, quality, bin));
                     station.said = what;
                     let Some(what) = what else { continue };
+                    station.quiet =
+                        station.over.is_some_and(|(rule, over)| rule == case.rule && bin - over < QUIET_BINS);
+                    if station.quiet {
+                        continue;
+                    }
                     let mut statement = say::statement(what, *index, case.onset_bin * BIN_US, true);
                     let excess = say::excess_flow(station, what, &best);
                     statement.strength = excess.map_or(best.size.abs(), |fact| fact.value);
@@ -331,7 +343,10 @@ impl Thermal {
                 Some(News::Closed(case)) => {
                     if let Some(what) = station.said.take() {
                         closes(what, quality);
-                        said.push(say::statement(what, *index, case.onset_bin * BIN_US, false));
+                        if !std::mem::take(&mut station.quiet) {
+                            said.push(say::statement(what, *index, case.onset_bin * BIN_US, false));
+                        }
+                        station.over = Some((case.rule, bin));
                     }
                 }
                 None => {}

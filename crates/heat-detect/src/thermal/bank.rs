@@ -160,6 +160,10 @@ impl Bank {
         if self.case.is_some() {
             return self.follow(bin, limits);
         }
+        if !self.relations.iter().any(|relation| relation.is_current(bin)) {
+            // At rest for the night: what was off by day goes on in the morning.
+            return None;
+        }
         let Some(scale) = self.off(bin, limits, tails) else {
             self.off_since = None;
             return None;

@@ -8,6 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    QUIET_BINS,
     relation::{Course, Relation, SCALES, Tail, Take},
     rls::INPUTS,
     values::{Means, median_of},
@@ -22,12 +23,12 @@ use crate::{
 /// Sites besides its own that a sensor is held against.
 const OTHERS_MIN: usize = 2;
 /// Sensors in radiation shields differ by less, K.
-const SMALLEST_KELVIN: f64 = 1.5;
+const SMALLEST_KELVIN: f64 = 2.5;
 const FLOOR_KELVIN: f64 = 0.2;
 /// Hours that it must last: the sun comes back every day, and its share is learned by the hour.
-const LASTS_BINS: i64 = 24;
+const LASTS_BINS: i64 = 48;
 const IN_LINE: f64 = 3.5;
-const CLEAR_BINS: u32 = 16;
+const CLEAR_BINS: u32 = 48;
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Sensor {
@@ -36,6 +37,9 @@ struct Sensor {
     off_since: Option<i64>,
     in_line: u32,
     said: Option<Fault>,
+    /// When it was right again, and whether what is open is the same matter as before.
+    over_bin: Option<i64>,
+    quiet: bool,
 }
 
 /// The outdoor sensors of a network.
@@ -100,7 +104,10 @@ impl Outdoors {
                     sensor.in_line = 0;
                     sensor.relation.settle();
                     quality.closes(sensor.signal);
-                    said.push(statement(sensor.signal, fault, bin, 0.0, false));
+                    sensor.over_bin = Some(bin);
+                    if !std::mem::take(&mut sensor.quiet) {
+                        said.push(statement(sensor.signal, fault, bin, 0.0, false));
+                    }
                 }
                 continue;
             }
@@ -122,7 +129,10 @@ impl Outdoors {
             if quality.opens(sensor.signal, fault, (bin + 1) * BIN_US).is_some() {
                 sensor.said = Some(fault);
                 sensor.off_since = None;
-                said.push(statement(sensor.signal, fault, since, relation.mean(0), true));
+                sensor.quiet = sensor.over_bin.is_some_and(|over| bin - over < QUIET_BINS);
+                if !sensor.quiet {
+                    said.push(statement(sensor.signal, fault, since, relation.mean(0), true));
+                }
             }
         }
         said

@@ -6,7 +6,7 @@
 //! [`LOST_SHARE`] of it is left for [`NIGHTS`] nights on which it was not colder than when it was learned: in a
 //! cold snap, plants heat through on purpose. Stations that lose it together were told to, and are not told.
 //!
-//! Cold start: [`DAYS_KNOWN`] days with a set-back. It clears with the first night that has it again, and is the new
+//! Cold start: twice [`DAYS_KNOWN`] days; a set-back that varies from night to night is none. It clears with the first night that has it again, and is the new
 //! normal after two weeks.
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,8 @@ const DEPTH_MIN_KELVIN: f64 = 2.0;
 /// Share of the usual depth below which it is lost, and above which it is there.
 const LOST_SHARE: f64 = 0.3;
 const THERE_SHARE: f64 = 0.6;
+/// Standard deviations of a regular set-back that it is deep.
+const REGULAR: f64 = 3.0;
 /// Nights in a row.
 const NIGHTS: u8 = 4;
 const DAYS_KNOWN: u16 = 10;
@@ -47,6 +49,9 @@ pub(super) struct Setback {
     /// Usual difference to the day's mean, by hour from noon UTC.
     usual: [f32; HOURS],
     usual_outdoor: f32,
+    /// Mean and variance of how far its nights went down.
+    depth: f32,
+    depth_variance: f32,
     days: u16,
     lost: u8,
     pub(super) said: bool,
@@ -101,8 +106,11 @@ impl Setback {
             return Night::Unknown;
         }
         let depth = -course[night..night + NIGHT].iter().sum::<f64>() / NIGHT as f64;
+        // One that is run by hand, some nights so and some so, has no set-back to lose.
+        let is_regular =
+            f64::from(self.depth_variance).sqrt() * REGULAR < usual && self.days >= 2 * DAYS_KNOWN;
         let is_colder = outdoor.is_some_and(|now| now < f64::from(self.usual_outdoor) - COLDER_KELVIN);
-        if depth < LOST_SHARE * usual {
+        if depth < LOST_SHARE * usual && is_regular {
             return if is_colder { Night::Unknown } else { Night::Lost { usual, depth, mean } };
         }
         self.learn(&course, outdoor);
@@ -123,6 +131,11 @@ impl Setback {
     fn learn(&mut self, course: &[f64; HOURS], outdoor: Option<f64>) {
         self.days = self.days.saturating_add(1);
         let weight = (1.0 / f64::from(self.days).min(MEMORY_DAYS)) as f32;
+        let (_, night) = self.night();
+        let depth = (-course[night..night + NIGHT].iter().sum::<f64>() / NIGHT as f64) as f32;
+        let off = depth - self.depth;
+        self.depth += weight * off;
+        self.depth_variance += weight * (off * off - self.depth_variance);
         for (usual, now) in self.usual.iter_mut().zip(course) {
             *usual += weight * (*now as f32 - *usual);
         }
@@ -174,18 +187,18 @@ mod tests {
     #[test]
     fn a_set_back_that_is_lost_is_told_after_four_nights_and_ends_with_the_first_that_has_it() {
         let mut setback = Setback::default();
-        assert_eq!(days(&mut setback, 0..20, 8.0, 0.0), []);
-        let lost = days(&mut setback, 20..26, 0.5, 0.0);
-        assert!(matches!(lost.as_slice(), [(23..=24, true)]), "{lost:?}");
-        let back = days(&mut setback, 26..29, 8.0, 0.0);
-        assert!(matches!(back.as_slice(), [(27, false)]), "{back:?}");
+        assert_eq!(days(&mut setback, 0..30, 8.0, 0.0), []);
+        let lost = days(&mut setback, 30..36, 0.5, 0.0);
+        assert!(matches!(lost.as_slice(), [(33..=34, true)]), "{lost:?}");
+        let back = days(&mut setback, 36..39, 8.0, 0.0);
+        assert!(matches!(back.as_slice(), [(37, false)]), "{back:?}");
     }
 
     #[test]
     fn heating_through_a_cold_snap_and_a_station_without_set_back_are_not_told() {
         let mut setback = Setback::default();
-        days(&mut setback, 0..20, 8.0, 0.0);
-        assert_eq!(days(&mut setback, 20..26, 0.5, -9.0), []);
+        days(&mut setback, 0..30, 8.0, 0.0);
+        assert_eq!(days(&mut setback, 30..36, 0.5, -9.0), []);
         let mut flat = Setback::default();
         assert_eq!(days(&mut flat, 0..40, 0.5, 0.0), []);
     }

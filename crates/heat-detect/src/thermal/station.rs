@@ -173,6 +173,10 @@ pub(super) struct Station {
     pub(super) delivers: bool,
     /// What was said of the cause that is open: its kind must end as it began.
     pub(super) said: Option<super::say::Said>,
+    /// Whether it stays off the list, because the same was listed not long ago.
+    pub(super) quiet: bool,
+    /// Rule that was over last, and when.
+    pub(super) over: Option<(u8, i64)>,
 }
 
 fn inputs<const N: usize>(values: [f64; N]) -> Inputs {

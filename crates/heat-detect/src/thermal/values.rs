@@ -209,6 +209,8 @@ pub(super) struct Surround {
     /// Pressures of the source, 10 kPa.
     pub(super) supply_pressure: Option<f64>,
     pub(super) return_pressure: Option<f64>,
+    /// Whether no source is metered, so that what arrives is only known by the stations' median.
+    pub(super) by_peers: bool,
     /// Angle of the hour.
     pub(super) angle: f64,
 }
@@ -250,6 +252,7 @@ impl Boundary {
         let hours = (bin * BIN_SECONDS) as f64 / 3_600.0;
         Surround {
             bin,
+            by_peers: own.is_none(),
             lags: own.or(peers).and_then(|now| self.lag(bin, now)),
             outdoor,
             circulation,
