@@ -86,7 +86,7 @@ fn an_archive_in_a_bucket_is_written_compacted_verified_and_read_by_others() {
 
         let report = archive.compact(&at_once(), &mut unobserved).await.unwrap();
 
-        assert!(report.files_before > report.files_after && report.deleted == 0, "{report:?}");
+        assert!(report.files_before > report.files_after, "{report:?}");
         assert!(bucket.server.keys().len() < written + report.files_after);
         let archive = bucket.open("city/north").await;
         let expected = without_repeats(&sent);

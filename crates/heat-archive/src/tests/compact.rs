@@ -382,7 +382,7 @@ fn replayed_rows(replayed: &[(Position, heat_model::Envelope)]) -> Vec<String> {
 
 #[test]
 fn manifests_of_many_commits_become_chapters_and_nothing_else_changes() {
-    let sent = City::new(41).with_inputs().records(100);
+    let sent = City::new(41).with_inputs().records(140);
     block_on(async {
         let folder = tempfile::tempdir().unwrap();
         let archive = open(&folder).await;
