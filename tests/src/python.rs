@@ -33,6 +33,13 @@ impl Python {
         Some(Self { program })
     }
 
+    /// A command that runs one of its modules.
+    pub fn module(&self, name: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(["-B", "-m", name]);
+        command
+    }
+
     /// Runs a script of `tests/python`, which prints one JSON value.
     #[track_caller]
     pub fn run<S: AsRef<OsStr>>(&self, script: &str, arguments: impl IntoIterator<Item = S>) -> Value {

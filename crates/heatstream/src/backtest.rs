@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use heat_archive::Archive;
+use heat_archive::{Archive, Location};
 use heat_backtest::{
     Span, archived,
     judge::{Case, judge},
@@ -199,7 +199,8 @@ fn replay_files(
 }
 
 async fn replay_archive(location: &str, span: Span, run: &mut Run) -> Result<ExitStatus, Failure> {
-    if !location.contains("://") && !Path::new(location).is_dir() {
+    let folder = Location::from(location);
+    if folder.folder().is_some_and(|folder| !Path::new(folder).is_dir()) {
         return Err(Failure::new(ExitStatus::Usage, format!("there is no archive at {location}")));
     }
     let archive = Archive::open(location).await?;
