@@ -5,6 +5,8 @@ use std::{process::Command, time::Duration};
 use heat_tests::{mqtt, now_us, python::Python, site::Site};
 
 const SOON: Duration = Duration::from_secs(60);
+const CHECKS: &str =
+    "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
 
 #[test]
 fn schemathesis_finds_no_answer_that_the_document_does_not_describe() {
@@ -24,29 +26,13 @@ fn schemathesis_finds_no_answer_that_the_document_does_not_describe() {
         heat_tests::site::get(&format!("{base}/api/v1/tickets")).is_some_and(|text| text.contains("\"t1\""))
     });
 
-    // Streams have no end; `audit` reads the whole archive. A fixed seed: what CI finds, everybody finds.
+    // Streams have no end; `audit` reads the whole archive. A fixed seed: what CI finds, everybody finds. A history's path has
+    // a pattern that is met by few of the texts that are tried.
     let output = Command::new(python.tool("schemathesis"))
-        .args(["run", &format!("{base}/api/v1/openapi.json"), "--seed", "1", "--max-examples", "10"])
-        .args([
-            "--phases",
-            "examples,coverage,fuzzing",
-            "--continue-on-failure",
-            "--warnings",
-            "off",
-            "--no-shrink",
-        ])
-        .args([
-            "--exclude-path-regex",
-            "/(events|audit)$",
-            "--exclude-path-regex",
-            "feeds/city",
-            "--request-timeout",
-            "10",
-        ])
-        .args([
-            "--checks",
-            "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
-        ])
+        .args(["run", &format!("{base}/api/v1/openapi.json"), "--seed", "1", "--max-examples", "5"])
+        .args(["--phases", "coverage,fuzzing", "--continue-on-failure", "--warnings", "off", "--no-shrink"])
+        .args(["--exclude-path-regex", "/(events|audit)$|feeds/city", "--suppress-health-check", "all"])
+        .args(["--checks", CHECKS, "--request-timeout", "10"])
         .current_dir(site.data_dir())
         .output()
         .expect("schemathesis can be run");
