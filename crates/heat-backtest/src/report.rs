@@ -2,11 +2,18 @@
 //!
 //! The JSON is this value as it is. Times are RFC 3339 in UTC, shares are ratios, delays hours, flows kg/s.
 
+mod confusion;
 pub mod html;
+mod injected;
 pub mod json;
 pub mod table;
 
 use serde::Serialize;
+
+pub use self::{
+    confusion::{Confusion, ConfusionEvent, ConfusionRow, Proportion},
+    injected::{Injected, InjectedRow},
+};
 
 /// A backtest's outcome.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -23,6 +30,12 @@ pub struct Report {
     pub events: Vec<EventReport>,
     /// How good.
     pub scores: Scores,
+    /// Which kind of cause was taken for which; absent without labels.
+    pub confusion: Option<Confusion>,
+    /// What became of injected faults, by kind and size; absent where none were injected.
+    pub injected: Option<Injected>,
+    /// Stations whose named faults cost flow or heat, the worst first.
+    pub costs: Vec<CostReport>,
     /// What could not be judged, and why.
     pub coverage: Coverage,
 }
@@ -431,6 +444,23 @@ pub struct Scores {
     pub budget: Budget,
     /// Network by network.
     pub networks: Vec<NetworkScore>,
+}
+
+/// What a station's named faults cost.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CostReport {
+    /// Its network.
+    pub network: String,
+    /// The station.
+    pub site: String,
+    /// Water pumped for nothing, m3.
+    pub excess_m3: f64,
+    /// Heat delivered for nothing, GJ.
+    pub excess_gj: f64,
+    /// Capacity of the network that both took, GJ: what the order follows.
+    pub capacity_gj: f64,
+    /// How long it lasted, hours.
+    pub hours: f64,
 }
 
 /// What one detector could judge in one network.

@@ -17,7 +17,7 @@ use heat_processor::part::Part;
 
 pub use record::{NetworkRecord, Raised, Record, TraceStep};
 
-use crate::{archived::network_of, scores::ScoresWriter};
+use crate::{archived::network_of, report::CostReport, scores::ScoresWriter};
 
 /// Alarms kept; more than a city raises in ten years within its budget.
 const ALARMS_MAX: usize = 100_000;
@@ -71,6 +71,23 @@ impl Run {
         let networks: Vec<NetworkId> = part.core().networks().cloned().collect();
         for network in &networks {
             self.look(&part, network)?;
+            if let Some(probe) = part.core().probe(network) {
+                let known = self.record.network(network);
+                known.costs.extend(probe.station_costs().map(|cost| CostReport {
+                    network: network.as_str().to_owned(),
+                    site: cost.site.as_str().to_owned(),
+                    excess_m3: cost.excess_kg / 1e3,
+                    excess_gj: cost.excess_j / 1e9,
+                    capacity_gj: cost.capacity_j / 1e9,
+                    hours: cost.seconds as f64 / 3_600.0,
+                }));
+                known.redundancy.extend(probe.redundancy().map(|signal| {
+                    (
+                        format!("{}/{}/{}", signal.site, signal.device, signal.name),
+                        (signal.least, signal.unit),
+                    )
+                }));
+            }
         }
         self.record.add_counts(part.core().counters(), part.admitted());
         Ok(())

@@ -52,6 +52,8 @@ roles! {
     ReliefFlow, "relief_flow";
     MakeUpTankLevel, "make_up_tank_level";
     HeatPower, "heat_power";
+    PlannedHeatPower, "planned_heat_power";
+    AvailableHeatPower, "available_heat_power";
     HeatEnergy, "heat_energy";
     Volume, "volume";
     OutdoorTemperature, "outdoor_temperature";

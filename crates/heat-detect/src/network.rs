@@ -279,6 +279,7 @@ impl Network {
         if !self.state.live.add(signal, at_us, value) {
             counters.past_bins += 1;
         }
+        self.state.thermal.moved(signal, placed.role, at_us, value);
         if placed.role.is_status() {
             tracker.observe_status(at_us, value);
             return None;
@@ -290,7 +291,7 @@ impl Network {
         }
         let step = step?;
         self.state.quality.stepped(signal, placed.role, at_us, value, step);
-        (placed.role.is_flow() || placed.role.is_pressure()).then_some(step)
+        ((placed.role.is_flow() || placed.role.is_pressure()) && !self.is_aside(signal)).then_some(step)
     }
 
     fn observe_history(&mut self, settings: &DetectSettings, sample: Sample) {
@@ -348,7 +349,10 @@ impl Network {
 
     fn watch_stations(&mut self, settings: &DetectSettings, told_us: i64, emit: &mut Emitter<'_>) {
         let urgent = self.state.burst.open.is_some();
-        let found = self.state.stations.watch(&self.layout, &self.state.trackers, told_us, urgent);
+        let mut watch = std::mem::take(&mut self.state.stations);
+        let found =
+            watch.watch(&self.layout, &self.state.trackers, told_us, urgent, |signal| self.is_aside(signal));
+        self.state.stations = watch;
         for (site, kind, since_us, active) in found {
             let finding = findings::station(&self.layout, site, kind, since_us, active);
             self.say(settings, finding, emit);

@@ -115,7 +115,14 @@ fn plant() -> PlantModel {
 
 fn judged(alarms: Vec<Raised>, labels: Option<&[Label]>) -> Report {
     let (record, plant, settings) = (record(alarms), plant(), DetectSettings::default());
-    judge(Case { record: &record, labels, plant: &plant, settings: &settings, oddities: None })
+    judge(Case {
+        record: &record,
+        labels,
+        plant: &plant,
+        settings: &settings,
+        oddities: None,
+        injection: None,
+    })
 }
 
 fn event<'a>(report: &'a Report, name: &str) -> &'a EventReport {
@@ -273,9 +280,54 @@ fn texts_of_the_data_are_escaped_in_the_page() {
         plant: &plant,
         settings: &settings,
         oddities: None,
+        injection: None,
     });
 
     let page = crate::report::html::html(&report, &record, &plant);
 
     assert!(page.contains("&lt;e&gt;") && page.contains("漏水 &lt;管&gt;") && !page.contains("<e>"));
+}
+
+fn at(place: &str, mut alarm: Raised) -> Raised {
+    alarm.place = Some(place.to_owned());
+    alarm
+}
+
+fn labelled(event: &str, class: &str, place: &str, on_h: i64) -> Label {
+    Label { place: place.to_owned(), size_kg_s: None, ..label(event, class, on_h, on_h + 40, 0.0) }
+}
+
+#[test]
+fn the_first_name_of_an_event_counts_and_a_leak_named_for_a_sensor_is_told() {
+    let days = |day: i64| day * DAY_H;
+    let labels = [
+        labelled("right", "sensor_fault(stuck)", "n/a/meter/primary_supply_temperature", days(20)),
+        labelled("dug up", "sensor_fault(bias)", "n/a/meter/primary_supply_flow", days(25)),
+        labelled("cold", "underheating", "b", days(30)),
+        labelled("missed", "sensor_fault(drift)", "n/b/meter/indoor_temperature", days(35)),
+        labelled("leak", "leak_abrupt", "bs", days(40)),
+    ];
+    let alarms = vec![
+        at("n/a/meter/primary_supply_temperature", raised(Class::SensorFault, days(20) + 5, 0)),
+        raised(Class::LeakAbrupt, days(25) + 3, 1),
+        at("n/a/meter/primary_supply_flow", raised(Class::SensorFault, days(25) + 9, 2)),
+        at("b", raised(Class::ConsumerThermal, days(30) + 2, 3)),
+        // A station's own finding during a leak sends nobody to dig.
+        at("b", raised(Class::ConsumerThermal, days(40) + 1, 4)),
+        raised(Class::LeakAbrupt, days(40) + 2, 5),
+        at("a", raised(Class::ConsumerThermal, days(50), 6)),
+    ];
+
+    let confusion = judged(alarms, Some(&labels)).confusion.unwrap();
+
+    let row = |truth: &str| *confusion.rows.iter().find(|row| row.truth == truth).unwrap();
+    assert_eq!((row("sensor").sensor, row("sensor").leak, row("sensor").none), (1, 1, 1));
+    assert_eq!((row("consumer").consumer, row("leak").leak, row("leak").consumer), (1, 1, 0));
+    assert_eq!((row("none").consumer, row("none").leak), (2, 0));
+    assert_eq!((confusion.named.part, confusion.named.whole), (4, 5));
+    assert_eq!((confusion.right.part, confusion.right.whole), (3, 4));
+    assert_eq!((confusion.leak_for_temperature, confusion.temperature_for_leak), (1, 0));
+    let missed = confusion.events.iter().find(|event| event.event == "missed").unwrap();
+    assert!(missed.not_judgeable.is_some(), "nothing says what an indoor sensor should read");
+    assert_eq!((confusion.named_of_judgeable.part, confusion.named_of_judgeable.whole), (4, 4));
 }

@@ -1,7 +1,11 @@
 //! The report for a terminal: what was found, what not, what was false, and how far the figures can be trusted.
 
+mod families;
+
 use heat_detect::scoring::is_loss;
 
+pub(super) use self::families::told;
+use self::families::{confusion, injected};
 use super::{
     AlarmReport, AlarmVerdict, EventReport, EventVerdict, GroupScore, Location, LocationScore, Report,
 };
@@ -25,7 +29,10 @@ pub fn table(report: &Report) -> String {
         );
         groups(&mut out, report);
     }
+    confusion(&mut out, report);
+    injected(&mut out, report);
     alarms(&mut out, report);
+    costs(&mut out, report);
     networks(&mut out, report);
     coverage(&mut out, report);
     out
@@ -317,6 +324,31 @@ fn alarms(out: &mut String, report: &Report) {
         );
     }
     more(out, shown.len(), "alarms");
+}
+
+/// Stations told in the table.
+const COSTS_MAX: usize = 10;
+
+fn costs(out: &mut String, report: &Report) {
+    if report.costs.is_empty() {
+        return;
+    }
+    line(out, "Stations by what their named faults cost, the worst first");
+    for cost in report.costs.iter().take(COSTS_MAX) {
+        line(
+            out,
+            &format!(
+                "  {} {}: {:.0} m3 pumped and {:.1} GJ delivered for nothing in {}, capacity {:.1} GJ",
+                cost.network,
+                cost.site,
+                cost.excess_m3,
+                cost.excess_gj,
+                span(Some(cost.hours)),
+                cost.capacity_gj
+            ),
+        );
+    }
+    out.push('\n');
 }
 
 fn networks(out: &mut String, report: &Report) {

@@ -110,6 +110,7 @@ impl Network {
             DetectorStatus { detector: tickets::DETECTOR.to_owned(), state: self.tickets_state() },
         ];
         all.extend(self.night_status(make_up || imbalance));
+        all.extend(self.thermal_status());
         all
     }
 

@@ -86,6 +86,11 @@ impl Network {
             .unwrap_or_default()
     }
 
+    /// Whether the sources' circuit gives heat, by command and by its data: only then are temperatures judged.
+    pub(super) fn heats(&self) -> bool {
+        self.season() == SeasonState::Heating && self.state.water.pausing_season().is_none()
+    }
+
     /// A signal was registered: a station's first flow meter is an extension of the network.
     pub(crate) fn note_extension(&mut self, signal: u32) {
         let placed = self.layout.placed[signal as usize];

@@ -1,5 +1,8 @@
 //! Tables of the page.
 
+mod families;
+
+pub(super) use self::families::{confusion, costs, injected};
 use super::escaped;
 use crate::report::{
     AlarmVerdict, EventVerdict, LocatedReport, LocationScore, Report,
