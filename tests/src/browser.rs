@@ -91,6 +91,27 @@ impl Browser {
         self.ask("execute/sync", &json!({ "script": script, "args": [] }))
     }
 
+    /// Presses keys where the focus is; `\u{e004}` is Tab, `\u{e007}` Enter.
+    pub fn press(&self, keys: &str) {
+        let active = self.script("return document.activeElement");
+        let element =
+            active[ELEMENT].as_str().unwrap_or_else(|| panic!("nothing has the focus: {active}")).to_owned();
+        self.ask(&format!("element/{element}/value"), &json!({ "text": keys }));
+    }
+
+    /// What axe-core finds wrong with the page that keeps people out: rule, and the first places. `axe` is its script.
+    pub fn barriers(&self, axe: &str) -> Vec<String> {
+        self.script(&format!("{axe}; return true"));
+        let run = "const done = arguments[arguments.length - 1];
+            axe.run(document, { resultTypes: ['violations'] }).then(
+                (found) => done(found.violations.map((one) => `${one.impact} ${one.id}: ${one.help}: `
+                    + one.nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(' | '))),
+                (error) => done([String(error)]));";
+        let found = self.ask("execute/async", &json!({ "script": run, "args": [] }));
+        let texts = found.as_array().cloned().unwrap_or_default();
+        texts.iter().filter_map(|text| text.as_str().map(str::to_owned)).collect()
+    }
+
     /// The page's text.
     pub fn text(&self) -> String {
         self.script("return document.body.innerText").as_str().unwrap_or_default().to_owned()

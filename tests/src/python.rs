@@ -26,9 +26,9 @@ impl Python {
         let program = cache.join("venv/bin/python");
         let program = require(
             Some(program).filter(|program| program.is_file()),
-            "Python with DuckDB and Arrow",
-            "run .ci/install, or: python3 -m venv .cache/venv && .cache/venv/bin/python -m pip install -r \
-             tests/requirements.txt",
+            "Python with the libraries of tests/requirements.txt",
+            "run .ci/install, or: python3 -m venv .cache/venv && .cache/venv/bin/python -m pip install --no-deps \
+             -r tests/requirements.txt",
         )?;
         Some(Self { program })
     }
@@ -38,6 +38,20 @@ impl Python {
         let mut command = Command::new(&self.program);
         command.args(["-B", "-m", name]);
         command
+    }
+
+    /// A program that came with one of the libraries.
+    pub fn tool(&self, name: &str) -> PathBuf {
+        self.program.with_file_name(name)
+    }
+
+    /// The text of a file that one of the libraries brought, by its path below their folder.
+    pub fn brought(&self, path: &str) -> Option<String> {
+        let libraries = self.program.parent()?.parent()?.join("lib");
+        let versions = std::fs::read_dir(libraries).ok()?.flatten();
+        versions
+            .map(|version| version.path().join("site-packages").join(path))
+            .find_map(|file| std::fs::read_to_string(file).ok())
     }
 
     /// Runs a script of `tests/python`, which prints one JSON value.

@@ -225,8 +225,10 @@ fn incidents(state: &ApiState, topic: &str, partition: PartitionId, payload: &[u
             cut += lock(&state.city).publish(position, network, event.at, &view, &plant);
             state.metrics.event_clients_cut.inc_by(cut);
         }
-        if let Output::Refused(refusal) = &output {
-            lock(&state.desk).refuse((partition, refusal.input_offset));
+        match &output {
+            Output::Refused(refusal) => lock(&state.desk).refuse((partition, refusal.input_offset)),
+            Output::Ticket(link) => lock(&state.desk).answer(link),
+            Output::Event(_) | Output::Status(_) => {}
         }
         applied
     };

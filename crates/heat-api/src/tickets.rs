@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use heat_detect::{TicketCause, TicketLink};
 use heat_model::{
     EventTime, IncidentId, NetworkId, SiteId,
     incident::{AlarmState, Class, Incident, WorkState},
     ticket::TicketKind,
 };
-use heat_view::{IncidentBoard, board::is_cleared, desk::TicketEntry};
+use heat_view::{Desk, IncidentBoard, board::is_cleared, desk::TicketEntry};
 use serde::{Deserialize, Serialize};
 
 use crate::state::PlantIndex;
@@ -25,6 +26,8 @@ const PARENTS_MAX: usize = 4;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LinkBy {
+    /// The processor says so: it weighed the ticket against what it knew at that time.
+    Processor,
     /// The ticket's site, or one above it, is among the incident's places.
     Site,
     /// The ticket's area names one of the incident's places.
@@ -39,6 +42,10 @@ pub enum LinkBy {
 pub enum TicketStatus {
     /// No incident explains it yet.
     Received,
+    /// Within a day nothing in the plant's data explained it: the fault is probably in the home.
+    NotThePlant,
+    /// More complain there than usual; why is being looked into.
+    Suspected,
     /// An incident explains it.
     Known,
     /// A crew is on its way.
@@ -61,27 +68,38 @@ pub(crate) struct Link<'a> {
 /// Finds links; made once for many tickets.
 #[derive(Debug)]
 pub(crate) struct Linker<'a> {
+    board: &'a IncidentBoard,
+    desk: &'a Desk,
     plant: &'a PlantIndex,
     by_network: BTreeMap<&'a NetworkId, Vec<&'a Incident>>,
 }
 
 impl<'a> Linker<'a> {
-    pub(crate) fn new(board: &'a IncidentBoard, plant: &'a PlantIndex) -> Self {
+    pub(crate) fn new(board: &'a IncidentBoard, desk: &'a Desk, plant: &'a PlantIndex) -> Self {
         let mut by_network: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for incident in board.list(None) {
             by_network.entry(&incident.network).or_default().push(incident);
         }
-        Self { plant, by_network }
+        Self { board, desk, plant, by_network }
+    }
+
+    /// What the processor answered.
+    pub(crate) fn answer(&self, entry: &TicketEntry) -> Option<&'a TicketLink> {
+        self.desk.answer_to(entry)
     }
 
     /// The incidents that explain a ticket, the best first.
     pub(crate) fn links(&self, entry: &TicketEntry) -> Vec<Link<'a>> {
         let incidents = self.by_network.get(&entry.network).map_or(&[][..], Vec::as_slice);
+        let said = self.answer(entry).and_then(|link| self.board.get(link.incident?));
+        let said = said.map(|held| Link { incident: &held.incident, by: LinkBy::Processor });
         let mut links: Vec<Link<'a>> = incidents
             .iter()
+            .filter(|incident| said.is_none_or(|link| link.incident.id != incident.id))
             .filter(|incident| in_time(incident, entry.ticket.time))
             .filter_map(|incident| Some(Link { incident, by: self.tie(entry, incident)? }))
             .collect();
+        links.extend(said);
         links.sort_by_key(|link| {
             let incident = link.incident;
             (
@@ -209,14 +227,22 @@ const fn explains(class: Class, kind: TicketKind) -> bool {
     }
 }
 
-/// What became of a ticket, by the incident that explains it best.
-pub(crate) fn status(best: Option<&Link<'_>>) -> TicketStatus {
-    let Some(Link { incident, .. }) = best else { return TicketStatus::Received };
+/// What became of a ticket, by the incident that explains it best, and by what the processor found.
+pub(crate) fn status(best: Option<&Link<'_>>, cause: Option<TicketCause>) -> TicketStatus {
+    let Some(Link { incident, .. }) = best else {
+        return match cause {
+            Some(TicketCause::NoneFound) => TicketStatus::NotThePlant,
+            Some(TicketCause::Suspected) => TicketStatus::Suspected,
+            Some(TicketCause::Plant) | None => TicketStatus::Received,
+        };
+    };
     match (incident.alarm, incident.work) {
         (AlarmState::Cleared, _) => TicketStatus::Resolved,
         (_, work) if work >= WorkState::Repaired => TicketStatus::Repaired,
         (_, work) if work >= WorkState::OnSite => TicketStatus::OnSite,
         (_, work) if work >= WorkState::Dispatched => TicketStatus::CrewOnItsWay,
+        // Complaints alone name no cause.
+        _ if incident.class == Class::TicketCluster => TicketStatus::Suspected,
         _ => TicketStatus::Known,
     }
 }
@@ -227,6 +253,14 @@ pub(crate) const fn answer(status: TicketStatus) -> (&'static str, &'static str)
         TicketStatus::Received => {
             ("您的报修已受理，正在核实。", "Your report has been received and is being looked into.")
         }
+        TicketStatus::NotThePlant => (
+            "供热系统运行正常，未发现影响您所在区域的故障，将安排入户检查。",
+            "The heat supply to your area runs as it should; somebody will look at the installation in your home.",
+        ),
+        TicketStatus::Suspected => (
+            "您所在区域报修较多，正在排查原因。",
+            "Several homes in your area have reported; the cause is being looked for.",
+        ),
         TicketStatus::Known => (
             "该区域的供热异常已发现，正在安排抢修。",
             "A disturbance of the heat supply in your area is known; a repair is being arranged.",

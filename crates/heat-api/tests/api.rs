@@ -31,6 +31,8 @@ use serde_json::{Value, json};
 mod console;
 #[path = "api/desk.rs"]
 mod desk;
+#[path = "api/faults.rs"]
+mod faults;
 #[path = "api/letters.rs"]
 mod letters;
 #[path = "api/users.rs"]

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use heat_detect::TicketLink;
 use heat_model::{
     AppendTime, Body, CircuitId, Envelope, EventTime, IncidentId, NetworkId, Offset, PartitionId, PipeId,
     Position,
@@ -14,7 +15,7 @@ use heat_model::{
 /// Bounds of a desk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeskSettings {
-    /// Most tickets; the one that was received first goes.
+    /// Most tickets, and most answers to tickets; the one that was received, or said, first goes.
     pub tickets_max: usize,
     /// Most commands; the oldest goes.
     pub commands_max: usize,
@@ -115,6 +116,10 @@ pub struct Desk {
     tickets: BTreeMap<(NetworkId, String), TicketEntry>,
     /// Tickets by when they came.
     ticket_order: BTreeSet<(AppendTime, NetworkId, String)>,
+    /// What the processor answered, by ticket; answers come without their tickets, too.
+    answers: BTreeMap<(NetworkId, String), TicketLink>,
+    /// Answers by when they were said.
+    answer_order: BTreeSet<(AppendTime, NetworkId, String)>,
     commands: BTreeMap<(AppendTime, Place), CommandEntry>,
     repairs: BTreeMap<IncidentId, (Place, RepairEntry)>,
     windows: BTreeMap<(NetworkId, String), (Place, WindowEntry)>,
@@ -133,6 +138,8 @@ impl Desk {
             settings,
             tickets: BTreeMap::new(),
             ticket_order: BTreeSet::new(),
+            answers: BTreeMap::new(),
+            answer_order: BTreeSet::new(),
             commands: BTreeMap::new(),
             repairs: BTreeMap::new(),
             windows: BTreeMap::new(),
@@ -173,6 +180,28 @@ impl Desk {
                 break;
             }
         }
+    }
+
+    /// The processor answered a ticket; of several answers the last one holds.
+    pub fn answer(&mut self, link: &TicketLink) {
+        let key = (link.network.clone(), link.ticket.clone());
+        if let Some(held) = self.answers.get(&key) {
+            if (held.input_offset, held.ordinal) >= (link.input_offset, link.ordinal) {
+                return;
+            }
+            self.answer_order.remove(&(held.at, key.0.clone(), key.1.clone()));
+        }
+        self.answer_order.insert((link.at, key.0.clone(), key.1.clone()));
+        self.answers.insert(key, link.clone());
+        while self.answers.len() > self.settings.tickets_max {
+            let Some((_, network, id)) = self.answer_order.pop_first() else { return };
+            self.answers.remove(&(network, id));
+        }
+    }
+
+    /// What the processor answered to a ticket.
+    pub fn answer_to(&self, entry: &TicketEntry) -> Option<&TicketLink> {
+        self.answers.get(&(entry.network.clone(), entry.ticket.id.clone()))
     }
 
     fn ticket(&mut self, network: &NetworkId, ticket: &Ticket, received: AppendTime) {

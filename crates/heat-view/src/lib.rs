@@ -24,6 +24,7 @@ pub mod privacy;
 pub mod quality;
 pub mod recent;
 pub mod rooms;
+pub mod work;
 
 pub use board::{Applied, BoardSettings, IncidentBoard};
 pub use desk::{Desk, DeskSettings};
@@ -32,3 +33,4 @@ pub use privacy::Privacy;
 pub use quality::AlarmQuality;
 pub use recent::RecentReadings;
 pub use rooms::RoomTable;
+pub use work::Deadlines;

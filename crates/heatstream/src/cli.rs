@@ -69,6 +69,12 @@ pub(crate) enum Command {
         after_help = "Examples:\n  heatstream rejected list --reason unknown_unit\n  heatstream rejected show 0-17\n  heatstream rejected requeue 0-17 0-18     once mapping or plant model has what was missing"
     )]
     Rejected(RejectedCommand),
+    /// What failed, what it cost, what was repaired, and how the city was heated: each figure with its denominator.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  heatstream report season --config archiver.toml --output season.html\n  heatstream report day --data-dir heatstream-data --lang en --format csv\n  heatstream report season --archive /data/archive --plant plant --from 2026-11-15 --to 2027-03-16"
+    )]
+    Report(crate::report::ReportCommand),
     /// Measures throughput, cost and latency on this machine.
     Bench(heat_bench::BenchArguments),
 }

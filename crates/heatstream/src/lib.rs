@@ -18,6 +18,7 @@ mod metrics;
 mod out;
 mod rejected;
 mod replay;
+mod report;
 mod sim;
 mod single;
 mod topics;
@@ -98,6 +99,7 @@ fn dispatch(cli: Cli) -> Result<ExitStatus, Failure> {
         Command::Incidents(arguments) => incidents::run(arguments),
         Command::Maintenance(arguments) => desk::maintenance(arguments),
         Command::Season(arguments) => desk::season(arguments),
+        Command::Report(command) => block_on(report::run(command)),
         Command::Rejected(arguments) => rejected::run(arguments),
         Command::Bench(arguments) => heat_bench::run(arguments).map_err(|error| Failure::of(&error)),
     }

@@ -98,6 +98,31 @@ impl Desk {
         self.alertmanager.start_again();
     }
 
+    /// Ends Prometheus the hard way and starts it on what it had: it scrapes on, and the rules hold again.
+    #[track_caller]
+    pub fn restart_prometheus(&mut self) {
+        let Some(prometheus) = &mut self.prometheus else { return };
+        let number = |prometheus: &Server, query: &str| {
+            let answer = prometheus.query(query);
+            let text =
+                answer["data"]["result"][0]["value"][1].as_str().and_then(|text| text.parse::<f64>().ok());
+            text.unwrap_or(0.0)
+        };
+        let kept = "count_over_time(up{job=\"heatstream\"}[30m])";
+        let before = number(prometheus, kept);
+        prometheus.kill();
+        prometheus.start_again();
+        wait_until("Prometheus scrapes again, and the Watchdog fires again", SOON, || {
+            number(prometheus, "up{job=\"heatstream\"}") > 0.0
+                && number(prometheus, "count(ALERTS{alertname=\"Watchdog\", alertstate=\"firing\"})") > 0.0
+        });
+        let after = number(prometheus, kept);
+        assert!(
+            after > before && before > 0.0,
+            "it kept what it had: {before} samples before, {after} after"
+        );
+    }
+
     /// Every panel has data or a reason not to, no expression is refused, no rule fails, and the pipeline is well.
     #[track_caller]
     pub fn assert_dashboards_and_rules_work(&self, admin: u16) {

@@ -96,7 +96,7 @@ fn summary(view: &View, state: &ApiState, incident: &Incident) -> Markup {
     let text = view.t(&incident.text_zh, &incident.text_en).to_owned();
     html! {
         header.headline.(priority) {
-            h1 { span.badge.(priority) { (priority) } " " (words::class(view.lang, incident.class)) @if let Some(kind) = &incident.kind { " (" (kind) ")" } }
+            h1 { span.badge.(priority) { (priority) } " " (words::class(view.lang, incident.class)) @if let Some(kind) = &incident.kind { " (" (words::kind(view.lang, kind)) ")" } }
             p {
                 a href={ "/networks/" (segment(incident.network.as_str())) } { (plant.network_name(&incident.network)) }
                 " · " (state_words(view, incident))
@@ -117,7 +117,7 @@ fn summary(view: &View, state: &ApiState, incident: &Incident) -> Markup {
         p.text { (text) }
         p.quiet.fine { (view.t("编号", "Id")) " " code { (incident.id) } " · " (view.t("版本", "version")) " " (incident.version) " · " (view.t("模型等级", "model level")) " " (format!("{:?}", incident.level)) }
         @if !incident.lacked.is_empty() {
-            p.lacked { (view.t("判断时缺少：", "Judged without: ")) (incident.lacked.join(view.t("、", ", "))) }
+            p.lacked { (view.t("判断时缺少：", "Judged without: ")) (incident.lacked.iter().map(|what| words::lacked(view.lang, what)).collect::<Vec<_>>().join(view.t("、", ", "))) }
         }
     }
 }
@@ -141,23 +141,25 @@ fn where_it_is(view: &View, state: &ApiState, incident: &Incident) -> Markup {
         @if incident.candidates.is_empty() {
             p.quiet { (view.t("没有可排序的管段。", "No pipe can be named.")) }
         } @else {
-            table.candidates {
-                thead { tr {
-                    th { (view.t("管段", "Pipe")) }
-                    th { (view.t("供/回水", "Side")) }
-                    th.num { (view.t("长度", "Length")) }
-                    th.num { (view.t("口径", "Bore")) }
-                    th.num { (view.t("概率", "Probability")) }
-                } }
-                tbody {
-                    @for candidate in incident.candidates.iter().take(CANDIDATES_MAX) {
-                        @let row = plant.pipes.get(&candidate.pipe);
-                        tr {
-                            td { code { (candidate.pipe) } }
-                            td { @if let Some(side) = row.and_then(|row| row.side) { (side_word(view, side)) } }
-                            td.num { @if let Some(length) = row.and_then(|row| row.length_m) { (format!("{length:.0} m")) } }
-                            td.num { @if let Some(bore) = row.and_then(|row| row.inner_diameter_mm) { (format!("{bore:.0} mm")) } }
-                            td.num { meter value=(format!("{:.3}", candidate.probability)) min="0" max="1" { } " " (format::percent(candidate.probability)) }
+            div.scroll {
+                table.candidates {
+                    thead { tr {
+                        th { (view.t("管段", "Pipe")) }
+                        th { (view.t("供/回水", "Side")) }
+                        th.num { (view.t("长度", "Length")) }
+                        th.num { (view.t("口径", "Bore")) }
+                        th.num { (view.t("概率", "Probability")) }
+                    } }
+                    tbody {
+                        @for candidate in incident.candidates.iter().take(CANDIDATES_MAX) {
+                            @let row = plant.pipes.get(&candidate.pipe);
+                            tr {
+                                td { code { (candidate.pipe) } }
+                                td { @if let Some(side) = row.and_then(|row| row.side) { (side_word(view, side)) } }
+                                td.num { @if let Some(length) = row.and_then(|row| row.length_m) { (format!("{length:.0} m")) } }
+                                td.num { @if let Some(bore) = row.and_then(|row| row.inner_diameter_mm) { (format!("{bore:.0} mm")) } }
+                                td.num { meter value=(format!("{:.3}", candidate.probability)) min="0" max="1" { } " " (format::percent(candidate.probability)) }
+                            }
                         }
                     }
                 }

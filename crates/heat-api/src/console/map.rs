@@ -21,6 +21,10 @@ const WIDTH: f64 = 1_000.0;
 const HEIGHT_MAX: f64 = 640.0;
 const HEIGHT_MIN: f64 = 180.0;
 const MARGIN: f64 = 34.0;
+/// Nearer to a side edge than this, a label begins or ends at its place.
+const LABEL_ROOM: f64 = 130.0;
+/// How far below its place a label stands.
+const LABEL_BELOW: f64 = 36.0;
 /// More stations than this are drawn as dots without a link each: the page stays small.
 const LINKED_SITES_MAX: usize = 250;
 /// More trenches than this lose their thin ones.
@@ -101,8 +105,8 @@ pub(crate) fn map(lang: Lang, plant: &PlantIndex, network: &NetworkId, marks: &M
             @for trench in trenches.iter().filter(|trench| trench.in_maintenance).take(MARKED_MAX) {
                 (line(trench, "maintenance", lang.pick("检修停用", "Out of service")))
             }
-            (candidates(&trenches))
-            (drawn_sites(lang, network, &sites, marks))
+            (candidates(&trenches, height))
+            (drawn_sites(lang, network, &sites, marks, height))
         }
     })
 }
@@ -154,7 +158,7 @@ fn line(trench: &Trench<'_>, class: &str, title: &str) -> Markup {
 }
 
 /// The likely trenches, the likeliest last, so that it lies on top, with its share beside it.
-fn candidates(trenches: &[Trench<'_>]) -> Markup {
+fn candidates(trenches: &[Trench<'_>], height: f64) -> Markup {
     let mut marked: Vec<_> =
         trenches.iter().filter_map(|trench| trench.candidate.map(|candidate| (trench, candidate))).collect();
     marked.sort_by(|(_, a), (_, b)| b.1.total_cmp(&a.1));
@@ -167,13 +171,31 @@ fn candidates(trenches: &[Trench<'_>]) -> Markup {
             (line(trench, &format!("{class}{dashed}"), &format!("{pipe} {}", percent(*share))))
         }
         @if let Some((((ax, ay), (bx, by)), share)) = best {
-            circle.here cx=(fixed(f64::midpoint(ax, bx))) cy=(fixed(f64::midpoint(ay, by))) r="17" {}
-            text.share x=(fixed(f64::midpoint(ax, bx))) y=(fixed(f64::midpoint(ay, by) - 24.0)) text-anchor="middle" { (percent(share)) }
+            @let (x, y) = (f64::midpoint(ax, bx), f64::midpoint(ay, by));
+            circle.here cx=(fixed(x)) cy=(fixed(y)) r="17" {}
+            (label("share", (x, y), height, &percent(share)))
         }
     }
 }
 
-fn drawn_sites(lang: Lang, network: &NetworkId, sites: &[(&Site, Point)], marks: &Marks) -> Markup {
+/// A word beside a place: under it, or above it near the lower edge, and always whole within the drawing.
+fn label(class: &str, (x, y): Point, height: f64, text: &str) -> Markup {
+    let (x, anchor) = match x {
+        x if x < LABEL_ROOM => (x - 13.0, "start"),
+        x if x > WIDTH - LABEL_ROOM => (x + 13.0, "end"),
+        x => (x, "middle"),
+    };
+    let y = if y + LABEL_BELOW + 8.0 > height { y - 24.0 } else { y + LABEL_BELOW };
+    html! { text class=(class) x=(fixed(x)) y=(fixed(y)) text-anchor=(anchor) { (text) } }
+}
+
+fn drawn_sites(
+    lang: Lang,
+    network: &NetworkId,
+    sites: &[(&Site, Point)],
+    marks: &Marks,
+    height: f64,
+) -> Markup {
     let linked = sites.len() <= LINKED_SITES_MAX;
     let mut dots = String::new();
     for (site, (x, y)) in sites {
@@ -185,14 +207,21 @@ fn drawn_sites(lang: Lang, network: &NetworkId, sites: &[(&Site, Point)], marks:
         @if !dots.is_empty() { path.dots d=(dots) {} }
         @for (site, at) in sites {
             @if linked || marks.of(&site.id) > SiteMark::Well || site.kind == Some(SiteKind::Source) {
-                (drawn_site(lang, network, site, *at, marks.of(&site.id)))
+                (drawn_site(lang, network, site, *at, marks.of(&site.id), height))
             }
         }
     }
 }
 
 /// Shape and colour both tell the state: a triangle is affected, a ring is silent.
-fn drawn_site(lang: Lang, network: &NetworkId, site: &Site, (x, y): Point, mark: SiteMark) -> Markup {
+fn drawn_site(
+    lang: Lang,
+    network: &NetworkId,
+    site: &Site,
+    (x, y): Point,
+    mark: SiteMark,
+    height: f64,
+) -> Markup {
     let name = site.name.as_deref().unwrap_or(site.id.as_str());
     let (class, state) = match mark {
         SiteMark::Well => ("well", lang.pick("正常", "in order")),
@@ -207,7 +236,7 @@ fn drawn_site(lang: Lang, network: &NetworkId, site: &Site, (x, y): Point, mark:
             title { (name) " · " (state) }
             @if is_source {
                 rect class={ "site source " (class) } x=(fixed(x - 13.0)) y=(fixed(y - 13.0)) width="26" height="26" rx="4" {}
-                text.name x=(fixed(x)) y=(fixed(y + 34.0)) text-anchor="middle" { (name) }
+                (label("name", (x, y), height, name))
             } @else if mark >= SiteMark::Affected {
                 path class={ "site " (class) } d=(format!("M{x:.0} {:.0}l12 21h-24z", y - 14.0)) {}
             } @else {

@@ -29,12 +29,14 @@ const HEIGHT: f64 = 200.0;
 /// Room for the axes' numbers.
 const LEFT: f64 = 58.0;
 const RIGHT: f64 = 12.0;
-const TOP: f64 = 12.0;
+const TOP: f64 = 26.0;
 const BOTTOM: f64 = 24.0;
 /// Longest time of one plot.
 const SPAN_MAX: Duration = Duration::from_hours(24 * 31);
 /// Without a bucket for so many buckets the line is cut: nobody measured there.
 const GAP_BUCKETS: i64 = 8;
+/// Where nothing is known of this share of the time and more, the drawing begins with what is known.
+const LATE_SHARE: f64 = 0.3;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -81,8 +83,9 @@ pub(crate) async fn of_signal(
     }
     let (unit, buckets) = buckets(&state, &signal, from, to).await?;
     let title = words::signal(view.lang, signal.name.as_str());
-    let drawing =
-        Drawing { title: &title, unit: &unit, from, to, mark: query.mark.map(|at| at.0), zone: &view.zone };
+    let mark = query.mark.map(|at| at.0);
+    let begin = begin(&buckets, from, to, mark);
+    let drawing = Drawing { title: &title, unit: &unit, from, begin, to, mark, zone: &view.zone };
     let picture = drawing.svg(&view, &buckets).into_string();
     Ok(([(header::CONTENT_TYPE, "image/svg+xml")], picture).into_response())
 }
@@ -165,10 +168,26 @@ fn add(buckets: &mut Buckets, number: i64, value: f64) {
 struct Drawing<'a> {
     title: &'a str,
     unit: &'a str,
+    /// Where the buckets are counted from.
     from: EventTime,
+    /// Where the drawing begins.
+    begin: EventTime,
     to: EventTime,
     mark: Option<EventTime>,
     zone: &'a TimeZone,
+}
+
+/// Where a drawing begins: at what was asked for, or shortly before the first value or the mark, if they come late.
+fn begin(buckets: &Buckets, from: EventTime, to: EventTime, mark: Option<EventTime>) -> EventTime {
+    let Some(first) = buckets.keys().next() else { return from };
+    let first = EventTime::from_micros(from.as_micros() + first * step_us(from, to));
+    let first = mark.map_or(first, |mark| mark.min(first)).max(from);
+    let (before, shown) = (first.since(from), to.since(first));
+    if before < to.since(from).mul_f64(LATE_SHARE) {
+        from
+    } else {
+        first.minus(shown.mul_f64(0.05)).max(from)
+    }
 }
 
 impl Drawing<'_> {
@@ -207,8 +226,8 @@ impl Drawing<'_> {
             @for (at, text) in self.hours() {
                 text x=(tenth(self.x(at))) y=(HEIGHT - 6.0) text-anchor="middle" fill="#57606a" { (text) }
             }
-            text x="4" y="11" fill="#57606a" { (unit) }
-            @if let Some(mark) = self.mark.filter(|mark| *mark >= self.from && *mark <= self.to) {
+            text x=(LEFT - 6.0) y="12" text-anchor="end" fill="#57606a" { (unit) }
+            @if let Some(mark) = self.mark.filter(|mark| *mark >= self.begin && *mark <= self.to) {
                 line.mark x1=(tenth(self.x(mark))) x2=(tenth(self.x(mark))) y1=(TOP) y2=(HEIGHT - BOTTOM) stroke="#b42318" stroke-dasharray="4 3" {}
             }
             path.band d=(band) fill="#8cb8e0" fill-opacity="0.45" {}
@@ -257,8 +276,8 @@ impl Drawing<'_> {
 
     #[expect(clippy::cast_precision_loss, reason = "pixels need no more than 52 bits of a time span")]
     fn x(&self, at: EventTime) -> f64 {
-        let span = (self.to.as_micros() - self.from.as_micros()) as f64;
-        let share = (at.as_micros() - self.from.as_micros()) as f64 / span;
+        let span = (self.to.as_micros() - self.begin.as_micros()) as f64;
+        let share = (at.as_micros() - self.begin.as_micros()) as f64 / span;
         LEFT + share * (WIDTH - LEFT - RIGHT)
     }
 
@@ -266,9 +285,9 @@ impl Drawing<'_> {
     fn hours(&self) -> Vec<(EventTime, String)> {
         const STEPS_S: [i64; 14] =
             [10, 30, 60, 300, 600, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800];
-        let span_s = (self.to.as_micros() - self.from.as_micros()) / 1_000_000;
+        let span_s = (self.to.as_micros() - self.begin.as_micros()) / 1_000_000;
         let step = STEPS_S.into_iter().find(|step| span_s / step <= 8).unwrap_or(604_800);
-        let Ok(start) = Timestamp::from_microsecond(self.from.as_micros()) else { return Vec::new() };
+        let Ok(start) = Timestamp::from_microsecond(self.begin.as_micros()) else { return Vec::new() };
         let offset_s = i64::from(self.zone.to_offset(start).seconds());
         let first = (start.as_second() + offset_s).div_euclid(step) + 1;
         let pattern = match step {

@@ -1,18 +1,21 @@
 //! What tests of the console show: a small town and a burst in it.
 
 use heat_model::{
-    AppendTime, EventTime, IncidentId, NetworkId, Origin,
+    AppendTime, EventTime, IncidentId, Origin,
     incident::{AlarmState, Class, Incident, Priority, WorkState},
     plant::{Circuit, ModelLevel, Network, Node, Pipe, PlantModel, Side, Site, SiteKind},
 };
 
+pub(crate) fn incident_id(seq: u64) -> IncidentId {
+    let origin = Origin { gateway: "g".parse().unwrap(), epoch: 1, seq };
+    IncidentId::derive(&"town".parse().unwrap(), &origin, 0)
+}
+
 pub(crate) fn burst() -> Incident {
-    let network: NetworkId = "town".parse().unwrap();
-    let origin = Origin { gateway: "g".parse().unwrap(), epoch: 1, seq: 1 };
     Incident {
-        id: IncidentId::derive(&network, &origin, 0),
+        id: incident_id(1),
         version: 1,
-        network,
+        network: "town".parse().unwrap(),
         class: Class::Burst,
         kind: None,
         priority: Priority::P1,

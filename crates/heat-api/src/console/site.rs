@@ -76,8 +76,10 @@ pub(crate) async fn page(
             }
             (values(&view, &signals))
         }
-        @if !incidents.is_empty() {
-            section #incidents data-live { div.scroll { table.incidents { (table_head(&view)) tbody { @for incident in &incidents { (row(&view, &state, incident)) } } } } }
+        section #incidents data-live {
+            @if !incidents.is_empty() {
+                div.scroll { table.incidents { (table_head(&view)) tbody { @for incident in &incidents { (row(&view, &state, incident)) } } } }
+            }
         }
         section.card {
             header.cardhead { h2 { (view.t("曲线", "Curves")) }

@@ -52,13 +52,13 @@ fn shown(view: &View, state: &ApiState, network: Option<&NetworkId>) -> Result<V
     let (sight, plant) = (state.sight(view.user()?), state.plant());
     let board = lock(&state.board);
     let desk = lock(&state.desk);
-    let linker = Linker::new(&board, &plant);
+    let linker = Linker::new(&board, &desk, &plant);
     Ok(desk
         .tickets_newest_first(None)
         .filter(|entry| sight.of(&entry.network))
         .filter(|entry| network.is_none_or(|wanted| entry.network == *wanted))
         .take(SHOWN)
-        .map(|entry| TicketView::of(entry, &linker.links(entry), &plant))
+        .map(|entry| TicketView::of(entry, &linker, &plant))
         .collect())
 }
 

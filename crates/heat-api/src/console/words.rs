@@ -1,10 +1,14 @@
 //! The words of the trade in both languages; glossary terms where there are some.
 
+mod terms;
+
 use heat_model::{
     incident::{AlarmState, ChangeKind, Class, Incident, Priority, WorkState},
     plant::{CircuitKind, SeasonState, SiteKind},
     ticket::TicketKind,
 };
+
+pub(crate) use terms::{detector, evidence, kind, lacked};
 
 use crate::tickets::{LinkBy, TicketStatus};
 
@@ -192,6 +196,8 @@ pub(crate) const fn ticket_kind(lang: Lang, kind: TicketKind) -> &'static str {
 pub(crate) const fn ticket_status(lang: Lang, status: TicketStatus) -> &'static str {
     match status {
         TicketStatus::Received => lang.pick("已受理", "Received"),
+        TicketStatus::NotThePlant => lang.pick("系统无异常", "No fault in the plant"),
+        TicketStatus::Suspected => lang.pick("正在排查", "Being looked into"),
         TicketStatus::Known => lang.pick("原因已知", "Cause known"),
         TicketStatus::CrewOnItsWay => lang.pick("抢修在途", "Crew on its way"),
         TicketStatus::OnSite => lang.pick("抢修在场", "Crew on site"),
@@ -202,35 +208,10 @@ pub(crate) const fn ticket_status(lang: Lang, status: TicketStatus) -> &'static 
 
 pub(crate) const fn link_by(lang: Lang, by: LinkBy) -> &'static str {
     match by {
+        LinkBy::Processor => lang.pick("系统判定", "as detected"),
         LinkBy::Site => lang.pick("按站点", "by site"),
         LinkBy::Area => lang.pick("按区域", "by area"),
         LinkBy::Network => lang.pick("按全网", "by network"),
-    }
-}
-
-/// What a finding is called; its own word where there is none better.
-pub(crate) fn evidence(lang: Lang, what: &str) -> &str {
-    match what {
-        "pressure_drop" => lang.pick("压力下降", "Pressure down"),
-        "pressure_rise" => lang.pick("压力上升", "Pressure up"),
-        "make_up_surge" | "make_up_rise" => lang.pick("补水量突增", "Make-up up"),
-        "make_up_excess" => lang.pick("补水量高于基线", "Make-up above its baseline"),
-        "make_up_meter_at_fault" => {
-            lang.pick("补水表自身故障的可能性", "Chance that the make-up meter is at fault")
-        }
-        "flow_step" => lang.pick("供回水流量差突增", "Supply-return difference up"),
-        "loss_found" => lang.pick("现场实测失水", "Loss found on site"),
-        other => other,
-    }
-}
-
-/// What a detector is called.
-pub(crate) fn detector(lang: Lang, name: &str) -> &str {
-    match name {
-        "burst" => lang.pick("爆管", "Burst"),
-        "balance" | "water_balance" => lang.pick("水量平衡", "Water balance"),
-        "operator" => lang.pick("人工", "Operator"),
-        other => other,
     }
 }
 

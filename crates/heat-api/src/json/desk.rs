@@ -1,5 +1,6 @@
 //! Tickets, maintenance windows and seasons, as clients send and see them.
 
+use heat_detect::TicketCause;
 use heat_model::{
     CircuitId, IncidentId, NetworkId, SiteId,
     incident::{Class, WorkState},
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::ApiTime;
 use crate::{
     state::PlantIndex,
-    tickets::{Link, LinkBy, TicketStatus, answer, status},
+    tickets::{LinkBy, Linker, TicketStatus, answer, status},
 };
 
 /// A ticket with what became of it.
@@ -42,6 +43,9 @@ pub struct TicketView {
     pub text: Option<String>,
     /// What became of it.
     pub status: TicketStatus,
+    /// Whether the processor found the cause in the plant; absent until it has answered.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cause: Option<TicketCause>,
     /// What the caller may be told, Chinese.
     pub answer_zh: String,
     /// The same in English.
@@ -62,9 +66,10 @@ pub struct TicketLinkView {
 }
 
 impl TicketView {
-    pub(crate) fn of(entry: &TicketEntry, links: &[Link<'_>], plant: &PlantIndex) -> Self {
-        let ticket = &entry.ticket;
-        let status = status(links.first());
+    pub(crate) fn of(entry: &TicketEntry, linker: &Linker<'_>, plant: &PlantIndex) -> Self {
+        let (ticket, links) = (&entry.ticket, linker.links(entry));
+        let cause = linker.answer(entry).map(|answer| answer.cause);
+        let status = status(links.first(), cause);
         let (answer_zh, answer_en) = answer(status);
         Self {
             id: ticket.id.clone(),
@@ -77,6 +82,7 @@ impl TicketView {
             area: ticket.area.clone(),
             text: ticket.text.clone(),
             status,
+            cause,
             answer_zh: answer_zh.to_owned(),
             answer_en: answer_en.to_owned(),
             incidents: links

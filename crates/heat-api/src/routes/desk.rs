@@ -64,8 +64,8 @@ pub(crate) async fn tickets(
         .take(limit + 1)
         .collect();
     let shown = &found[..found.len().min(limit)];
-    let linker = Linker::new(&board, &plant);
-    let items = shown.iter().map(|entry| TicketView::of(entry, &linker.links(entry), &plant)).collect();
+    let linker = Linker::new(&board, &desk, &plant);
+    let items = shown.iter().map(|entry| TicketView::of(entry, &linker, &plant)).collect();
     let next = shown.last().filter(|_| found.len() > limit);
     let next = next.map(|entry| format!("{}/{}", entry.network, entry.ticket.id));
     Ok(Json(Page { items, next }))

@@ -103,7 +103,7 @@ pub(crate) fn detail(state: &ApiState, user: &User, id: IncidentId) -> Result<In
         .tickets_newest_first(None)
         .filter(|entry| entry.network == held.incident.network)
         .take(TICKETS_LOOKED_AT_MAX);
-    let linker = Linker::new(&board, &plant);
+    let linker = Linker::new(&board, &desk, &plant);
     detail.tickets =
         linker.of_incident(id, tickets).into_iter().map(|(entry, _)| entry.ticket.id.clone()).collect();
     Ok(detail)

@@ -3,7 +3,7 @@ use heat_model::{
     plant::{PlantModel, Site, SiteKind},
     ticket::Ticket,
 };
-use heat_view::BoardSettings;
+use heat_view::{BoardSettings, DeskSettings};
 
 use super::*;
 use crate::console::samples;
@@ -64,7 +64,8 @@ fn tie(incident: &Incident, entry: &TicketEntry) -> Option<LinkBy> {
     let plant = plant();
     let mut board = IncidentBoard::new(BoardSettings::default());
     board.apply_state(incident);
-    Linker::new(&board, &plant).links(entry).first().map(|link| link.by)
+    let desk = Desk::new(DeskSettings::default());
+    Linker::new(&board, &desk, &plant).links(entry).first().map(|link| link.by)
 }
 
 #[test]
@@ -100,9 +101,10 @@ fn an_incident_without_places_explains_cold_homes_of_its_whole_network() {
 fn the_status_follows_the_repair_work_and_every_answer_has_both_languages() {
     let status_at = |work, alarm| {
         let incident = Incident { work, alarm, ..burst() };
-        status(Some(&Link { incident: &incident, by: LinkBy::Site }))
+        status(Some(&Link { incident: &incident, by: LinkBy::Site }), None)
     };
-    assert_eq!(status(None), TicketStatus::Received);
+    assert_eq!(status(None, None), TicketStatus::Received);
+    assert_eq!(status(None, Some(TicketCause::NoneFound)), TicketStatus::NotThePlant);
     for (work, alarm, expected) in [
         (WorkState::AwaitingDispatch, AlarmState::Unacknowledged, TicketStatus::Known),
         (WorkState::Accepted, AlarmState::Acknowledged, TicketStatus::CrewOnItsWay),
@@ -114,4 +116,33 @@ fn the_status_follows_the_repair_work_and_every_answer_has_both_languages() {
         let (chinese, english) = answer(expected);
         assert!(!chinese.is_empty() && !english.is_empty());
     }
+}
+
+#[test]
+fn what_the_processor_says_of_a_ticket_comes_before_what_its_words_tie_it_to() {
+    let plant = plant();
+    let mut board = IncidentBoard::new(BoardSettings::default());
+    let other = Incident { id: samples::incident_id(7), class: Class::TicketCluster, ..burst() };
+    board.apply_state(&burst());
+    board.apply_state(&Incident { affected: Vec::new(), ..other.clone() });
+    let mut desk = Desk::new(DeskSettings::default());
+    let entry = ticket(TicketKind::Cold, 11, Some("st1"), None);
+    desk.answer(&TicketLink {
+        input_offset: heat_model::Offset(5),
+        ordinal: 0,
+        at: AppendTime::from_micros(0),
+        network: entry.network.clone(),
+        ticket: entry.ticket.id.clone(),
+        external_id: None,
+        incident: Some(other.id),
+        cause: TicketCause::Suspected,
+    });
+
+    let linker = Linker::new(&board, &desk, &plant);
+    let links = linker.links(&entry);
+
+    let found: Vec<_> = links.iter().map(|link| (link.incident.id, link.by)).collect();
+    assert_eq!(found, [(other.id, LinkBy::Processor), (burst().id, LinkBy::Site)]);
+    let view = crate::json::desk::TicketView::of(&entry, &linker, &plant);
+    assert_eq!((view.status, view.cause), (TicketStatus::Suspected, Some(TicketCause::Suspected)));
 }

@@ -1,6 +1,9 @@
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use heat_model::incident::{AlarmState, Change, ChangeKind, Incident};
+use heat_model::{
+    AppendTime,
+    incident::{AlarmState, Change, ChangeKind, Incident, Priority},
+};
 use heat_view::board::ChangeEntry;
 
 use super::*;

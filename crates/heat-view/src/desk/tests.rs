@@ -1,3 +1,4 @@
+use heat_detect::TicketCause;
 use heat_model::{Origin, ticket::TicketKind};
 
 use super::*;
@@ -105,4 +106,32 @@ fn a_season_is_the_newest_commanded_one() {
     }
     let season = desk.season(&NETWORK.parse().unwrap(), &circuit).unwrap();
     assert_eq!(season.state, SeasonState::Heating);
+}
+
+#[test]
+fn of_several_answers_to_a_ticket_the_last_one_holds_and_their_number_is_bounded() {
+    let mut desk = Desk::new(DeskSettings { tickets_max: 2, ..DeskSettings::default() });
+    let mut answer = |offset: u64, ticket: &str, cause| {
+        desk.answer(&TicketLink {
+            input_offset: Offset(offset),
+            ordinal: 0,
+            at: position(offset).append_time,
+            network: NETWORK.parse().unwrap(),
+            ticket: ticket.to_owned(),
+            external_id: None,
+            incident: None,
+            cause,
+        });
+    };
+    answer(5, "T1", TicketCause::Plant);
+    answer(3, "T1", TicketCause::Suspected);
+    answer(6, "T2", TicketCause::NoneFound);
+    let cause =
+        |desk: &Desk, id: &str| Some(desk.answers.get(&(NETWORK.parse().unwrap(), id.to_owned()))?.cause);
+    assert_eq!(cause(&desk, "T1"), Some(TicketCause::Plant));
+
+    let link = desk.answers.values().next().unwrap().clone();
+    desk.answer(&TicketLink { ticket: "T3".to_owned(), at: position(9).append_time, ..link });
+
+    assert_eq!((cause(&desk, "T1"), cause(&desk, "T2")), (None, Some(TicketCause::NoneFound)));
 }

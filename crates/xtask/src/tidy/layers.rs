@@ -46,7 +46,7 @@ const LAYERS: &[(Layer, &[&str])] = &[
     (Layer::Cores, &["heat-hydraulics", "heat-detect", "heat-ledger", "heat-view"]),
     (Layer::Adapters, &["heat-log", "heat-mqtt", "heat-archive", "heat-runtime"]),
     (Layer::Roles, &["heat-gateway", "heat-processor", "heat-archiver", "heat-exporter", "heat-api"]),
-    (Layer::Tools, &["heat-backtest", "heat-sim", "heat-bench", "xtask"]),
+    (Layer::Tools, &["heat-backtest", "heat-report", "heat-sim", "heat-bench", "xtask"]),
     (Layer::Binary, &["heatstream"]),
     (Layer::Tests, &["heat-tests"]),
 ];

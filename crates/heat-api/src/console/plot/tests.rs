@@ -4,7 +4,7 @@ const MINUTE: i64 = 60_000_000;
 
 fn drawing(zone: &TimeZone, minutes: i64) -> Drawing<'_> {
     let (from, to) = (EventTime::from_micros(0), EventTime::from_micros(minutes * MINUTE));
-    Drawing { title: "t", unit: "Pa", from, to, mark: None, zone }
+    Drawing { title: "t", unit: "Pa", from, begin: from, to, mark: None, zone }
 }
 
 fn bucket(value: f64) -> Bucket {
@@ -48,4 +48,19 @@ fn buckets_keep_mean_and_extremes() {
         add(&mut buckets, 0, value);
     }
     assert_eq!(buckets[&0], Bucket { mean: 3.0, min: 1.0, max: 6.0, count: 3 });
+}
+
+#[test]
+fn a_drawing_begins_shortly_before_what_is_known_or_the_mark() {
+    let (from, to) = (EventTime::from_micros(0), EventTime::from_micros(360 * MINUTE));
+    let begin = |first: i64, mark: Option<i64>| {
+        let buckets = Buckets::from([(first, bucket(1.0)), (359, bucket(1.0))]);
+        super::begin(&buckets, from, to, mark.map(|minute| EventTime::from_micros(minute * MINUTE)))
+            .as_micros()
+            / MINUTE
+    };
+    assert_eq!(begin(30, None), 0);
+    assert_eq!(begin(260, None), 255);
+    assert_eq!(begin(260, Some(160)), 150);
+    assert_eq!(super::begin(&Buckets::new(), from, to, None), from);
 }

@@ -1,0 +1,104 @@
+//! Words of the report that are no figure's.
+
+use heat_model::incident::Class;
+
+use super::Lang;
+use crate::ground::Scope;
+
+/// What a class is called.
+pub(crate) fn class(lang: Lang, class: Class) -> &'static str {
+    let english = match class {
+        Class::Burst => "Burst",
+        Class::LeakAbrupt => "Sudden leak",
+        Class::LeakIncipient => "Slow leak",
+        Class::StandingLoss => "Standing loss",
+        Class::Draining => "Draining by users",
+        Class::ExchangerLeak => "Exchanger leak",
+        Class::PressureRegime => "Pressure regime",
+        Class::PumpTrip => "Pump trip",
+        Class::PowerFailure => "Power failure",
+        Class::NetworkThermal => "Supply temperature",
+        Class::ConsumerThermal => "Station regime",
+        Class::Underheating => "Underheating",
+        Class::FrostRisk => "Frost risk",
+        Class::SensorFault => "Sensor fault",
+        Class::ClockFault => "Clock fault",
+        Class::Silence => "Data interruption",
+        Class::TicketCluster => "Complaints cluster",
+        Class::Unknown => "Unknown",
+    };
+    lang.pick([class.chinese(), english])
+}
+
+/// What a scope is called.
+pub(crate) fn scope(lang: Lang, scope: &Scope) -> String {
+    match scope {
+        Scope::City => lang.pick(["全市", "City"]).to_owned(),
+        Scope::Operator(name) | Scope::District(name) => name.clone(),
+        Scope::Network(id) => id.to_string(),
+    }
+}
+
+/// The word of a scope's kind in tables for programs.
+pub(crate) const fn scope_kind(scope: &Scope) -> &'static str {
+    match scope {
+        Scope::City => "city",
+        Scope::Operator(_) => "operator",
+        Scope::District(_) => "district",
+        Scope::Network(_) => "network",
+    }
+}
+
+/// A kind of station fault.
+pub(crate) fn kind(lang: Lang, kind: &str) -> String {
+    let both = match kind {
+        "high_return" => ["回水偏高", "high return"],
+        "fouled" => ["换热器结垢", "fouled exchanger"],
+        "short_circuit" => ["短路", "short circuit"],
+        "stuck_valve" => ["阀门卡涩", "stuck valve"],
+        "overheating" => ["过热", "overheating"],
+        "below_set_point" => ["低于设定", "below set point"],
+        "pump_failure" => ["循环泵故障", "pump failure"],
+        "blocked_strainer" => ["除污器堵塞", "blocked strainer"],
+        "imbalance" => ["水力失调", "hydraulic imbalance"],
+        "exchanger_leak" => ["换热器内漏", "exchanger leak"],
+        "underheating" => ["室温不达标", "underheating"],
+        other => return other.replace('_', " "),
+    };
+    lang.pick(both).to_owned()
+}
+
+/// What became of a repair.
+pub(crate) fn outcome(lang: Lang, outcome: &str) -> &'static str {
+    match outcome {
+        "verified" => lang.pick(["已验证", "verified"]),
+        "reopened" => lang.pick(["复发重开", "reopened"]),
+        _ => lang.pick(["待验证", "to be verified"]),
+    }
+}
+
+/// A number with as many decimals as it deserves: four digits, or all before the point.
+pub(crate) fn number(value: f64) -> String {
+    let size = value.abs();
+    let decimals = match size {
+        _ if size >= 100.0 || size == 0.0 => 0,
+        _ if size >= 10.0 => 1,
+        _ if size >= 1.0 => 2,
+        _ => 3,
+    };
+    let text = format!("{value:.decimals$}");
+    let (whole, rest) = text.split_once('.').unwrap_or((&text, ""));
+    let (sign, digits) = whole.strip_prefix('-').map_or(("", whole), |digits| ("-", digits));
+    let mut grouped = String::from(sign);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(' ');
+        }
+        grouped.push(digit);
+    }
+    if !rest.is_empty() {
+        grouped.push('.');
+        grouped.push_str(rest);
+    }
+    grouped
+}
