@@ -53,7 +53,7 @@ def beside(paths, folder):
         frame.to_csv(table, index=False, compression="gzip")
         sizes["CSV.gz"] += table.stat().st_size
         lines = folder / "rows.json.gz"
-        frame.to_json(lines, orient="records", lines=True, date_unit="us", compression="gzip")
+        frame.to_json(lines, orient="records", lines=True, date_format="iso", date_unit="us", compression="gzip")
         sizes["JSON.gz"] += lines.stat().st_size
     return sizes
 

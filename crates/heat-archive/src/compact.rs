@@ -177,7 +177,8 @@ impl Archive {
                 let Some(folder) = view.folders().get(&path) else { continue };
                 at(observe, ReviseStep::BeforeMerge).await?;
                 let extent = late::extent(&view, &path, folder, settings);
-                let made = self.compact_folder(&view, &path, folder, extent, settings, None, report).await?;
+                let made =
+                    self.compact_folder(&view, &path, folder, (extent, None), settings, report).await?;
                 for change in made {
                     changes.insert(change.folder.clone(), change);
                 }
@@ -196,9 +197,8 @@ impl Archive {
         view: &View,
         path: &str,
         folder: &Folder,
-        extent: Extent,
+        (extent, erased): (Extent, Option<&erase::Erased<'_>>),
         settings: &CompactSettings,
-        erased: Option<&erase::Erased<'_>>,
         report: &mut CompactReport,
     ) -> Result<Vec<Change>, ArchiveError> {
         let Some(dataset) = Dataset::of_path(path) else { return Ok(Vec::new()) };

@@ -91,7 +91,7 @@ fn what_goes_in_comes_out_once_whatever_the_rotation() {
     let sent = City::new(7).with_faults().records(300);
     for max_readings in [1, 17, 400, 1_000_000] {
         block_on(async {
-            let folder = tempfile::tempdir().unwrap();
+            let folder = heat_tests::memory_folder();
             let archive = open(&folder).await;
 
             archive_all(&archive, &sent, rotation(max_readings)).await;
@@ -111,7 +111,7 @@ fn two_runs_over_the_same_log_make_the_same_commits() {
     let rotation = rotation(150);
     let manifests = |cut: usize| {
         block_on(async {
-            let folder = tempfile::tempdir().unwrap();
+            let folder = heat_tests::memory_folder();
             let archive = open(&folder).await;
             let mut writer = writer(&archive, rotation).await;
             for (records, sent) in sent.iter().enumerate() {
@@ -149,7 +149,7 @@ fn a_clock_fault_is_filed_by_its_ingest_date_and_everything_else_by_its_event_da
         reading.event_time = reading.event_time.minus(Duration::from_secs(3 * 86_400));
     });
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = heat_tests::memory_folder();
         let archive = open(&folder).await;
 
         archive_all(&archive, &[ahead.clone(), late.clone()], rotation(1_000_000)).await;
@@ -174,7 +174,7 @@ fn a_scan_gives_exactly_what_was_asked_for() {
         Scan { networks: Some([all[0].signal.id.network.clone()].into()), to: Some(to), ..Scan::default() },
     ];
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = heat_tests::memory_folder();
         let archive = open(&folder).await;
         archive_all(&archive, &sent, rotation(500)).await;
 
@@ -199,7 +199,7 @@ fn a_scan_gives_exactly_what_was_asked_for() {
 fn files_are_sorted_by_signal_and_event_time() {
     let sent = City::new(11).with_faults().records(400);
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = heat_tests::memory_folder();
         let archive = open(&folder).await;
         archive_all(&archive, &sent, rotation(1_000_000)).await;
 
@@ -219,7 +219,7 @@ fn files_are_sorted_by_signal_and_event_time() {
 fn commands_and_tickets_are_archived_beside_the_readings_and_replay_in_order() {
     let sent = City::new(13).with_inputs().records(300);
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = heat_tests::memory_folder();
         let archive = open(&folder).await;
         archive_all(&archive, &sent, rotation(700)).await;
 
@@ -246,7 +246,7 @@ fn a_redelivered_record_leaves_counts_and_no_rows() {
     again.envelope = first.envelope.clone();
     again.keep_mask = None;
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = heat_tests::memory_folder();
         let archive = open(&folder).await;
         let mut writer = writer(&archive, rotation(1_000_000)).await;
 
@@ -273,7 +273,7 @@ fn records_out_of_order_and_of_other_partitions_are_refused() {
     let mut other = city.next();
     other.position.partition = PartitionId(9);
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = heat_tests::memory_folder();
         let mut writer = writer(&open(&folder).await, rotation(1_000_000)).await;
         writer.append(&first.position, &first.envelope, Keep::All).unwrap();
 
@@ -298,7 +298,7 @@ fn an_unsupported_location_is_refused_with_the_remedy() {
 fn a_commit_over_many_dates_and_networks_needs_no_more_than_its_rows() {
     let sent = City::new(17).spread_over_days(60).records(600);
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = heat_tests::memory_folder();
         let archive = open(&folder).await;
 
         archive_all(&archive, &sent, rotation(1_000_000)).await;
@@ -345,7 +345,7 @@ fn many_pages_of_few_and_of_many_distinct_values_and_messages_read_back() {
         many(ROWS, 500, some_null),
     ] {
         block_on(async {
-            let folder = tempfile::tempdir().unwrap();
+            let folder = heat_tests::memory_folder();
             let archive = open(&folder).await;
 
             archive_all(&archive, &sent, rotation(1_000_000)).await;
@@ -365,7 +365,7 @@ proptest! {
     fn rows_hours_and_offsets_are_conserved(seed in 1_u64.., records in 1_usize..120, max_readings in 1_usize..400) {
         let sent = City::new(seed).with_faults().with_inputs().records(records);
         block_on(async {
-            let folder = tempfile::tempdir().unwrap();
+            let folder = heat_tests::memory_folder();
             let archive = open(&folder).await;
             archive_all(&archive, &sent, rotation(max_readings)).await;
 

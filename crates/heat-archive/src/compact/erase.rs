@@ -76,10 +76,8 @@ impl Archive {
                 at(observe, ReviseStep::BeforeMerge).await?;
                 let covers = |row: &ArchivedReading| erasure.covers(row);
                 let mut compacted = CompactReport::default();
-                let all = Extent::All;
-                let made = self
-                    .compact_folder(&view, path, folder, all, settings, Some(&covers), &mut compacted)
-                    .await?;
+                let whole = (Extent::All, Some(&covers as &Erased<'_>));
+                let made = self.compact_folder(&view, path, folder, whole, settings, &mut compacted).await?;
                 if let Some(bad) = compacted.unreadable.pop() {
                     let source = bad.reason.into();
                     return Err(ArchiveError::Unreadable { path: bad.path, source });

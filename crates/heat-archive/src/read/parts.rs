@@ -45,7 +45,8 @@ impl Parts {
             self.loaded.iter().find(inside).ok_or_else(|| {
                 ParquetError::EOF(format!("nothing was loaded at {start} of {}", self.length))
             })?;
-        Ok(bytes.slice(usize::try_from(start - begin).expect("a place within bytes in memory")..))
+        let place = usize::try_from(start - begin).map_err(|error| ParquetError::External(error.into()))?;
+        Ok(bytes.slice(place..))
     }
 }
 
@@ -140,16 +141,16 @@ fn may_hold(group: &RowGroupMetaData, scan: &Scan, ids: Option<&BTreeSet<String>
         let column = group.columns().iter().find(|column| column.column_path().string() == name)?;
         column.statistics()
     };
-    let numbers = |name: &str| match statistics(name) {
-        Some(Statistics::Int64(of)) => of.min_opt().copied().zip(of.max_opt().copied()),
-        _ => None,
+    let numbers = |name: &str| {
+        let Some(Statistics::Int64(of)) = statistics(name) else { return None };
+        of.min_opt().copied().zip(of.max_opt().copied())
     };
-    let signals = match statistics("signal") {
-        Some(Statistics::ByteArray(of)) => of.min_opt().zip(of.max_opt()),
-        _ => None,
+    let signals = || {
+        let Some(Statistics::ByteArray(of)) = statistics("signal") else { return None };
+        of.min_opt().zip(of.max_opt())
     };
     let signal_inside = |ids: &BTreeSet<String>| {
-        signals.is_none_or(|(least, greatest)| {
+        signals().is_none_or(|(least, greatest)| {
             ids.iter().any(|id| (least.data()..=greatest.data()).contains(&id.as_bytes()))
         })
     };

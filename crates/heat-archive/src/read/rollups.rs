@@ -93,12 +93,13 @@ impl Archive {
             let (mut whole, mut hours) = (BTreeSet::new(), BTreeSet::new());
             for (path, found) in view.folders().iter().filter(|(path, _)| path.ends_with(&folder)) {
                 let Some(day) = layout::day_of(path).filter(|day| days.contains(day)) else { continue };
-                match Dataset::of_path(path) {
-                    _ if found.live.is_empty() => {}
-                    Some(Dataset::Rollups) => drop(hours.insert(day)),
-                    Some(Dataset::Readings) if is_merged_whole(found) => drop(whole.insert(day)),
-                    Some(Dataset::Readings) => drop(open.insert(day)),
-                    _ => {}
+                let of = if found.live.is_empty() { None } else { Dataset::of_path(path) };
+                if of == Some(Dataset::Rollups) {
+                    hours.insert(day);
+                } else if of == Some(Dataset::Readings) && is_merged_whole(found) {
+                    whole.insert(day);
+                } else if of == Some(Dataset::Readings) {
+                    open.insert(day);
                 }
             }
             open.extend(whole.difference(&hours));

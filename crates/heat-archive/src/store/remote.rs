@@ -112,11 +112,7 @@ impl Remote {
     /// Names the remedy. After refused credentials the next request looks at the credentials file again, in which somebody
     /// may have put better ones.
     pub(super) fn failed(&self, error: object_store::Error) -> BoxError {
-        let is_refused = matches!(
-            error,
-            object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. }
-        );
-        if is_refused
+        if is_refusal(&error)
             && self.location.access().credentials_file.is_some()
             && let Ok(objects) = connect(&self.location)
         {
@@ -126,20 +122,23 @@ impl Remote {
     }
 }
 
+/// Whether the store knows who asks, and says no.
+fn is_refusal(error: &object_store::Error) -> bool {
+    use object_store::Error::{PermissionDenied, Unauthenticated};
+    matches!(error, PermissionDenied { .. } | Unauthenticated { .. })
+}
+
 fn remedy(error: &object_store::Error) -> &'static str {
-    match error {
-        object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
-            "the store refuses the credentials: correct them, or grant reading, writing, listing and deleting below the \
-             archive's prefix"
-        }
-        object_store::Error::NotFound { .. } => {
-            "the bucket is not there: create it, or correct the archive's location"
-        }
-        _ if full(error).contains("169.254.") => {
-            "there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or the names of your store) in \
-             the environment or in the credentials file"
-        }
-        _ => "the store fails or does not answer: look at its endpoint and at the network",
+    if is_refusal(error) {
+        "the store refuses the credentials: correct them, or grant reading, writing, listing and deleting below the \
+         archive's prefix"
+    } else if matches!(error, object_store::Error::NotFound { .. }) {
+        "the bucket is not there: create it, or correct the archive's location"
+    } else if full(error).contains("169.254.") {
+        "there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or the names of your store) in \
+         the environment or in the credentials file"
+    } else {
+        "the store fails or does not answer: look at its endpoint and at the network"
     }
 }
 

@@ -32,7 +32,7 @@ impl Bucket {
     fn start() -> Option<Self> {
         let server = S3::start("heat")?;
         let faults = HttpFaults::start(server.port());
-        let bucket = Self { folder: tempfile::tempdir().unwrap(), server, faults };
+        let bucket = Self { folder: heat_tests::memory_folder(), server, faults };
         bucket.set_key("AKIDFIRST");
         Some(bucket)
     }
@@ -119,7 +119,7 @@ fn errors_slow_answers_and_lost_answers_leave_every_row_once() {
         bucket.faults.plan(|_| Fault::None);
         assert_holds(&archive, &sent, "after faults").await;
         let manifests = archive.manifests(TOPIC, PartitionId(0)).await.unwrap();
-        let folder = tempfile::tempdir().unwrap();
+        let folder = heat_tests::memory_folder();
         let local = super::open(&folder).await;
         archive_all(&local, &sent, rotation(250)).await;
         assert_eq!(manifests, local.manifests(TOPIC, PartitionId(0)).await.unwrap(), "as in a folder");

@@ -115,7 +115,7 @@ fn compaction_keeps_every_row_once_sorted_and_counts_the_repeats_it_leaves_out()
         let expected = without_repeats(&sent);
         let all: Vec<ArchivedReading> = sent.iter().flat_map(Sent::expected).collect();
         block_on(async {
-            let folder = tempfile::tempdir().unwrap();
+            let folder = heat_tests::memory_folder();
             let archive = open(&folder).await;
             archive_all(&archive, &sent, rotation(120)).await;
             let before = files_by_folder(&archive, Dataset::Readings).await;
@@ -148,7 +148,7 @@ fn files_are_sorted_by_signal_and_event_time_whatever_the_bounds() {
     let sent = with_repeats(5, 600);
     for (fan_in, group_rows, file_rows) in [(2, 7, 30), (3, 100, 1_000_000), (64, 1_000_000, 1_000_000)] {
         block_on(async {
-            let folder = tempfile::tempdir().unwrap();
+            let folder = heat_tests::memory_folder();
             let archive = open(&folder).await;
             archive_all(&archive, &sent, rotation(60)).await;
 
@@ -183,7 +183,7 @@ fn in_the_grace_time_the_old_list_the_new_list_and_the_whole_folder_each_hold_ev
     let all: Vec<ArchivedReading> = sent.iter().flat_map(Sent::expected).collect();
     let expected = without_repeats(&sent);
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = heat_tests::memory_folder();
         let archive = open(&folder).await;
         archive_all(&archive, &sent, rotation(100)).await;
         let old_list = archive.files().await.unwrap();
@@ -228,7 +228,7 @@ fn after_a_crash_at_any_step_of_compaction_every_row_is_there_once_and_the_next_
     block_on(async {
         let mut seen = BTreeSet::new();
         for step in 0.. {
-            let folder = tempfile::tempdir().unwrap();
+            let folder = heat_tests::memory_folder();
             let archive = open(&folder).await;
             archive_all(&archive, &sent, rotation(100)).await;
 
@@ -270,7 +270,7 @@ fn after_a_crash_at_any_step_of_compaction_every_row_is_there_once_and_the_next_
 fn of_two_processes_that_compact_the_same_dates_one_gives_way_and_no_row_is_lost() {
     let sent = with_repeats(23, 200);
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = heat_tests::memory_folder();
         let (one, two) = (open(&folder).await, open(&folder).await);
         archive_all(&one, &sent, rotation(100)).await;
         // The second begins and pauses before its revision; the first does all its work meanwhile.
@@ -309,7 +309,7 @@ fn of_two_processes_that_compact_the_same_dates_one_gives_way_and_no_row_is_lost
 fn a_damaged_file_is_left_out_and_named_and_a_foreign_one_is_moved_aside() {
     let sent = City::new(31).records(400);
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = heat_tests::memory_folder();
         let archive = open(&folder).await;
         archive_all(&archive, &sent, rotation(100)).await;
         let files = archive.files().await.unwrap();
@@ -343,7 +343,7 @@ fn a_damaged_file_is_left_out_and_named_and_a_foreign_one_is_moved_aside() {
 fn a_lost_revision_is_a_fault() {
     let sent = with_repeats(37, 200);
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = heat_tests::memory_folder();
         let archive = open(&folder).await;
         archive_all(&archive, &sent, rotation(100)).await;
         compact(&archive, &at_once()).await;
@@ -384,7 +384,7 @@ fn replayed_rows(replayed: &[(Position, heat_model::Envelope)]) -> Vec<String> {
 fn manifests_of_many_commits_become_chapters_and_nothing_else_changes() {
     let sent = City::new(41).with_inputs().records(140);
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = heat_tests::memory_folder();
         let archive = open(&folder).await;
         archive_all(&archive, &sent, rotation(2)).await;
         let commits = archive.resume(TOPIC, PartitionId(0)).await.unwrap();
@@ -417,7 +417,7 @@ fn retention_tells_first_and_then_gives_up_whole_dates_that_stay_accounted_for()
     let sent = with_repeats(43, 400);
     let last_day = sent.last().unwrap().envelope.ingest_time.day();
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = heat_tests::memory_folder();
         let archive = open(&folder).await;
         archive_all(&archive, &sent, rotation(100)).await;
         compact(&archive, &at_once()).await;
@@ -452,7 +452,7 @@ fn retention_tells_first_and_then_gives_up_whole_dates_that_stay_accounted_for()
 fn erasing_a_site_takes_its_rows_out_of_every_file_and_nothing_else() {
     let sent = with_repeats(47, 400);
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = heat_tests::memory_folder();
         let archive = open(&folder).await;
         archive_all(&archive, &sent[..200], rotation(100)).await;
         compact(&archive, &CompactSettings { grace: Duration::from_secs(60), ..at_once() }).await;
@@ -492,7 +492,7 @@ fn erasing_a_site_takes_its_rows_out_of_every_file_and_nothing_else() {
 fn roll_ups_sum_up_each_hour_of_each_signal() {
     let sent = with_repeats(53, 500);
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = heat_tests::memory_folder();
         let archive = open(&folder).await;
         archive_all(&archive, &sent, rotation(100)).await;
         compact(&archive, &at_once()).await;

@@ -43,7 +43,7 @@ fn after_a_crash_at_any_step_every_row_is_there_once() {
     let sent = City::new(23).with_faults().records(400);
     let expected: Vec<ArchivedReading> = sent.iter().flat_map(Sent::expected).collect();
     let straight = block_on(async {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = heat_tests::memory_folder();
         let archive = open(&folder).await;
         archive_all(&archive, &sent, rotation(250)).await;
         archive.manifests(TOPIC, PartitionId(0)).await.unwrap()
@@ -57,7 +57,7 @@ fn after_a_crash_at_any_step_every_row_is_there_once() {
     ];
     for (step, commits) in steps {
         block_on(async {
-            let folder = tempfile::tempdir().unwrap();
+            let folder = heat_tests::memory_folder();
             let archive = open(&folder).await;
 
             archive_and_die(&archive, &sent, 1, step).await;
@@ -80,7 +80,7 @@ fn after_a_crash_at_any_step_every_row_is_there_once() {
 fn files_of_a_crashed_commit_do_not_count_and_are_listed_as_orphans() {
     let sent = City::new(23).records(200);
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = heat_tests::memory_folder();
         let archive = open(&folder).await;
 
         archive_and_die(&archive, &sent, 0, PublishStep::FilesWritten).await;
@@ -94,7 +94,7 @@ fn files_of_a_crashed_commit_do_not_count_and_are_listed_as_orphans() {
 fn a_second_archiver_gives_way_and_an_equal_commit_is_the_same_commit() {
     let sent = City::new(29).records(60);
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = heat_tests::memory_folder();
         let archive = open(&folder).await;
         let (mut one, mut two) =
             (writer(&archive, rotation(250)).await, writer(&archive, rotation(250)).await);
@@ -124,7 +124,7 @@ fn a_second_archiver_gives_way_and_an_equal_commit_is_the_same_commit() {
 fn a_missing_manifest_is_a_hole_and_stops_the_resume() {
     let sent = City::new(31).records(400);
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = heat_tests::memory_folder();
         let archive = open(&folder).await;
         archive_all(&archive, &sent, rotation(250)).await;
         let manifests = archive.manifests(TOPIC, PartitionId(0)).await.unwrap();
@@ -146,7 +146,7 @@ fn a_missing_manifest_is_a_hole_and_stops_the_resume() {
 fn a_refused_write_can_be_tried_again_and_nothing_counts_before() {
     let sent = City::new(37).records(40);
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = heat_tests::memory_folder();
         let archive = open(&folder).await;
         let mut writer = writer(&archive, rotation(250)).await;
         for sent in &sent {

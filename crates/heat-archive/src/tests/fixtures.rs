@@ -105,7 +105,7 @@ async fn opened(root: &Path, copy: &tempfile::TempDir) -> Archive {
 fn archives_of_every_earlier_version_are_read_verified_replayed_and_compacted() {
     let mut versions = 0;
     for entry in std::fs::read_dir(folder()).unwrap() {
-        let (root, copy) = (entry.unwrap().path(), tempfile::tempdir().unwrap());
+        let (root, copy) = (entry.unwrap().path(), heat_tests::memory_folder());
         let expected = std::fs::read_to_string(root.join("rows.jsonl")).unwrap();
         let expected: Vec<String> = expected.lines().map(str::to_owned).collect();
         block_on(async {

@@ -181,7 +181,7 @@ fn assert_whole(python: &Python, folder: &tempfile::TempDir, records: usize, wha
         let archive = open(folder).await;
         let report = archive.verify().await.unwrap();
         assert!(report.is_sound() && report.orphans.is_empty(), "{what}: {report:?}");
-        let straight_folder = tempfile::tempdir().unwrap();
+        let straight_folder = heat_tests::memory_folder();
         let straight = open(&straight_folder).await;
         archive_all(&straight, &log(records), rotation(READINGS)).await;
         let written = archive.view(TOPIC, PartitionId(0)).await.unwrap().written().clone();
@@ -210,7 +210,7 @@ fn a_process_killed_at_any_named_step_leaves_every_row_once() {
         ("BeforeDelete", 5),
         ("AfterChapter", 0),
     ];
-    let folder = tempfile::tempdir().unwrap();
+    let folder = heat_tests::memory_folder();
     // One archive for all: each process meets what the one before it left.
     for (records, (step, times)) in (1..).map(|part| part * 60).zip(steps) {
         let task = Task { dies_at: Some((step.to_owned(), times)), ..Task::new(folder.path(), records) };
@@ -229,7 +229,7 @@ fn a_process_killed_at_any_named_step_leaves_every_row_once() {
 #[test]
 fn processes_killed_at_random_moments_leave_every_row_once() {
     let Some(python) = Python::find() else { return };
-    let (mut random, folder) = (Random::new(SEED), tempfile::tempdir().unwrap());
+    let (mut random, folder) = (Random::new(SEED), heat_tests::memory_folder());
     let mut killed = 0;
     let kills = kills();
     for part in 1..=kills {
@@ -246,7 +246,7 @@ fn processes_killed_at_random_moments_leave_every_row_once() {
 fn of_two_processes_on_one_partition_one_gives_way_and_nothing_is_there_twice() {
     let Some(python) = Python::find() else { return };
     for (readings, gives_way) in [(45, 1), (READINGS, 0)] {
-        let (folder, meeting) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (folder, meeting) = (heat_tests::memory_folder(), heat_tests::memory_folder());
         let task = |name: &str, readings| Task {
             readings,
             compacts: false,

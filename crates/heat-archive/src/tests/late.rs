@@ -15,7 +15,7 @@ use crate::{CompactSettings, Dataset, Scan, layout, read::HourRow};
 fn late_readings_of_seven_days_add_no_file() {
     let sent = City::new(8).with_faults().spread_over_days(7).records(900);
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = heat_tests::memory_folder();
         let archive = open(&folder).await;
         for part in [300, 600, 900] {
             archive_all(&archive, &sent[..part], rotation(50)).await;
@@ -41,7 +41,7 @@ fn a_trickle_of_late_readings_gathers_in_one_file_more_until_its_date_is_renewed
     let today = sent[0].envelope.ingest_time.day();
     let hour = Duration::from_secs(3_600);
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = heat_tests::memory_folder();
         let archive = open(&folder).await;
         archive_all(&archive, &sent[..week], rotation(100)).await;
         let closed =

@@ -11,7 +11,7 @@ fn every_query_of_the_page_and_the_notebook_run_on_an_archive() {
     let sent = City::new(61).with_inputs().spread_over_days(2).records(600);
     let rows: usize = sent.iter().map(|sent| sent.expected().len()).sum();
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = heat_tests::memory_folder();
         let archive = open(&folder).await;
         archive_all(&archive, &sent, rotation(500)).await;
         let repeats = archive.compact(&at_once(), &mut unobserved).await.unwrap().repeats;

@@ -23,7 +23,7 @@ struct Prepared {
 
 fn prepared() -> Prepared {
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = heat_tests::memory_folder();
         let archive = open(&folder).await;
         let sent = City::new(41).with_inputs().records(600);
         archive_all(&archive, &sent, rotation(1500)).await;
