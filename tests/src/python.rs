@@ -33,6 +33,13 @@ impl Python {
         Some(Self { program })
     }
 
+    /// A command that runs one of its modules.
+    pub fn module(&self, name: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(["-B", "-m", name]);
+        command
+    }
+
     /// A program that came with one of the libraries.
     pub fn tool(&self, name: &str) -> PathBuf {
         self.program.with_file_name(name)

@@ -78,9 +78,10 @@ fn a_dispatcher_acknowledges(browser: &Browser, id: &str) {
     assert_eq!(browser.script("return window.wasHereBefore"), true, "it came without loading the page anew");
     picture(browser, "overview");
     browser.click(&format!("a[href='/incidents/{id}']"));
-    wait_until("the evidence is drawn", Duration::from_secs(60), || {
-        browser.script("return document.querySelectorAll('figure svg path.line').length").as_u64() > Some(0)
-    });
+    // Curves are drawn when they come into view.
+    let drawn = "document.querySelector('figure')?.scrollIntoView(); \
+                 return document.querySelectorAll('figure svg path.line').length";
+    wait_until("the evidence is drawn", Duration::from_secs(60), || browser.script(drawn).as_u64() > Some(0));
     picture(browser, "incident");
     browser.click("#actions button.primary");
     wait_until("the acknowledgement shows", Duration::from_secs(20), || browser.text().contains("已确认。"));

@@ -1,9 +1,17 @@
-//! A signal's history out of the archive, on a blocking thread, with bounds on how many and how much.
+//! A signal's history out of the archive, on a blocking thread, with bounds on how many and how much. Steps of whole hours
+//! are answered from the hourly roll-ups where these know all readings of a date, so that years stay quick.
 
-use std::{collections::BTreeMap, ops::ControlFlow, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::{ControlFlow, Range},
+    time::Duration,
+};
 
-use heat_archive::{Archive, ArchiveError, ArchivedReading, Scan};
-use heat_model::{EventTime, Quality, SignalId};
+use heat_archive::{Archive, ArchiveError, ArchivedReading, Scan, read::HourRow};
+use heat_model::{
+    EventTime, Quality, SignalId,
+    time::{MICROS_PER_DAY, MICROS_PER_HOUR},
+};
 
 use crate::json::{ApiTime, History, HistoryPoint};
 
@@ -48,6 +56,44 @@ impl Bucket {
         self.max = self.max.max(value);
         self.sum += value;
         self.count += 1;
+    }
+
+    fn add_hour(&mut self, count: u64, [min, mean, max]: [f64; 3]) {
+        if self.count == 0 {
+            (self.min, self.max) = (min, max);
+        }
+        self.min = self.min.min(min);
+        self.max = self.max.max(max);
+        #[expect(clippy::cast_precision_loss, reason = "a count of readings is far below 2^53")]
+        let weight = count as f64;
+        self.sum += mean * weight;
+        self.count += count;
+    }
+}
+
+impl Question {
+    /// The UTC days that lie in it whole, if its steps are whole hours.
+    fn days_of_hours(&self) -> Range<i64> {
+        let step = self.step.map_or(0, |step| i64::try_from(step.as_micros()).unwrap_or(0));
+        let (from, to) = (self.from.as_micros(), self.to.as_micros());
+        let is_whole = step > 0 && step % MICROS_PER_HOUR == 0 && from.rem_euclid(MICROS_PER_HOUR) == 0;
+        let first = from.div_euclid(MICROS_PER_DAY) + i64::from(from.rem_euclid(MICROS_PER_DAY) > 0);
+        if is_whole { first..to.div_euclid(MICROS_PER_DAY) } else { 0..0 }
+    }
+
+    /// What is left of its time without these days.
+    fn without(&self, days: &BTreeSet<i64>) -> Vec<(EventTime, EventTime)> {
+        let mut left = Vec::new();
+        let mut from = self.from.as_micros();
+        let ends = [self.to.as_micros()];
+        let starts = days.iter().map(|day| day * MICROS_PER_DAY).chain(ends);
+        for start in starts {
+            if from < start {
+                left.push((EventTime::from_micros(from), EventTime::from_micros(start)));
+            }
+            from = start + MICROS_PER_DAY;
+        }
+        left
     }
 }
 
@@ -107,6 +153,26 @@ impl Collector {
         ControlFlow::Continue(())
     }
 
+    /// Takes an hour of one of these days.
+    fn add_hour(&mut self, row: &HourRow, days: &BTreeSet<i64>) -> ControlFlow<()> {
+        let (Some(step), true) = (self.step_us, days.contains(&row.hour_us.div_euclid(MICROS_PER_DAY)))
+        else {
+            return ControlFlow::Continue(());
+        };
+        if self.unit.is_none() {
+            self.unit = Some(row.unit.clone());
+        }
+        if let Some([min, mean, max]) = row.values {
+            let start = self.from + (row.hour_us - self.from).div_euclid(step) * step;
+            self.buckets.entry(start).or_default().add_hour(row.count, [min, mean, max]);
+        }
+        if self.buckets.len() > self.points_max {
+            self.too_many = Some(self.points_max);
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+
     fn points(&self) -> Vec<HistoryPoint> {
         if self.step_us.is_none() {
             let point = |(&time, row): (&i64, &Row)| {
@@ -137,14 +203,24 @@ pub(crate) async fn answer(archive: &Archive, question: &Question) -> Result<His
         buckets: BTreeMap::new(),
         too_many: None,
     };
-    let scan = Scan {
+    let scan = |from, to| Scan {
         networks: Some([question.signal.network.clone()].into()),
         signals: Some([question.signal.clone()].into()),
-        from: Some(question.from),
-        to: Some(question.to),
+        from: Some(from),
+        to: Some(to),
         offsets: None,
     };
-    archive.scan(&scan, &mut |reading| collector.add(&reading)).await?;
+    let mut days = BTreeSet::new();
+    if !question.days_of_hours().is_empty() {
+        days = archive.days_summed_up(&question.signal.network, question.days_of_hours()).await?;
+        let mut add = |row| collector.add_hour(&row, &days);
+        archive.scan_hours(&scan(question.from, question.to), &mut add).await?;
+    }
+    for (from, to) in question.without(&days) {
+        if collector.too_many.is_none() {
+            archive.scan(&scan(from, to), &mut |reading| collector.add(&reading)).await?;
+        }
+    }
     if let Some(bound) = collector.too_many {
         return Err(HistoryError::TooMany(bound));
     }

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
+use futures_util::StreamExt;
 use heat_ledger::commit::CommitLedger;
 use heat_model::{Offset, PartitionId, record::NextOffset};
 use tokio::sync::Mutex;
@@ -23,7 +24,7 @@ pub use error::{ArchiveError, ChainFault, Disposition};
 /// What is known of each partition of each topic.
 type Views = BTreeMap<(String, PartitionId), Arc<View>>;
 
-/// An archive: a folder with files that manifests name. Clones share what they know of it.
+/// An archive: a folder or bucket with files that manifests name. Clones share what they know of it.
 #[derive(Debug, Clone)]
 pub struct Archive {
     pub(crate) store: Store,
@@ -80,7 +81,7 @@ pub enum PublishStep {
 }
 
 impl Archive {
-    /// Opens the archive at a path or URL; creates the folder if it is not there.
+    /// Opens the archive at a path or URL; creates the folder if it is not there. An object store is not asked yet.
     pub async fn open(location: impl Into<Location>) -> Result<Self, ArchiveError> {
         let store = Store::open(&location.into()).await?;
         Ok(Self { store, views: Arc::default() })
@@ -93,7 +94,11 @@ impl Archive {
 
     /// Where a partition resumes, by its manifests alone. What they list is made durable first, so the answer may be
     /// committed upstream.
+    ///
+    /// Asks an object store once whether it refuses a second conditional put, without which two archivers by mistake
+    /// could both count.
     pub async fn resume(&self, topic: &str, partition: PartitionId) -> Result<Resume, ArchiveError> {
+        self.prove_put_if_absent().await?;
         let folder = layout::partition_folder(MANIFESTS, topic, partition);
         let sync = self.store.sync_folder(&folder).await;
         sync.map_err(|source| ArchiveError::Write { path: folder, source })?;
@@ -104,6 +109,14 @@ impl Archive {
             next_offset: view.next_offset(),
             commits: view.commits(),
         })
+    }
+
+    pub(crate) async fn prove_put_if_absent(&self) -> Result<(), ArchiveError> {
+        match self.store.refuses_second_put().await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(ArchiveError::Unconditional { location: self.store.address("") }),
+            Err(source) => Err(ArchiveError::Write { path: "probe".to_owned(), source }),
+        }
     }
 
     /// All partitions of which there are manifests, in order.
@@ -153,12 +166,18 @@ impl Archive {
             return Ok(published);
         }
         at(PublishStep::BeforeWrite)?;
-        for (written, (entry, bytes)) in (1..).zip(manifest.files.iter().zip(&commit.files)) {
-            self.put(&entry.path, bytes.clone()).await?;
+        let files = manifest.files.iter().zip(&commit.files);
+        let puts: Vec<_> = files.map(|(entry, bytes)| self.put(&entry.path, bytes.clone())).collect();
+        let mut puts = futures_util::stream::iter(puts).buffered(self.store.puts_at_once());
+        let mut written = 0;
+        while let Some(put) = puts.next().await {
+            put?;
+            written += 1;
             if written < manifest.files.len() {
                 at(PublishStep::MidWrite(written))?;
             }
         }
+        drop(puts);
         at(PublishStep::FilesWritten)?;
         self.put(&manifest.ledger.path, commit.ledger.clone()).await?;
         at(PublishStep::BeforeManifest)?;

@@ -1,8 +1,7 @@
 //! Compaction: the many small and late files of a closed day become one for each network, sorted, without repeats.
 //!
-//! A date's files are merged whole whenever a commit has added to it, so a date has one file (or, beyond
-//! [`CompactSettings::file_rows`], a few that share its signals) for each network and partition, however late its readings
-//! came. Nothing that is written counts before the revision that names it; a run that dies leaves files that the next one
+//! A date has one file (or, beyond [`CompactSettings::file_rows`], a few that share its signals) for each network and
+//! partition, and at most one more in which late readings gather until the date is merged whole again. Nothing that is written counts before the revision that names it; a run that dies leaves files that the next one
 //! deletes. A file that cannot be read, or holds other rows than its manifest says, is left out, stays where it is, and
 //! is named in the report.
 
@@ -27,15 +26,18 @@ use crate::{
 mod chapter;
 mod cursor;
 mod erase;
+mod late;
 mod merge;
 mod retention;
 pub(crate) mod rollup;
 mod tables;
 
 pub use erase::{EraseReport, Erasure};
+pub(crate) use late::is_merged_whole;
 pub use retention::{RetentionReport, RetentionSettings};
 
 use cursor::MergeError;
+use late::Extent;
 use merge::{Merged, Target, merge, merge_tables};
 
 /// Compaction's bounds.
@@ -48,6 +50,9 @@ pub struct CompactSettings {
     /// How long replaced files stay, for readers that work with a list made before. Until then compacted files wait in
     /// `compacted/`, so that who reads a whole folder sees each row once.
     pub grace: Duration,
+    /// A date that late readings trickle into is merged whole, and its hours are summed up anew, so long after the last
+    /// time; until then they gather in one file.
+    pub renew_after: Duration,
     /// Only these partitions; all if absent.
     pub partitions: Option<BTreeSet<(String, PartitionId)>>,
     /// Files read at once; more are merged in several rounds.
@@ -58,20 +63,27 @@ pub struct CompactSettings {
     pub file_rows: u64,
     /// Level of zstd.
     pub zstd_level: i32,
+    /// Commits whose manifests become one chapter, at least 2.
+    pub chapter_commits: usize,
+    /// The newest commits, whose manifests stay: archivers meet there.
+    pub commits_kept: usize,
 }
 
 impl CompactSettings {
-    /// Dates before `before_day` are closed; a quarter of an hour of grace, and bounds that keep a run within 100 MB.
+    /// Dates before `before_day` are closed and merged whole; a quarter of an hour of grace, and bounds that keep a run within 100 MB.
     pub fn new(before_day: i64, now_us: i64) -> Self {
         Self {
             before_day,
             now_us,
             grace: Duration::from_mins(15),
+            renew_after: Duration::ZERO,
             partitions: None,
             fan_in: 64,
             group_rows: 1 << 17,
             file_rows: 4 << 20,
             zstd_level: 3,
+            chapter_commits: 512,
+            commits_kept: 64,
         }
     }
 
@@ -126,12 +138,13 @@ impl Archive {
         settings: &CompactSettings,
         observe: &mut Observe<'_>,
     ) -> Result<CompactReport, ArchiveError> {
+        self.prove_put_if_absent().await?;
         let mut report = CompactReport::default();
         let partitions = self.partitions_among(settings.partitions.as_ref()).await?;
         for (topic, partition) in partitions.iter().map(|(topic, partition)| (topic, *partition)) {
             self.compact_dates(topic, partition, settings, &mut report, observe).await?;
             self.promote(topic, partition, settings.grace(), observe).await?;
-            report.commits_folded += self.fold(topic, partition, observe).await?;
+            report.commits_folded += self.fold(topic, partition, settings, observe).await?;
         }
         let swept = self.sweep(&partitions, settings.grace(), observe).await?;
         report.deleted = swept.deleted;
@@ -156,14 +169,15 @@ impl Archive {
         report: &mut CompactReport,
         observe: &mut Observe<'_>,
     ) -> Result<(), ArchiveError> {
-        let plan = plan(self.view(topic, partition).await?.as_ref(), settings.before_day);
+        let plan = plan(self.view(topic, partition).await?.as_ref(), settings);
         for folders in plan.into_values() {
             let view = self.view_with_hours(topic, partition).await?;
             let mut changes: BTreeMap<String, Change> = BTreeMap::new();
             for path in folders {
                 let Some(folder) = view.folders().get(&path) else { continue };
                 at(observe, ReviseStep::BeforeMerge).await?;
-                let made = self.compact_folder(&view, &path, folder, settings, None, report).await?;
+                let extent = late::extent(&view, &path, folder, settings);
+                let made = self.compact_folder(&view, &path, folder, extent, settings, None, report).await?;
                 for change in made {
                     changes.insert(change.folder.clone(), change);
                 }
@@ -182,15 +196,17 @@ impl Archive {
         view: &View,
         path: &str,
         folder: &Folder,
+        extent: Extent,
         settings: &CompactSettings,
         erased: Option<&erase::Erased<'_>>,
         report: &mut CompactReport,
     ) -> Result<Vec<Change>, ArchiveError> {
         let Some(dataset) = Dataset::of_path(path) else { return Ok(Vec::new()) };
         let mut except: Vec<Unreadable> = Vec::new();
+        let sums_up = dataset == Dataset::Readings && extent == Extent::All;
         let (merged, files) = loop {
             let readable = |file: &&LiveFile| !except.iter().any(|bad| bad.path == file.entry.path);
-            let files: Vec<&LiveFile> = folder.live.values().filter(readable).collect();
+            let files: Vec<&LiveFile> = extent.of(folder).into_iter().filter(readable).collect();
             let target = Target {
                 topic: view.topic(),
                 partition: view.partition(),
@@ -199,7 +215,7 @@ impl Archive {
                 revision: view.next_revision(),
                 settings,
                 erased,
-                sums_up: dataset == Dataset::Readings,
+                sums_up,
             };
             let outcome = if dataset.holds_readings() {
                 self.merge_in_rounds(&target, &files).await
@@ -225,7 +241,7 @@ impl Archive {
         report.rows += merged.files.iter().map(|file| file.rows).sum::<u64>();
         report.repeats += merged.repeats.0.iter().map(|hour| hour.rows).sum::<u64>();
         report.rollup_rows += merged.rollups.iter().map(|file| file.rows).sum::<u64>();
-        let changes = changes_of(view, path, &files, merged, &except);
+        let changes = changes_of(view, path, &files, merged, &except, sums_up);
         report.unreadable.extend(except);
         Ok(changes)
     }
@@ -273,7 +289,7 @@ fn chains_of(files: impl Iterator<Item = LiveFile>) -> Vec<Vec<LiveFile>> {
     let mut revised: BTreeMap<u64, Vec<LiveFile>> = BTreeMap::new();
     let mut alone: BTreeMap<(Offset, String), LiveFile> = BTreeMap::new();
     for file in files {
-        match file.revision {
+        match late::made_by(&file) {
             Some(revision) => revised.entry(revision).or_default().push(file),
             None => drop(alone.insert((file.offsets.first, file.entry.path.clone()), file)),
         }
@@ -281,13 +297,15 @@ fn chains_of(files: impl Iterator<Item = LiveFile>) -> Vec<Vec<LiveFile>> {
     revised.into_values().chain(alone.into_values().map(|file| vec![file])).collect()
 }
 
-/// The folders of each closed date to which commits have added since they were compacted.
-fn plan(view: &View, before_day: i64) -> BTreeMap<i64, Vec<String>> {
+/// The folders of each closed date to which commits have added since they were compacted, or that are to be renewed.
+fn plan(view: &View, settings: &CompactSettings) -> BTreeMap<i64, Vec<String>> {
     let mut plan: BTreeMap<i64, Vec<String>> = BTreeMap::new();
     for (path, folder) in view.folders() {
-        let day = layout::day_of(path).filter(|day| *day < before_day);
+        let day = layout::day_of(path).filter(|day| *day < settings.before_day);
         let is_new = |file: &LiveFile| file.revision.is_none() && !folder.excepts(&file.entry.path);
-        if let Some(day) = day.filter(|_| folder.live.values().any(is_new)) {
+        let has_work =
+            |_: &i64| folder.live.values().any(is_new) || late::waits_no_longer(view, path, folder, settings);
+        if let Some(day) = day.filter(has_work) {
             plan.entry(day).or_default().push(path.clone());
         }
     }
@@ -301,6 +319,7 @@ fn changes_of(
     files: &[&LiveFile],
     merged: Merged,
     except: &[Unreadable],
+    sums_up: bool,
 ) -> Vec<Change> {
     let of_revisions = |file: &&&LiveFile| file.revision.is_some();
     let removed = [(Reason::Repeat, merged.repeats), (Reason::Erased, merged.erased)]
@@ -319,8 +338,7 @@ fn changes_of(
     let rollups = rollup::folder_of(path);
     let before = view.folders().get(&rollups).filter(|_| path != rollups);
     let inputs: Vec<String> = before.map(|folder| folder.live.keys().cloned().collect()).unwrap_or_default();
-    if Dataset::of_path(path) == Some(Dataset::Readings) && !(inputs.is_empty() && merged.rollups.is_empty())
-    {
+    if sums_up && !(inputs.is_empty() && merged.rollups.is_empty()) {
         changes.push(Change {
             folder: rollups,
             commits_up_to: None,

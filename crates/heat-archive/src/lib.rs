@@ -43,7 +43,7 @@ pub use archive::{Archive, ArchiveError, PublishStep, Published, Resume};
 pub use buffer::Households;
 pub use compact::{CompactReport, CompactSettings};
 pub use layout::Dataset;
-pub use location::Location;
+pub use location::{Access, Location};
 pub use manifest::{FileEntry, Manifest};
 pub use read::{ArchivedReading, Scan};
 pub use rotation::RotationSettings;

@@ -15,11 +15,17 @@ use heat_model::{
     AppendTime, EventTime, GatewayId, IngestTime, Lane, NetworkId, Offset, PartitionId, Quality, QualityCode,
     SignalId,
 };
-use parquet::arrow::{
-    ProjectionMask,
-    arrow_reader::{
-        ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
-        ParquetRecordBatchReaderBuilder, RowFilter,
+use parquet::{
+    arrow::{
+        ProjectionMask,
+        arrow_reader::{
+            ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+            ParquetRecordBatchReaderBuilder, RowFilter,
+        },
+    },
+    file::{
+        metadata::{ParquetMetaData, ParquetMetaDataReader},
+        reader::ChunkReader,
     },
 };
 
@@ -27,14 +33,16 @@ use crate::{
     archive::{Archive, ArchiveError},
     digest::{self, RowLayout, SharedFields},
     layout::Dataset,
-    manifest::OffsetSpan,
+    manifest::{FileEntry, OffsetSpan},
     store::BoxError,
     view::LiveFile,
 };
 
+mod parts;
 pub(crate) mod rollups;
 pub(crate) mod tables;
 
+use parts::Wanted;
 pub use rollups::HourRow;
 
 /// Rows decoded at a time.
@@ -188,12 +196,31 @@ impl Archive {
         for (topic, partition) in self.partitions().await? {
             let view = self.view(&topic, partition).await?;
             for file in view.live().filter(|file| scan.may_be_in(Dataset::Readings, file)) {
-                if self.scan_file(&file.entry.path, scan, visit).await?.is_break() {
+                if self.scan_entry(&file.entry, scan, visit).await?.is_break() {
                     return Ok(());
                 }
             }
         }
         Ok(())
+    }
+
+    /// Hands the wanted readings of a file to `visit`; loads of it what may hold some.
+    async fn scan_entry(
+        &self,
+        file: &FileEntry,
+        scan: &Scan,
+        visit: &mut (dyn FnMut(ArchivedReading) -> ControlFlow<()> + Send),
+    ) -> Result<ControlFlow<()>, ArchiveError> {
+        if *scan == Scan::default() {
+            return self.scan_file(&file.path, scan, visit).await;
+        }
+        let Wanted { parts, metadata, groups } = self.load(file, scan).await?;
+        if groups.is_empty() {
+            return Ok(ControlFlow::Continue(()));
+        }
+        let unreadable = |source| ArchiveError::Unreadable { path: file.path.clone(), source };
+        let batches = filtered(parts, metadata, Some(groups), scan).map_err(unreadable)?;
+        read_batches(batches, visit).map_err(unreadable)
     }
 
     /// Hands the wanted readings of one file to `visit`.
@@ -215,7 +242,14 @@ pub(crate) fn read_readings(
     scan: &Scan,
     visit: &mut (dyn FnMut(ArchivedReading) -> ControlFlow<()> + Send),
 ) -> Result<ControlFlow<()>, BoxError> {
-    for batch in reader(bytes, scan)? {
+    read_batches(reader(bytes, scan)?, visit)
+}
+
+fn read_batches(
+    batches: ParquetRecordBatchReader,
+    visit: &mut (dyn FnMut(ArchivedReading) -> ControlFlow<()> + Send),
+) -> Result<ControlFlow<()>, BoxError> {
+    for batch in batches {
         if read_batch(&batch?, visit)?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
@@ -223,9 +257,20 @@ pub(crate) fn read_readings(
     Ok(ControlFlow::Continue(()))
 }
 
-/// Opens a file with its texts as dictionaries, so that a name is decoded once and not once a row.
+/// Opens a whole file.
 pub(crate) fn reader(bytes: Bytes, scan: &Scan) -> Result<ParquetRecordBatchReader, BoxError> {
-    let plain = ArrowReaderMetadata::load(&bytes, ArrowReaderOptions::new())?;
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(&bytes)?;
+    filtered(bytes, Arc::new(metadata), None, scan)
+}
+
+/// Reads these row groups, or all, with their texts as dictionaries, so that a name is decoded once and not once a row.
+fn filtered(
+    input: impl ChunkReader + 'static,
+    metadata: Arc<ParquetMetaData>,
+    groups: Option<Vec<usize>>,
+    scan: &Scan,
+) -> Result<ParquetRecordBatchReader, BoxError> {
+    let plain = ArrowReaderMetadata::try_new(Arc::clone(&metadata), ArrowReaderOptions::new())?;
     let fields: Vec<Field> = plain
         .schema()
         .fields()
@@ -239,8 +284,12 @@ pub(crate) fn reader(bytes: Bytes, scan: &Scan) -> Result<ParquetRecordBatchRead
         })
         .collect();
     let options = ArrowReaderOptions::new().with_schema(Arc::new(Schema::new(fields)));
-    let builder =
-        ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options)?.with_batch_size(BATCH_ROWS);
+    let metadata = ArrowReaderMetadata::try_new(metadata, options)?;
+    let mut builder =
+        ParquetRecordBatchReaderBuilder::new_with_metadata(input, metadata).with_batch_size(BATCH_ROWS);
+    if let Some(groups) = groups {
+        builder = builder.with_row_groups(groups);
+    }
     if *scan == Scan::default() {
         return Ok(builder.build()?);
     }

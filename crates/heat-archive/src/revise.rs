@@ -90,6 +90,7 @@ impl Archive {
             at_us,
             changes,
         };
+        self.prove_put_if_absent().await?;
         at(observe, ReviseStep::BeforeRevision).await?;
         let path = layout::revision_path(view.topic(), view.partition(), revision.number);
         let put = self.store.put_if_absent(&path, revision.to_bytes().into()).await;

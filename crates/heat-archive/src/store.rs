@@ -1,14 +1,23 @@
 //! Bytes by path, durably. All that the archive asks of a file system or an object store.
 
-use std::{io::ErrorKind, path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use object_store::{
-    ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, local::LocalFileSystem, path::Path,
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, path::Path};
+
+use crate::{
+    archive::ArchiveError,
+    location::{Location, Place},
 };
 
-use crate::{archive::ArchiveError, location::Location};
+mod environment;
+mod http;
+mod local;
+mod remote;
+
+use local::Local;
+use remote::Remote;
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -26,102 +35,146 @@ pub(crate) struct Found {
     pub(crate) bytes: u64,
 }
 
-/// A store. Every put is whole or absent, and durable, names included, when it returns: on the local file system
-/// object_store writes beside the target, syncs the file, renames or links it, and syncs the folder and every folder
-/// that it had to create.
+/// A store. Every put is whole or absent, and durable, names included, when it returns.
 #[derive(Debug, Clone)]
-pub(crate) struct Store {
-    objects: Arc<LocalFileSystem>,
-    root: PathBuf,
+pub(crate) enum Store {
+    Local(Local),
+    Remote(Arc<Remote>),
 }
 
 impl Store {
-    /// Opens a folder; creates it if it is not there.
+    /// Opens a folder, which is created if it is not there, or a bucket, which is not asked yet.
     pub(crate) async fn open(location: &Location) -> Result<Self, ArchiveError> {
-        let Some(folder) = location.folder().map(PathBuf::from) else {
-            return Err(ArchiveError::Location { location: location.to_string() });
+        let opened = match location.place() {
+            None => return Err(ArchiveError::Location { location: location.to_string() }),
+            Some(Place::Folder(folder)) => Local::open(folder.into()).await.map(Self::Local),
+            Some(Place::Bucket { .. }) => Remote::open(location).map(|remote| Self::Remote(Arc::new(remote))),
         };
-        let opened = tokio::task::spawn_blocking(move || Self::local(&folder)).await;
-        opened
-            .map_err(BoxError::from)
-            .and_then(|store| store)
-            .map_err(|source| ArchiveError::Open { location: location.to_string(), source })
+        opened.map_err(|source| ArchiveError::Open { location: location.to_string(), source })
     }
 
-    fn local(root: &std::path::Path) -> Result<Self, BoxError> {
-        std::fs::create_dir_all(root)?;
-        let root = std::fs::canonicalize(root)?;
-        let objects = LocalFileSystem::new_with_prefix(&root)?.with_fsync(true);
-        Ok(Self { objects: Arc::new(objects), root })
-    }
-
+    /// Where others find an object.
     pub(crate) fn address(&self, path: &str) -> String {
-        self.root.join(path).display().to_string()
+        match self {
+            Self::Local(local) => local.address(path),
+            Self::Remote(remote) => remote.address(path),
+        }
     }
 
+    /// How many puts are worth while at once: a store far away answers late, a disk gains nothing.
+    pub(crate) fn puts_at_once(&self) -> usize {
+        match self {
+            Self::Local(_) => 1,
+            Self::Remote(_) => remote::REQUESTS_AT_ONCE,
+        }
+    }
+
+    fn objects(&self) -> Arc<dyn ObjectStore> {
+        match self {
+            Self::Local(local) => local.objects(),
+            Self::Remote(remote) => remote.objects(),
+        }
+    }
+
+    fn failed(&self, error: object_store::Error) -> BoxError {
+        match self {
+            Self::Local(_) => local::failed(error),
+            Self::Remote(remote) => remote.failed(error),
+        }
+    }
+
+    /// Writes an object, in place of what is there.
     pub(crate) async fn put(&self, path: &str, bytes: Bytes) -> Result<(), BoxError> {
-        // A process that died while it wrote leaves `PATH#1`, which object_store neither lists nor removes. The rerun
-        // comes by the same path.
-        self.remove_stale(&format!("{path}#1")).await?;
-        self.objects.put(&Path::parse(path)?, PutPayload::from_bytes(bytes)).await?;
-        Ok(())
+        match self {
+            Self::Local(local) => local.put(path, bytes).await,
+            Self::Remote(remote) => remote.put(path, bytes).await,
+        }
     }
 
-    async fn remove_stale(&self, path: &str) -> Result<(), BoxError> {
-        let stale = self.root.join(path);
-        let remove = move || match std::fs::remove_file(&stale) {
-            Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                Err(error)
-            }
-            Ok(()) | Err(_) => Ok(()),
-        };
-        Ok(tokio::task::spawn_blocking(remove).await??)
-    }
-
+    /// Writes an object where none is yet.
     pub(crate) async fn put_if_absent(&self, path: &str, bytes: Bytes) -> Result<Created, BoxError> {
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        match self.objects.put_opts(&Path::parse(path)?, PutPayload::from_bytes(bytes), options).await {
+        let put = async {
+            self.objects().put_opts(&Path::parse(path)?, PutPayload::from_bytes(bytes), options).await
+        };
+        match put.await {
             Ok(_) => Ok(Created::Created),
             Err(object_store::Error::AlreadyExists { .. }) => Ok(Created::AlreadyThere),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(self.failed(error)),
         }
+    }
+
+    /// Whether a put where something is already is refused, as two archivers at once rely on. Asked of an object store
+    /// once; file systems do so.
+    pub(crate) async fn refuses_second_put(&self) -> Result<bool, BoxError> {
+        let Self::Remote(remote) = self else { return Ok(true) };
+        if !remote.is_proven() {
+            // There from the second time on: then one question is enough.
+            for _ in 0..2 {
+                let put = self.put_if_absent(remote::PROBE, Bytes::from_static(b"heatstream")).await?;
+                if put == Created::AlreadyThere {
+                    remote.set_proven();
+                    break;
+                }
+            }
+        }
+        Ok(remote.is_proven())
     }
 
     /// Makes a file known under a second path as well; what was there before is replaced.
     pub(crate) async fn copy(&self, from: &str, to: &str) -> Result<(), BoxError> {
-        self.objects.copy(&Path::parse(from)?, &Path::parse(to)?).await?;
-        // object_store links beside the target and renames; where both are links to one file, which a run that died
-        // leaves, the rename does nothing, and the link stays.
-        self.remove_stale(&format!("{to}#0")).await?;
-        self.remove_stale(&format!("{to}#1")).await
+        let copy = async { self.objects().copy(&Path::parse(from)?, &Path::parse(to)?).await };
+        copy.await.map_err(|error| self.failed(error))?;
+        match self {
+            Self::Local(local) => local.tidy_after_copy(to).await,
+            Self::Remote(_) => Ok(()),
+        }
     }
 
     /// Takes a file away; one that is not there is no error.
     pub(crate) async fn delete(&self, path: &str) -> Result<(), BoxError> {
-        match self.objects.delete(&Path::parse(path)?).await {
+        let delete = async { self.objects().delete(&Path::parse(path)?).await };
+        match delete.await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(self.failed(error)),
         }
     }
 
     /// The object's bytes, or nothing if there is none.
     pub(crate) async fn get(&self, path: &str) -> Result<Option<Bytes>, BoxError> {
-        match self.objects.get(&Path::parse(path)?).await {
-            Ok(found) => Ok(Some(found.bytes().await?)),
+        let get = async { self.objects().get(&Path::parse(path)?).await?.bytes().await };
+        match get.await {
+            Ok(bytes) => Ok(Some(bytes)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// Ranges of the object's bytes, or nothing if there is none.
+    pub(crate) async fn get_ranges(
+        &self,
+        path: &str,
+        ranges: &[std::ops::Range<u64>],
+    ) -> Result<Option<Vec<Bytes>>, BoxError> {
+        let get = async { self.objects().get_ranges(&Path::parse(path)?, ranges).await };
+        match get.await {
+            Ok(ranges) => Ok(Some(ranges)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.failed(error)),
         }
     }
 
     /// All objects below a folder, in order of their paths.
     pub(crate) async fn list(&self, folder: &str) -> Result<Vec<Found>, BoxError> {
-        let prefix = if folder.is_empty() { None } else { Some(Path::parse(folder)?) };
-        let mut found: Vec<Found> = self
-            .objects
-            .list(prefix.as_ref())
-            .map_ok(|meta| Found { path: meta.location.to_string(), bytes: meta.size })
-            .try_collect()
-            .await?;
+        let list = async {
+            let prefix = if folder.is_empty() { None } else { Some(Path::parse(folder)?) };
+            let listed = self.objects().list(prefix.as_ref());
+            listed
+                .map_ok(|meta| Found { path: meta.location.to_string(), bytes: meta.size })
+                .try_collect::<Vec<Found>>()
+                .await
+        };
+        let mut found = list.await.map_err(|error: object_store::Error| self.failed(error))?;
         found.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(found)
     }
@@ -129,13 +182,9 @@ impl Store {
     /// Makes durable what a folder lists: a process that died between linking a file and syncing its folder leaves
     /// a name that a power cut could still take back.
     pub(crate) async fn sync_folder(&self, folder: &str) -> Result<(), BoxError> {
-        let path = self.root.join(folder);
-        let sync = move || match std::fs::File::open(&path) {
-            Ok(folder) => folder.sync_all(),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-        };
-        tokio::task::spawn_blocking(sync).await??;
-        Ok(())
+        match self {
+            Self::Local(local) => local.sync_folder(folder).await,
+            Self::Remote(_) => Ok(()),
+        }
     }
 }

@@ -2,30 +2,25 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, PoisonError,
-        atomic::{AtomicI64, Ordering},
-    },
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
-use heat_archive::{
-    Archive, ArchiveError, CommitWriter, Dataset, Households, Keep, Published, archive::Disposition, writer,
-};
+use heat_archive::{ArchiveError, CommitWriter, Dataset, Keep, Published, writer};
 use heat_codec::envelope::EnvelopeDecoder;
 use heat_ledger::{
     admission::{Admission, Verdict},
     devices::DeviceTracker,
 };
-use heat_log::{Consumer, ConsumerSettings, Log, LogEvent, Membership, ReadError, Record, StartFrom, topics};
+use heat_log::{Consumer, ConsumerSettings, LogEvent, Membership, ReadError, Record, StartFrom, topics};
 use heat_model::{
     AppendTime, Body, FreshMask, PartitionId, Position,
     record::{NextOffset, Readings},
 };
-use heat_runtime::{Clock, Shutdown, admin::Health, tasks::Chain};
-use tokio::{sync::watch, time::MissedTickBehavior};
+use heat_runtime::Shutdown;
+use tokio::time::MissedTickBehavior;
 
-use crate::{maintain::Own, metrics::ArchiverMetrics, role::PART, rows, settings::ArchiverSettings};
+use crate::{deps::Deps, rows};
 
 /// A feed ended badly.
 #[derive(Debug, thiserror::Error)]
@@ -64,23 +59,6 @@ impl Kind {
             Self::Incidents => topics::INCIDENTS,
         }
     }
-}
-
-/// What a feed needs.
-#[derive(Clone)]
-pub(crate) struct Deps {
-    pub(crate) settings: ArchiverSettings,
-    pub(crate) log: Log,
-    pub(crate) archive: Archive,
-    pub(crate) metrics: ArchiverMetrics,
-    pub(crate) health: Health,
-    pub(crate) clock: Clock,
-    /// The log's time as the input's heartbeats tell it: closes commits of topics where nothing happens.
-    pub(crate) log_time: Arc<AtomicI64>,
-    /// What this archiver has, for the work on closed dates.
-    pub(crate) own: Own,
-    /// Which signals belong to homes.
-    pub(crate) homes: watch::Receiver<Households>,
 }
 
 /// One partition.
@@ -122,7 +100,7 @@ impl Feed {
                 () = shutdown.begun() => break,
                 _ = tick.tick() => self.close_by_time(&mut consumer, &shutdown).await?,
                 event = consumer.next_in_time() => match event? {
-                    LogEvent::Assigned(partition) => self.assigned(&mut consumer, partition).await?,
+                    LogEvent::Assigned(partition) => self.assigned(&mut consumer, partition, &shutdown).await?,
                     LogEvent::Revoked(partition) => {
                         self.publish(&mut consumer, partition, &shutdown).await?;
                         self.parts.remove(&partition);
@@ -172,9 +150,15 @@ impl Feed {
         Ok(())
     }
 
-    async fn assigned(&mut self, consumer: &mut Consumer, partition: PartitionId) -> Result<(), FeedError> {
+    async fn assigned(
+        &mut self,
+        consumer: &mut Consumer,
+        partition: PartitionId,
+        shutdown: &Shutdown,
+    ) -> Result<(), FeedError> {
         let topic = self.kind.topic();
-        let resume = self.deps.archive.resume(topic, partition).await?;
+        let archive = &self.deps.archive;
+        let resume = self.deps.patiently(shutdown, || archive.resume(topic, partition)).await?;
         let bounds = self.deps.log.bounds_in_time(topic, partition).await?;
         let next = resume.next_offset.unwrap_or(bounds.first);
         if next < bounds.first && self.kind != Kind::Incidents {
@@ -287,28 +271,8 @@ impl Feed {
     ) -> Result<(), FeedError> {
         let Some(part) = self.parts.get_mut(&partition) else { return Ok(()) };
         let Some(commit) = tokio::task::block_in_place(|| part.writer.seal())? else { return Ok(()) };
-        let mut wait = Duration::from_millis(250);
-        let published: Published = loop {
-            match self.deps.archive.publish(&commit).await {
-                Ok(published) => break published,
-                Err(error) if error.disposition() == Disposition::Retry => {
-                    self.deps.metrics.stalled.set(1);
-                    self.deps.health.set(PART, false, "{\"store\":\"stalled\"}");
-                    tracing::warn!(error = %Chain(&error), "the archive takes nothing; the log keeps what waits");
-                    if shutdown.has_begun() {
-                        return Err(error.into());
-                    }
-                    tokio::select! {
-                        () = shutdown.begun() => {}
-                        () = tokio::time::sleep(wait) => {}
-                    }
-                    wait = (wait * 2).min(self.deps.settings.retry_max_interval);
-                }
-                Err(error) => return Err(error.into()),
-            }
-        };
-        self.deps.metrics.stalled.set(0);
-        self.deps.health.set(PART, true, "");
+        let archive = &self.deps.archive;
+        let published = self.deps.patiently(shutdown, || archive.publish(&commit)).await?;
         self.count(partition, &published, commit.bytes());
         consumer.commit(partition, published.next_offset())?;
         Ok(())

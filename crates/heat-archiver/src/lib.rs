@@ -14,6 +14,7 @@ pub mod metrics;
 pub mod role;
 pub mod settings;
 
+mod deps;
 mod feed;
 mod homes;
 mod maintain;

@@ -88,6 +88,7 @@ impl Maintenance {
         let own = self.own.lock().unwrap_or_else(PoisonError::into_inner).clone();
         CompactSettings {
             grace: self.settings.grace,
+            renew_after: self.settings.renew_after,
             partitions: Some(own),
             ..CompactSettings::new(before_day, now_us)
         }

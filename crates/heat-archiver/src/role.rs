@@ -9,7 +9,8 @@ use heat_runtime::{Clock, Shutdown, admin::Health, metrics::Metrics};
 use tokio::sync::watch;
 
 use crate::{
-    feed::{Deps, Feed, Kind},
+    deps::Deps,
+    feed::{Feed, Kind},
     homes,
     maintain::{Maintenance, Own},
     metrics::ArchiverMetrics,

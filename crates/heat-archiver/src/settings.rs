@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use heat_archive::{Dataset, Location, RotationSettings};
+use heat_archive::{Access, Dataset, Location, RotationSettings};
 use heat_ledger::repeats::RepeatSettings;
 use heat_runtime::config::{Fault, parse_duration};
 use serde::Deserialize;
@@ -13,6 +13,8 @@ use serde::Deserialize;
 pub struct RawArchive {
     /// Folder or URL; default: `archive` in the data directory.
     pub location: Option<String>,
+    /// How an object store is reached.
+    pub store: RawStore,
     /// Longest time from the log to a published file; default "60s".
     pub rotation: Option<String>,
     /// Most readings in one commit; default 1000000.
@@ -23,6 +25,20 @@ pub struct RawArchive {
     pub compaction: RawCompaction,
     /// How long data sets are kept, such as `readings = "3650d"`; what is not named is kept for ever.
     pub retention: BTreeMap<Dataset, String>,
+}
+
+/// The `[archive.store]` table as written: for a location in a bucket.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawStore {
+    /// Where the store listens; default: the vendor's own address, or what the environment says.
+    pub endpoint: Option<String>,
+    /// Its region; default: what the environment says.
+    pub region: Option<String>,
+    /// File of `NAME=value` lines; default: the environment alone.
+    pub credentials_file: Option<PathBuf>,
+    /// Longest silence of the store; default "30s".
+    pub request_timeout: Option<String>,
 }
 
 /// The `[archive.compaction]` table as written.
@@ -37,6 +53,8 @@ pub struct RawCompaction {
     pub closes_after: Option<String>,
     /// How long replaced files stay; default "15m".
     pub grace: Option<String>,
+    /// How often a date that late readings trickle into is merged whole and summed up anew; default "24h".
+    pub renew_after: Option<String>,
     /// Share of one core; default 0.25.
     pub cpu_share_max: Option<f64>,
 }
@@ -50,6 +68,8 @@ pub struct CompactionSettings {
     pub closes_after: Duration,
     /// How long replaced files stay.
     pub grace: Duration,
+    /// How often a date that late readings trickle into is merged whole.
+    pub renew_after: Duration,
     /// Share of one core, above 0 and at most 1.
     pub cpu_share_max: f64,
     /// Days that data sets are kept.
@@ -105,9 +125,15 @@ impl ArchiverSettings {
             }
         }
         let location = raw.location.unwrap_or_else(|| default_location.to_string_lossy().into_owned());
-        let location = Location::from(location);
-        if location.folder().is_none() {
-            faults.push(Fault::new("archive.location", "must be a folder, as a path or a file:// URL"));
+        let location = Location::from(location).with_access(access(raw.store, &mut faults));
+        if location.place().is_none() {
+            let remedy = "must be a folder, as a path or a file:// URL, or a bucket: s3://bucket/prefix, gs://…, az://…";
+            faults.push(Fault::new("archive.location", remedy));
+        } else if location.folder().is_some() && *location.access() != Access::default() {
+            faults.push(Fault::new(
+                "archive.store",
+                "is for a location in a bucket, such as s3://bucket/prefix",
+            ));
         }
         let compaction = compaction(raw.compaction, raw.retention, &mut faults);
         if !faults.is_empty() {
@@ -122,6 +148,31 @@ impl ArchiverSettings {
             compaction,
         })
     }
+}
+
+fn access(raw: RawStore, faults: &mut Vec<Fault>) -> Access {
+    if raw.endpoint.as_ref().is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
+        faults.push(Fault::new(
+            "archive.store.endpoint",
+            "must begin with https:// (or http://, in the clear)",
+        ));
+    }
+    let request_timeout = match raw.request_timeout.as_deref().map(parse_duration) {
+        None => None,
+        Some(Ok(timeout)) if (Duration::from_secs(1)..=Duration::from_mins(10)).contains(&timeout) => {
+            Some(timeout)
+        }
+        Some(Ok(_)) => {
+            faults.push(Fault::new("archive.store.request_timeout", "must lie between 1s and 10m"));
+            None
+        }
+        Some(Err(problem)) => {
+            faults.push(Fault::new("archive.store.request_timeout", problem));
+            None
+        }
+    };
+    let RawStore { endpoint, region, credentials_file, .. } = raw;
+    Access { endpoint, region, credentials_file, request_timeout }
 }
 
 fn compaction(
@@ -149,6 +200,7 @@ fn compaction(
     let every = time("every", raw.every.as_deref(), "1h", Duration::from_secs(1)..=day);
     let closes_after = time("closes_after", raw.closes_after.as_deref(), "6h", Duration::ZERO..=30 * day);
     let grace = time("grace", raw.grace.as_deref(), "15m", Duration::ZERO..=30 * day);
+    let renew_after = time("renew_after", raw.renew_after.as_deref(), "24h", Duration::ZERO..=30 * day);
     let cpu_share_max = raw.cpu_share_max.unwrap_or(0.25);
     if !(cpu_share_max > 0.0 && cpu_share_max <= 1.0) {
         faults.push(Fault::new("archive.compaction.cpu_share_max", "must be above 0 and at most 1"));
@@ -169,7 +221,14 @@ fn compaction(
         let remedy = "retention is part of compaction: enable it, or run `heatstream archive retain`";
         faults.push(Fault::new("archive.compaction.enabled", remedy));
     }
-    is_on.then_some(CompactionSettings { every, closes_after, grace, cpu_share_max, retention_days })
+    is_on.then_some(CompactionSettings {
+        every,
+        closes_after,
+        grace,
+        renew_after,
+        cpu_share_max,
+        retention_days,
+    })
 }
 
 fn retention_key(dataset: Dataset) -> String {

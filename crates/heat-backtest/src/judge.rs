@@ -5,8 +5,10 @@
 //! event that began then, is neither true nor false.
 
 mod cases;
+mod confusion;
 mod coverage;
 mod figures;
+mod injected;
 mod networks;
 
 use std::collections::BTreeMap;
@@ -22,8 +24,9 @@ use heat_detect::{
 use heat_model::{EventTime, label::Label, plant::PlantModel};
 
 use crate::{
+    inject::InjectedFault,
     recorded::Oddities,
-    report::{AlarmVerdict, EventVerdict, GroupScore, RateReport, Report, Scores, SpanText},
+    report::{AlarmVerdict, CostReport, EventVerdict, GroupScore, RateReport, Report, Scores, SpanText},
     run::Record,
 };
 
@@ -43,6 +46,19 @@ pub struct Case<'a> {
     pub settings: &'a DetectSettings,
     /// What was odd about recorded files.
     pub oddities: Option<&'a Oddities>,
+    /// Faults that were put in; they are among the labels too.
+    pub injection: Option<&'a Injection>,
+}
+
+/// Faults that were put into the data.
+#[derive(Debug, Clone, Default)]
+pub struct Injection {
+    /// The faults.
+    pub faults: Vec<InjectedFault>,
+    /// Seeds that they were drawn from.
+    pub seeds: Vec<u64>,
+    /// Times at which a site should have got one and delivered no heat.
+    pub empty_slots: u64,
 }
 
 fn text(at_us: i64) -> String {
@@ -79,6 +95,8 @@ pub fn judge(case: Case<'_>) -> Report {
     let scores = scores(&judged, &events, networks);
     let record = case.record;
     let first = record.networks.values().filter_map(|network| network.first_us).min();
+    let confusion = confusion::confusion(&judged);
+    let injected = injected::injected(&judged, confusion.as_ref());
     let last = record.networks.values().filter(|n| n.first_us.is_some()).map(|n| n.last_us).max();
     Report {
         format: FORMAT,
@@ -87,6 +105,9 @@ pub fn judge(case: Case<'_>) -> Report {
         alarms,
         events,
         scores,
+        confusion,
+        injected,
+        costs: costs(record),
         coverage: coverage::coverage(&judged),
     }
 }
@@ -265,6 +286,18 @@ impl<'a> Judged<'a> {
     }
 }
 
+fn costs(record: &Record) -> Vec<CostReport> {
+    let mut costs: Vec<CostReport> = record
+        .networks
+        .iter()
+        .flat_map(|(id, network)| {
+            network.costs.iter().cloned().map(|cost| CostReport { network: id.as_str().to_owned(), ..cost })
+        })
+        .collect();
+    costs.sort_by(|a, b| b.capacity_gj.total_cmp(&a.capacity_gj).then_with(|| a.site.cmp(&b.site)));
+    costs
+}
+
 fn event_of(label: &Label) -> Event {
     Event {
         class: label.class.clone(),
@@ -317,7 +350,10 @@ fn scores(
         lost_before_detection_m3: figures::lost(events, EventVerdict::Found),
         lost_undetected_m3: figures::lost(events, EventVerdict::Missed),
         smallest_found: figures::smallest(events),
+        sizes: figures::sizes(events),
         incipient_share_when_found: figures::incipient_share(events),
+        told_once: figures::told_once(judged).filter(|once| *once).count(),
+        told: figures::told_once(judged).count(),
         delay_over_theory_median: figures::median(events.iter().filter_map(|e| e.delay_over_theory)),
         detectable: figures::detectable(events).count(),
         detectable_found_24h: figures::detectable(events)

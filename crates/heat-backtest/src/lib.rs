@@ -2,7 +2,7 @@
 //!
 //! Is: recorded CSV files or the archive as the log's records ([`recorded`], [`archived`]), driven through the live
 //! processor's own partition ([`heat_processor::part::Part`]: admission, ticks, core), what it said ([`run`]), judged
-//! by the scorer of `heat-detect` ([`judge`]), told as table, JSON or HTML ([`report`]).
+//! by the scorer of `heat-detect` ([`judge`]), told as table, JSON or HTML ([`report`]). Faults may be put in on the way ([`inject`]).
 //! Is not: a detector, a second way of driving one, or a command line.
 //!
 //! Invariants:
@@ -14,6 +14,7 @@
 #![warn(missing_docs)]
 
 pub mod archived;
+pub mod inject;
 pub mod judge;
 pub mod recorded;
 pub mod report;

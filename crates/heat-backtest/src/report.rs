@@ -2,11 +2,18 @@
 //!
 //! The JSON is this value as it is. Times are RFC 3339 in UTC, shares are ratios, delays hours, flows kg/s.
 
+mod confusion;
 pub mod html;
+mod injected;
 pub mod json;
 pub mod table;
 
 use serde::Serialize;
+
+pub use self::{
+    confusion::{Confusion, ConfusionEvent, ConfusionRow, Proportion},
+    injected::{Injected, InjectedRow},
+};
 
 /// A backtest's outcome.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -23,6 +30,12 @@ pub struct Report {
     pub events: Vec<EventReport>,
     /// How good.
     pub scores: Scores,
+    /// Which kind of cause was taken for which; absent without labels.
+    pub confusion: Option<Confusion>,
+    /// What became of injected faults, by kind and size; absent where none were injected.
+    pub injected: Option<Injected>,
+    /// Stations whose named faults cost flow or heat, the worst first.
+    pub costs: Vec<CostReport>,
     /// What could not be judged, and why.
     pub coverage: Coverage,
 }
@@ -162,8 +175,10 @@ pub struct EventReport {
     pub found_as: Option<String>,
     /// Onset to alarm.
     pub delay_h: Option<f64>,
-    /// Estimated size, kg/s.
+    /// Estimated size when it was raised, kg/s.
     pub said_kg_s: Option<f64>,
+    /// Estimated size as published 10 min (burst) or 24 h (leak) later: a burst is raised while it still opens.
+    pub said_later_kg_s: Option<f64>,
     /// Water lost until it was found, or altogether, m3.
     pub lost_m3: Option<f64>,
     /// Size over the noise of the network's whitened hourly corrected make-up: s.
@@ -315,6 +330,19 @@ pub struct SmallestFound {
     pub share: Option<f64>,
 }
 
+/// Estimated size of found sudden losses over the true one.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SizeScore {
+    /// Class.
+    pub class: String,
+    /// Events with both sizes.
+    pub events: usize,
+    /// Median when raised.
+    pub at_emission: Option<f64>,
+    /// Median as published 10 min (burst) or 24 h (leak) later.
+    pub later: Option<f64>,
+}
+
 /// What one network's noise allows and what was found in it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct NetworkScore {
@@ -395,8 +423,15 @@ pub struct Scores {
     pub lost_undetected_m3: Option<f64>,
     /// Smallest losses.
     pub smallest_found: Vec<SmallestFound>,
+    /// Estimated over true size.
+    pub sizes: Vec<SizeScore>,
     /// Median share of circulation that a growing loss had reached when it was found.
     pub incipient_share_when_found: Option<f64>,
+    /// Found losses while which no other incident of P1 to P3 was opened in their network, but about another labelled
+    /// event: one cause, one incident.
+    pub told_once: usize,
+    /// Found losses.
+    pub told: usize,
     /// Median of measured delay over 13 h/s2.
     pub delay_over_theory_median: Option<f64>,
     /// Losses whose s reaches 1.
@@ -409,6 +444,23 @@ pub struct Scores {
     pub budget: Budget,
     /// Network by network.
     pub networks: Vec<NetworkScore>,
+}
+
+/// What a station's named faults cost.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CostReport {
+    /// Its network.
+    pub network: String,
+    /// The station.
+    pub site: String,
+    /// Water pumped for nothing, m3.
+    pub excess_m3: f64,
+    /// Heat delivered for nothing, GJ.
+    pub excess_gj: f64,
+    /// Capacity of the network that both took, GJ: what the order follows.
+    pub capacity_gj: f64,
+    /// How long it lasted, hours.
+    pub hours: f64,
 }
 
 /// What one detector could judge in one network.

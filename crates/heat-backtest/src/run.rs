@@ -17,7 +17,7 @@ use heat_processor::part::Part;
 
 pub use record::{NetworkRecord, Raised, Record, TraceStep};
 
-use crate::{archived::network_of, scores::ScoresWriter};
+use crate::{archived::network_of, report::CostReport, scores::ScoresWriter};
 
 /// Alarms kept; more than a city raises in ten years within its budget.
 const ALARMS_MAX: usize = 100_000;
@@ -25,7 +25,7 @@ const ALARMS_MAX: usize = 100_000;
 const TRACE_MAX: usize = 2_000_000;
 /// Microseconds between looks at the detectors; a quarter hour ends less often.
 const LOOK_US: i64 = 60_000_000;
-/// How long after its emission the place of a burst, and of a leak, may still be revised to count as published later.
+/// How long after its emission place and size of a burst, and of a leak, may still be revised to count as published later.
 const LATER_BURST_US: i64 = 605_000_000;
 const LATER_LEAK_US: i64 = 24 * 3_600_000_000;
 
@@ -71,6 +71,23 @@ impl Run {
         let networks: Vec<NetworkId> = part.core().networks().cloned().collect();
         for network in &networks {
             self.look(&part, network)?;
+            if let Some(probe) = part.core().probe(network) {
+                let known = self.record.network(network);
+                known.costs.extend(probe.station_costs().map(|cost| CostReport {
+                    network: network.as_str().to_owned(),
+                    site: cost.site.as_str().to_owned(),
+                    excess_m3: cost.excess_kg / 1e3,
+                    excess_gj: cost.excess_j / 1e9,
+                    capacity_gj: cost.capacity_j / 1e9,
+                    hours: cost.seconds as f64 / 3_600.0,
+                }));
+                known.redundancy.extend(probe.redundancy().map(|signal| {
+                    (
+                        format!("{}/{}/{}", signal.site, signal.device, signal.name),
+                        (signal.least, signal.unit),
+                    )
+                }));
+            }
         }
         self.record.add_counts(part.core().counters(), part.admitted());
         Ok(())
@@ -170,9 +187,12 @@ impl Run {
             Some(&index) if event.change.kind != ChangeKind::Reopened => {
                 let alarm = &mut self.record.alarms[index];
                 let limit_us = if incident.class == Class::Burst { LATER_BURST_US } else { LATER_LEAK_US };
-                if at_us - alarm.emitted_us <= limit_us && !incident.candidates.is_empty() {
-                    alarm.later = incident.candidates.clone();
-                    alarm.later_side = incident.side;
+                if at_us - alarm.emitted_us <= limit_us {
+                    alarm.later_size_kg_s = incident.loss_kg_s.or(alarm.later_size_kg_s);
+                    if !incident.candidates.is_empty() {
+                        alarm.later = incident.candidates.clone();
+                        alarm.later_side = incident.side;
+                    }
                 }
                 alarm.affected = alarm.affected.max(incident.affected.len());
             }

@@ -46,6 +46,7 @@ fn report_of(record: &Record) -> (String, String) {
         plant: &plant,
         settings: &settings,
         oddities: Some(&oddities),
+        injection: None,
     });
     (json(&report), html(&report, record, &plant))
 }

@@ -28,7 +28,7 @@ fn every_input_of_the_corpus_keeps_the_promises() {
 #[test]
 fn every_target_of_the_corpus_is_replayed_somewhere() {
     let replayed: BTreeSet<_> = codec::TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
-    // Their crates are not this one's to use; `tests/fuzz/run` replays them at its start.
+    // Their crates are not this one's to use; each replays its own.
     let elsewhere = ["listener", "log"].map(str::to_owned);
     let entries = fs::read_dir(folder()).unwrap();
     let found: BTreeSet<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();

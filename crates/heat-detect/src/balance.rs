@@ -51,6 +51,8 @@ const WANDER_PER_DAY: f64 = 0.04;
 const REFILL_BINS: i64 = 12;
 /// Bins in which an extension may still be filling: 12 h.
 const EXTENSION_BINS: i64 = 48;
+/// Bins without a correction after which the account goes on without one: a day.
+const UNCORRECTED_BINS: u32 = BINS_PER_DAY as u32;
 /// Bins between calibrations: a day.
 const CALIBRATE_BINS: u32 = BINS_PER_DAY as u32;
 /// Quarter hours kept for onlookers; a released batch gives up to a day of them.
@@ -104,6 +106,10 @@ pub(crate) struct Leak {
     pub(crate) unmetered_kg_s: Option<f64>,
     /// Size by run-time or tank level, which know no kg/s.
     pub(crate) rough: bool,
+    /// Share of the quarter hours since its onset whose water is known.
+    pub(crate) heard: f64,
+    /// Another meter than the make-up's was heard.
+    pub(crate) has_witness: bool,
 }
 
 /// What may be judged now.
@@ -148,6 +154,8 @@ pub(crate) struct Balance {
     pub(crate) circulation: f64,
     bins_seen: u32,
     since_calibration: u32,
+    /// Bins in a row without a correction for contraction.
+    uncorrected: u32,
     /// No judgement before this bin: the network refills.
     quiet_until: i64,
     /// Usual pressure that the make-up holds, Pa, and the most that was ever fed, kg/s.
@@ -176,6 +184,7 @@ impl Balance {
             circulation: 0.0,
             bins_seen: 0,
             since_calibration: 0,
+            uncorrected: UNCORRECTED_BINS,
             quiet_until: i64::MIN,
             hold_pa: None,
             most_fed: 0.0,
@@ -255,6 +264,7 @@ impl Balance {
         }
         let contraction = self.contraction.of(features, input.volume_m3, input.slow_scan);
         let Some(quarter) = self.account(input, contraction) else { return Vec::new() };
+        self.uncorrected = if quarter.contraction.is_some() { 0 } else { self.uncorrected.saturating_add(1) };
         if input.judging == Judging::Nothing {
             self.forget_suspicion();
             return Vec::new();
@@ -295,6 +305,7 @@ impl Balance {
                 // Another way of metering is another account.
                 (self.loss, self.raw) = (Series::default(), Series::default());
                 self.judge = Judge::new();
+                self.uncorrected = UNCORRECTED_BINS;
             }
             self.metering = features.metering;
         }
@@ -354,8 +365,12 @@ impl Balance {
         }
     }
 
-    /// A leak shows with and without the correction: a front or a wrong thermometer in one of them only.
+    /// A leak shows with and without the correction: a front or a wrong thermometer in one of them only. Where the
+    /// correction is missing for a while, the account without one stands alone.
     fn residual(&self, bin: i64, water: f64, contraction: Option<f64>) -> f64 {
+        if contraction.is_none() && self.uncorrected < UNCORRECTED_BINS {
+            return self.raw.residual(bin, water);
+        }
         let loss = water - contraction.unwrap_or(0.0);
         self.loss.residual(bin, loss).min(self.raw.residual(bin, water))
     }
@@ -399,7 +414,9 @@ impl Balance {
             let scale = self.full_scale();
             let cap = (0.2 * SLOWEST_LEAK_PER_DAY * scale).max(WANDER_PER_DAY * self.loss.level().abs())
                 / BINS_PER_DAY as f64;
-            self.loss.learn(bin, loss, Some(residual), settled, cap);
+            if quarter.contraction.is_some() || self.uncorrected >= UNCORRECTED_BINS {
+                self.loss.learn(bin, loss, Some(residual), settled, cap);
+            }
             self.raw.learn(bin, water, None, settled, cap);
             self.since_calibration += 1;
         }

@@ -23,6 +23,8 @@ pub(crate) struct Bins {
     /// Lower of the two open bins; bins are numbered from the epoch.
     open: Option<i64>,
     sums: Vec<[Sum; 2]>,
+    /// Signals that are set aside: they have no mean for those who build on them.
+    aside: Vec<bool>,
 }
 
 /// Number of the bin that an instant lies in.
@@ -33,6 +35,7 @@ pub(crate) const fn bin_of(at_us: i64) -> i64 {
 impl Bins {
     pub(crate) fn add_signal(&mut self) {
         self.sums.push(<[Sum; 2]>::default());
+        self.aside.push(false);
     }
 
     /// Adds a value; false if its bin is not open.
@@ -53,8 +56,20 @@ impl Bins {
         self.open.filter(|open| (open + 1) * BIN_US <= until_us)
     }
 
-    /// Mean of a signal in the lower open bin.
+    /// Sets signals aside, or takes them back.
+    pub(crate) fn set_aside(&mut self, is_aside: impl Fn(u32) -> bool) {
+        for (signal, aside) in (0_u32..).zip(&mut self.aside) {
+            *aside = is_aside(signal);
+        }
+    }
+
+    /// Mean of a signal in the lower open bin; none of one that is set aside.
     pub(crate) fn mean(&self, signal: u32) -> Option<f64> {
+        self.measured(signal).filter(|_| !self.aside[signal as usize])
+    }
+
+    /// Mean of a signal in the lower open bin, also of one that is set aside: for those who judge the signal itself.
+    pub(crate) fn measured(&self, signal: u32) -> Option<f64> {
         let bin = self.open?;
         let sum = self.sums[signal as usize][bin.rem_euclid(2) as usize];
         (sum.count > 0).then(|| sum.sum / f64::from(sum.count))
@@ -108,6 +123,17 @@ mod tests {
 
         assert!(!bins.add(0, 30, 1.0));
         assert_eq!(bins.mean(0), Some(5.0));
+    }
+
+    #[test]
+    fn a_signal_that_is_set_aside_has_no_mean_but_is_measured() {
+        let mut bins = Bins::default();
+        bins.add_signal();
+        bins.add(0, 10, 1.0);
+        bins.set_aside(|_| true);
+        assert_eq!((bins.mean(0), bins.measured(0)), (None, Some(1.0)));
+        bins.set_aside(|_| false);
+        assert_eq!(bins.mean(0), Some(1.0));
     }
 
     #[test]

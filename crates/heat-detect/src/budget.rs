@@ -20,9 +20,6 @@ pub(crate) enum Test {
     Secondary,
 }
 
-/// Listed station findings (P4) that a station may have by mistake in 30 days. A design default, not a norm.
-pub const LISTED_PER_STATION_MONTH: f64 = 0.05;
-
 /// What each priority may say by mistake in 30 days.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Budget {
@@ -38,7 +35,7 @@ impl Budget {
     /// What the settings promise.
     pub const fn of(settings: &DetectSettings) -> Self {
         let pages = settings.false_pages_per_month;
-        Self { pages, next_day: pages, listed_per_station: LISTED_PER_STATION_MONTH }
+        Self { pages, next_day: pages, listed_per_station: settings.listed_per_station_month }
     }
 
     /// False alarms that a test may raise in 30 days.

@@ -100,7 +100,7 @@ impl BurstRule {
             at_source && self.vote_make_up(view, signal, placed, step)
         } else if placed.role.is_flow() {
             at_source && self.vote_imbalance(view, signal, placed, site)
-        } else if matches!(placed.role, Role::SupplyPressure | Role::ReturnPressure) {
+        } else if placed.role.is_pressure() {
             self.vote_drop(view, signal, placed, site)
         } else {
             false
@@ -169,9 +169,13 @@ impl BurstRule {
         let tracker = &view.trackers[signal as usize];
         let change = tracker.value - tracker.reference;
         let falls = change < -(DROP_Z * view.sigma(signal)).max(DROP_MIN_PA);
-        let partner =
+        let other =
             if placed.role == Role::SupplyPressure { Role::ReturnPressure } else { Role::SupplyPressure };
-        let partner = view.tracker(site, partner).filter(|(_, other)| View::together(tracker, other));
+        // A differential pressure has both in it; a stop of the pump, which lowers it too, makes no loss.
+        let partner = (placed.role != Role::DifferentialPressure)
+            .then(|| view.tracker(site, other))
+            .flatten()
+            .filter(|(_, other)| View::together(tracker, other));
         let partner_rises = partner.is_some_and(|(other_signal, other)| {
             other.value - other.reference > PARTNER_Z * view.sigma(other_signal)
         }) && !supply_flow_rises(view, tracker.at_us);

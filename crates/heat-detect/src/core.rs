@@ -25,7 +25,7 @@ use crate::{
 const BINDINGS_MAX: usize = 65_536;
 
 /// Version of the snapshot's layout; a change of any type in it raises it.
-pub const SNAPSHOT_VERSION: u32 = 2;
+pub const SNAPSHOT_VERSION: u32 = 3;
 
 /// A snapshot cannot be restored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -205,8 +205,13 @@ impl PartitionCore {
             Body::Command(command) => self.command(envelope.network.as_ref(), command, out),
             Body::ModelActivated(hash) => self.activate(*hash, out),
             Body::Ticket(ticket) => self.ticket(envelope.network.as_ref(), ticket, out),
-            // Forecasts have their detectors' places; heartbeats only move time.
-            Body::Forecast(_) | Body::Heartbeat(_) => {}
+            Body::Forecast(forecast) => {
+                if let Some(index) = envelope.network.as_ref().and_then(|network| self.index.get(network)) {
+                    self.networks[*index].forecast(forecast);
+                }
+            }
+            // Heartbeats only move time.
+            Body::Heartbeat(_) => {}
         }
     }
 

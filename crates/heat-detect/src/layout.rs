@@ -29,6 +29,11 @@ macro_rules! roles {
             fn of_bare(name: &str) -> Option<Self> {
                 match name { $($word => Some(Self::$name),)* _ => None }
             }
+
+            /// Its standard name, without a prefix.
+            pub(crate) const fn word(self) -> &'static str {
+                match self { $(Self::$name => $word,)* }
+            }
         }
     };
 }
@@ -47,6 +52,8 @@ roles! {
     ReliefFlow, "relief_flow";
     MakeUpTankLevel, "make_up_tank_level";
     HeatPower, "heat_power";
+    PlannedHeatPower, "planned_heat_power";
+    AvailableHeatPower, "available_heat_power";
     HeatEnergy, "heat_energy";
     Volume, "volume";
     OutdoorTemperature, "outdoor_temperature";

@@ -1,14 +1,17 @@
 //! One network: its signals, its detectors, its incidents.
 
 pub(crate) mod arrival;
+mod bursts;
 pub(crate) mod findings;
 mod hotline;
+mod lacked;
 mod located;
 pub(crate) mod place;
 mod pressures;
 mod say;
 pub(crate) mod statements;
 pub(crate) mod stations;
+mod status;
 mod watch;
 pub(crate) mod water;
 mod water_findings;
@@ -16,7 +19,7 @@ mod water_findings;
 use std::collections::BTreeMap;
 
 use heat_model::{
-    AppendTime, CircuitId, NetworkId,
+    CircuitId, NetworkId,
     plant::{PlantModel, SeasonState, SiteKind},
     reading::Lane,
     record::Action,
@@ -24,11 +27,11 @@ use heat_model::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Counters, DetectSettings, DetectorState, DetectorStatus, NetworkStatus, Output, RefusalReason,
+    Counters, DetectSettings, DetectorStatus, RefusalReason,
     balance::Balance,
-    behaviour::{self, Behaviour},
+    behaviour::Behaviour,
     bins::{BIN_US, Bins},
-    burst::{self, BurstRule, Progress, View},
+    burst::{self, BurstRule, View},
     core::Emitter,
     incidents::{Book, commands::Consequence},
     layout::{Layout, Role, SignalKey},
@@ -36,14 +39,9 @@ use crate::{
     pressure::{PressureWatch, zones::Zones},
     quality::Quality,
     thermal::Thermal,
-    tickets::{self, Tickets},
+    tickets::Tickets,
     tracker::{Step, Tracker},
 };
-
-/// Seconds between pictures of all references: what a burst is compared with.
-const PICTURE_SECONDS: i64 = 60;
-/// Pictures kept.
-const PICTURES: usize = 3;
 
 /// All of a network's state that survives a restart.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -281,6 +279,7 @@ impl Network {
         if !self.state.live.add(signal, at_us, value) {
             counters.past_bins += 1;
         }
+        self.state.thermal.moved(signal, placed.role, at_us, value);
         if placed.role.is_status() {
             tracker.observe_status(at_us, value);
             return None;
@@ -292,58 +291,7 @@ impl Network {
         }
         let step = step?;
         self.state.quality.stepped(signal, placed.role, at_us, value, step);
-        (placed.role.is_flow() || placed.role.is_pressure()).then_some(step)
-    }
-
-    fn decide(&mut self, settings: &DetectSettings, at_us: i64, emit: &mut Emitter<'_>) {
-        let view = View {
-            layout: &self.layout,
-            trackers: &self.state.trackers,
-            circulation: self.state.circulation,
-        };
-        let Some(mut opened) = self.state.burst.decide(view, at_us) else { return };
-        // The newest picture that is surely from before.
-        let until = opened.onset_us - 1_000_000;
-        opened.before = self
-            .state
-            .pictures
-            .iter()
-            .rev()
-            .find(|(taken_us, _)| *taken_us <= until)
-            .map_or_else(|| self.picture(), |(_, picture)| picture.clone());
-        opened.before.resize(self.state.trackers.len(), f32::NAN);
-        for (before, tracker) in opened.before.iter_mut().zip(&self.state.trackers) {
-            if !before.is_finite() {
-                *before = tracker.reference as f32;
-            }
-        }
-        let late_us = emit.now().as_micros() - at_us;
-        opened.late_us = (late_us > settings.lateness_us()).then_some(late_us);
-        self.state.burst.open = Some(opened);
-        self.say_burst(settings, emit);
-    }
-
-    fn picture(&self) -> Vec<f32> {
-        self.state
-            .trackers
-            .iter()
-            .map(
-                |tracker| {
-                    if tracker.interval_s > 60.0 { tracker.value as f32 } else { tracker.reference as f32 }
-                },
-            )
-            .collect()
-    }
-
-    fn say_burst(&mut self, settings: &DetectSettings, emit: &mut Emitter<'_>) {
-        let Some(open) = &self.state.burst.open else { return };
-        let finding = findings::burst(&self.layout, &self.state.places, self.view(), open, emit.now());
-        self.say(settings, finding, emit);
-    }
-
-    fn end_burst(&mut self, at_us: i64) {
-        self.state.burst.open = None;
-        self.state.balance.pause(at_us.div_euclid(BIN_US));
+        ((placed.role.is_flow() || placed.role.is_pressure()) && !self.is_aside(signal)).then_some(step)
     }
 
     fn observe_history(&mut self, settings: &DetectSettings, sample: Sample) {
@@ -378,12 +326,7 @@ impl Network {
         let told_us = self.state.arrival.told_until(now_us, settings.lateness_us());
         self.follow_burst(settings, told_us, emit);
         self.watch_pressures(settings, second, emit);
-        if second.rem_euclid(PICTURE_SECONDS) == 0 && self.state.burst.open.is_none() {
-            if self.state.pictures.len() == PICTURES {
-                self.state.pictures.remove(0);
-            }
-            self.state.pictures.push((told_us, self.picture()));
-        }
+        self.take_picture(second, told_us);
         if second.rem_euclid(60) == 0 {
             self.watch_minute(settings, emit);
         }
@@ -404,30 +347,12 @@ impl Network {
         }
     }
 
-    fn follow_burst(&mut self, settings: &DetectSettings, told_us: i64, emit: &mut Emitter<'_>) {
-        let Some(mut open) = self.state.burst.open.take() else { return };
-        let progress = open.follow(self.view(), told_us, settings.burst_clear.as_secs_f64());
-        self.state.burst.open = Some(open);
-        match progress {
-            Progress::None => {}
-            Progress::Locate => self.say_burst(settings, emit),
-            Progress::Over => {
-                let mut finding = match &self.state.burst.open {
-                    Some(open) => {
-                        findings::burst(&self.layout, &self.state.places, self.view(), open, emit.now())
-                    }
-                    None => return,
-                };
-                finding.active = false;
-                self.end_burst(told_us);
-                self.say(settings, finding, emit);
-            }
-        }
-    }
-
     fn watch_stations(&mut self, settings: &DetectSettings, told_us: i64, emit: &mut Emitter<'_>) {
         let urgent = self.state.burst.open.is_some();
-        let found = self.state.stations.watch(&self.layout, &self.state.trackers, told_us, urgent);
+        let mut watch = std::mem::take(&mut self.state.stations);
+        let found =
+            watch.watch(&self.layout, &self.state.trackers, told_us, urgent, |signal| self.is_aside(signal));
+        self.state.stations = watch;
         for (site, kind, since_us, active) in found {
             let finding = findings::station(&self.layout, site, kind, since_us, active);
             self.say(settings, finding, emit);
@@ -448,110 +373,6 @@ impl Network {
         }
         self.close_water(settings, bin, emit);
         self.say_status(settings, emit);
-    }
-
-    fn say_status(&mut self, settings: &DetectSettings, emit: &mut Emitter<'_>) {
-        let detectors = self.status(settings);
-        // Time left to learn is no news; that it learns is.
-        let same = self.state.said_status.len() == detectors.len()
-            && self.state.said_status.iter().zip(&detectors).all(|(old, new)| {
-                matches!(
-                    (&old.state, &new.state),
-                    (DetectorState::Learning { .. }, DetectorState::Learning { .. })
-                ) || old.state == new.state
-            });
-        if same {
-            return;
-        }
-        self.state.said_status.clone_from(&detectors);
-        let status = NetworkStatus {
-            network: self.state.id.clone(),
-            at: emit.now(),
-            level: self.layout.level(),
-            detectors,
-        };
-        emit.push(|_, _, _| Output::Status(status));
-    }
-
-    /// What the detectors can judge, in a fixed order.
-    pub(crate) fn status(&self, settings: &DetectSettings) -> Vec<DetectorStatus> {
-        let has = |kind: SiteKind, role: Role| {
-            self.layout.of_kind(kind).any(|(_, site)| {
-                site.signal(role).is_some_and(|signal| self.state.trackers[signal as usize].seen)
-            })
-        };
-        let make_up = [Role::MakeUpFlow, Role::MakeUpVolume, Role::MakeUpPumpRunning, Role::MakeUpTankLevel]
-            .into_iter()
-            .any(|role| has(SiteKind::Source, role));
-        let imbalance = has(SiteKind::Source, Role::SupplyFlow) && has(SiteKind::Source, Role::ReturnFlow);
-        let left = self.state.balance.learning_left_s(settings);
-        let balance = if let Some((season, suggested)) = self.state.water.pausing_season() {
-            DetectorState::OutOfSeason { season, suggested }
-        } else if !make_up && !imbalance {
-            DetectorState::Lacking { signals: vec!["make_up_flow".to_owned(), "return_flow".to_owned()] }
-        } else if left > 0 {
-            DetectorState::Learning { seconds_left: left }
-        } else {
-            DetectorState::Ready
-        };
-        let drops = [Role::SupplyPressure, Role::ReturnPressure].into_iter().any(|role| {
-            has(SiteKind::Source, role) || has(SiteKind::Station, role) || has(SiteKind::Chamber, role)
-        });
-        let mut missing = Vec::new();
-        if !has(SiteKind::Source, Role::SupplyFlow) {
-            missing.push("supply_flow".to_owned());
-        }
-        if !drops {
-            missing.push("supply_pressure".to_owned());
-        }
-        if !make_up && !imbalance {
-            missing.push("make_up_flow".to_owned());
-        }
-        let burst = if missing.is_empty() {
-            DetectorState::Ready
-        } else {
-            DetectorState::Lacking { signals: missing }
-        };
-        let ready_with = |has: bool, signal: &str| {
-            if has {
-                DetectorState::Ready
-            } else {
-                DetectorState::Lacking { signals: vec![signal.to_owned()] }
-            }
-        };
-        let source_pressures =
-            has(SiteKind::Source, Role::SupplyPressure) && has(SiteKind::Source, Role::ReturnPressure);
-        let moves = source_pressures || has(SiteKind::Source, Role::SupplyFlow);
-        let outdoor = self.layout.sites.iter().any(|site| {
-            let signal = site.signal(Role::OutdoorTemperature);
-            signal.is_some_and(|signal| self.state.trackers[signal as usize].seen)
-        });
-        let (models, judging) = self.state.behaviour.readiness();
-        let behaviour = if models == 0 {
-            DetectorState::Lacking { signals: vec!["three signals of one site".to_owned()] }
-        } else if judging == 0 {
-            let seconds_left = self.state.behaviour.learning_left_s().unwrap_or_default();
-            DetectorState::Learning { seconds_left }
-        } else {
-            DetectorState::Ready
-        };
-        let mut all = vec![
-            DetectorStatus { detector: "burst".to_owned(), state: burst },
-            DetectorStatus { detector: "water_balance".to_owned(), state: balance },
-            DetectorStatus { detector: "circulation".to_owned(), state: ready_with(moves, "supply_flow") },
-            DetectorStatus {
-                detector: "pressure_regime".to_owned(),
-                state: ready_with(drops, "supply_pressure"),
-            },
-            DetectorStatus {
-                detector: "frost".to_owned(),
-                state: ready_with(outdoor, "outdoor_temperature"),
-            },
-            DetectorStatus { detector: behaviour::DETECTOR.to_owned(), state: behaviour },
-            DetectorStatus { detector: tickets::DETECTOR.to_owned(), state: self.tickets_state() },
-        ];
-        all.extend(self.night_status(make_up || imbalance));
-        all
     }
 
     /// Carries out a command.
@@ -580,15 +401,6 @@ impl Network {
             self.state.balance.close_case();
         }
         Ok(())
-    }
-
-    pub(crate) fn now_status(&self, settings: &DetectSettings, now: AppendTime) -> NetworkStatus {
-        NetworkStatus {
-            network: self.state.id.clone(),
-            at: now,
-            level: self.layout.level(),
-            detectors: self.status(settings),
-        }
     }
 }
 

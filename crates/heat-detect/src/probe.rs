@@ -3,6 +3,7 @@
 use heat_model::{DeviceId, SignalName, SiteId, plant::SiteKind};
 
 use crate::{
+    bins::BIN_SECONDS,
     layout::{self, SignalKey},
     network::Network,
 };
@@ -68,6 +69,36 @@ pub struct BehaviourStep<'a> {
     pub signal: Option<(&'a DeviceId, &'a SignalName)>,
 }
 
+/// What other signals can tell of a signal's level.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Redundancy<'a> {
+    /// Where the signal is.
+    pub site: &'a SiteId,
+    /// Its device.
+    pub device: &'a DeviceId,
+    /// Its name.
+    pub name: &'a SignalName,
+    /// The least bias that they can show, in `unit`; that of a flow is a share of it.
+    pub least: f64,
+    /// `K`, `Pa` or `1`.
+    pub unit: &'static str,
+}
+
+/// What a station's named faults have cost since the detectors began.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StationCost<'a> {
+    /// The station.
+    pub site: &'a SiteId,
+    /// Water pumped for nothing, kg.
+    pub excess_kg: f64,
+    /// Heat delivered for nothing, J.
+    pub excess_j: f64,
+    /// Capacity of the network that both took, J: what stations are ranked by.
+    pub capacity_j: f64,
+    /// How long, seconds.
+    pub seconds: u64,
+}
+
 /// Whether any detector uses a signal of this name.
 pub fn uses(name: &str) -> bool {
     layout::is_used(name)
@@ -122,6 +153,27 @@ impl<'a> NetworkProbe<'a> {
         network.layout.of_kind(SiteKind::Station).map(move |(index, site)| {
             let state = &network.state;
             (&site.id, state.stations.share_of_usual(index, &network.layout, &state.trackers))
+        })
+    }
+
+    /// Stations whose named faults cost flow or heat, the worst first: where summer maintenance begins.
+    pub fn station_costs(&self) -> impl Iterator<Item = StationCost<'a>> {
+        let network = self.network;
+        network.state.thermal.costs().into_iter().map(move |(site, costs)| StationCost {
+            site: &network.layout.sites[site as usize].id,
+            excess_kg: costs.excess_kg,
+            excess_j: costs.excess_j,
+            capacity_j: costs.capacity_j,
+            seconds: u64::from(costs.bins) * BIN_SECONDS.unsigned_abs(),
+        })
+    }
+
+    /// Signals whose level other signals tell. Of those that are not among them, a bias or drift cannot be judged.
+    pub fn redundancy(&self) -> impl Iterator<Item = Redundancy<'a>> {
+        let network = self.network;
+        network.state.thermal.redundancy(&network.layout).into_iter().map(move |(signal, least, unit)| {
+            let key = &network.state.keys[signal as usize];
+            Redundancy { site: &key.site, device: &key.device, name: &key.name, least, unit }
         })
     }
 

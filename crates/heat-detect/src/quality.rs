@@ -10,6 +10,7 @@
 
 pub(crate) mod gate;
 pub(crate) mod rhythm;
+mod steps;
 
 use heat_model::{QualityCode, incident::Class};
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,8 @@ const SPIKES_MAX: usize = 4_096;
 const SPIKES_OF_PLANT: usize = 3;
 /// After so long a fault that no longer shows is over.
 const CLEAR_US: i64 = 6 * 3_600_000_000;
+/// Supply and return of a circuit at rest differ by less, K.
+const RESTS_KELVIN: f64 = 2.0;
 /// Share of a site's other signals that must move for a still one to be stuck.
 const MOVING_SHARE: f64 = 0.5;
 
@@ -49,6 +52,7 @@ pub(crate) enum Fault {
     Swapped,
     Bias,
     Drift,
+    Quantised,
 }
 
 impl Fault {
@@ -62,6 +66,7 @@ impl Fault {
             Self::Swapped => "swapped",
             Self::Bias => "bias",
             Self::Drift => "drift",
+            Self::Quantised => "quantisation",
         }
     }
 
@@ -69,7 +74,7 @@ impl Fault {
     const fn blinds(self) -> bool {
         match self {
             Self::Sentinel | Self::Stuck | Self::UnitSlip | Self::Swapped => true,
-            Self::Spikes | Self::CounterReset | Self::Bias | Self::Drift => false,
+            Self::Spikes | Self::CounterReset | Self::Bias | Self::Drift | Self::Quantised => false,
         }
     }
 }
@@ -201,6 +206,9 @@ impl Quality {
             self.gates[signal as usize].spiked(at_us);
         }
         let moving = self.moving(layout);
+        for (gate, placed) in self.gates.iter_mut().zip(&layout.placed).filter(|(gate, _)| gate.is_fresh()) {
+            gate.note_rest(moving[placed.site as usize] >= MOVING_SHARE);
+        }
         for signal in 0..self.gates.len() {
             let placed = layout.placed[signal];
             let gate = &self.gates[signal];
@@ -210,12 +218,17 @@ impl Quality {
                 Some(Fault::Sentinel)
             } else if gate.shows_unit_slip() {
                 Some(Fault::UnitSlip)
-            } else if gate.shows_stuck(placed.role) && moving[placed.site as usize] >= MOVING_SHARE {
+            } else if gate.shows_stuck(placed.role, at_us)
+                && moving[placed.site as usize] >= MOVING_SHARE
+                && !self.rests(layout, signal)
+            {
                 Some(Fault::Stuck)
             } else if gate.shows_spikes(at_us) {
                 Some(Fault::Spikes)
             } else if gate.reset {
                 Some(Fault::CounterReset)
+            } else if gate.shows_steps() {
+                Some(Fault::Quantised)
             } else {
                 None
             };
@@ -229,6 +242,28 @@ impl Quality {
         }
         self.clear(at_us, &mut said);
         said
+    }
+
+    /// Whether a water temperature is that of a circuit at rest: there it may stand still for days.
+    fn rests(&self, layout: &Layout, signal: usize) -> bool {
+        let placed = layout.placed[signal];
+        let pairs = [
+            (Role::SupplyTemperature, Role::ReturnTemperature),
+            (Role::SecondarySupplyTemperature, Role::SecondaryReturnTemperature),
+        ];
+        let counterpart = pairs.into_iter().find_map(|(supply, back)| {
+            if placed.role == supply {
+                Some(back)
+            } else if placed.role == back {
+                Some(supply)
+            } else {
+                None
+            }
+        });
+        let site = &layout.sites[placed.site as usize];
+        counterpart.and_then(|role| site.signal(role)).is_some_and(|other| {
+            (self.gates[signal].last_seen() - self.gates[other as usize].last_seen()).abs() < RESTS_KELVIN
+        })
     }
 
     /// Opens a fault of a signal, or notes that it still shows; its onset if it is new.
@@ -259,7 +294,7 @@ impl Quality {
             facts: vec![Fact {
                 signal: Some(signal),
                 what: fault.kind(),
-                value: gate.last_value(),
+                value: gate.told_value(fault),
                 unit: "",
             }],
             strength: 1.0,
@@ -274,7 +309,8 @@ impl Quality {
             let Some(fault) = gate.fault else { continue };
             let rest_us = match fault {
                 Fault::Stuck if gate.is_still() => i64::MAX,
-                Fault::Stuck => 0,
+                Fault::Quantised if gate.shows_steps() => i64::MAX,
+                Fault::Stuck | Fault::Quantised => 0,
                 Fault::Spikes => 2 * CLEAR_US,
                 Fault::Sentinel | Fault::UnitSlip | Fault::CounterReset => CLEAR_US,
                 Fault::Swapped | Fault::Bias | Fault::Drift => continue,

@@ -7,10 +7,12 @@
 //!   matches nothing is false, alarms before the onset included. Nothing is adjusted point by point.
 //! - Beside every recall stands what as many random alarms would reach ([`chance`]); beside every rate its interval.
 //!
-//! [`matching`] pairs alarms and events, [`chance`] gives the lines to beat, [`delay`] times and losses, [`location`]
-//! metres of trench, [`detectability`] what the network's own noise allows.
+//! [`matching`] pairs alarms and events, [`confusion`] tells which cause is taken for which, [`chance`] gives the lines to
+//! beat, [`delay`] times and losses, [`location`] metres of trench, [`detectability`] what the network's own noise
+//! allows.
 
 pub mod chance;
+pub mod confusion;
 pub mod delay;
 pub mod detectability;
 pub mod location;

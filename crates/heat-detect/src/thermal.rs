@@ -14,29 +14,42 @@
 //! site's relations have been back in line for two hours.
 
 mod bank;
+mod beside;
+mod costs;
+mod delivery;
 mod homes;
+mod hunting;
 mod hypothesis;
+mod outdoors;
 mod relation;
+mod reserve;
 mod rls;
 mod say;
+mod setback;
 mod source;
 mod station;
 mod values;
+mod view;
 
+use heat_hydraulics::water::density_kg_m3;
 use heat_model::plant::SiteKind;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::homes::Compliance;
 use self::{
     bank::{Instants, News},
+    beside::delivered,
     homes::Homes,
+    hunting::Hunting,
     hypothesis::CHANNELS,
+    outdoors::Outdoors,
     relation::Tail,
-    say::Said,
+    reserve::Reserve,
+    say::{Kind, Said},
     source::Source,
     station::{STILL_BINS, Station},
     values::{Boundary, Means, PEERS_MIN, Readings, Surround, median_of, readings},
 };
+pub(crate) use self::{costs::Costs, homes::Compliance};
 use crate::{
     bins::{BIN_US, Bins},
     layout::{Layout, Role},
@@ -46,6 +59,11 @@ use crate::{
 
 /// Share of the stations' usual flow that must report for a sum.
 const SUM_SHARE: f64 = 0.8;
+/// Without a source's meters to compare with, a deviation must last a day: with a few stations as witnesses, each of
+/// whose owners opens and closes valves by hand, a shorter one is how they are run.
+const PEERS_BINS: i64 = 96;
+/// What comes again at a station within so many quarter hours is the same matter: followed and not listed anew.
+const QUIET_BINS: i64 = 14 * 96;
 /// Temperature assumed of make-up water, degC.
 const MAKE_UP_CELSIUS: f64 = 15.0;
 /// A return so much warmer than the supply, K, for so many quarter hours, is a pair of sensors on the wrong pipes, if
@@ -64,6 +82,10 @@ pub(crate) struct Thermal {
     crossed: Vec<u8>,
     source: Source,
     homes: Homes,
+    hunting: Hunting,
+    reserve: Reserve,
+    outdoors: Outdoors,
+    plan_said: Option<Kind>,
     station_tails: [Tail; CHANNELS],
     source_tails: [Tail; CHANNELS],
 }
@@ -94,12 +116,15 @@ impl Thermal {
         let means = Means { layout, bins, quality };
         let (source, stations) = readings(means);
         let surround = self.boundary.take(means, bin, &source, &stations);
-        let make_up = layout
-            .of_kind(SiteKind::Source)
-            .find_map(|(_, site)| means.mass_flow(site, Role::MakeUpFlow, Some(MAKE_UP_CELSIUS)));
+        let of_plant = |role| {
+            layout
+                .of_kind(SiteKind::Source)
+                .find_map(|(_, site)| means.mass_flow(site, role, Some(MAKE_UP_CELSIUS)))
+        };
+        let fed = source::Fed { make_up: of_plant(Role::MakeUpFlow), relief: of_plant(Role::ReliefFlow) };
         let shared = self.take_stations(&surround, &stations, self.source.bank.is_calm());
         let sums = self.sums(&stations, &shared);
-        let instants = self.source.instants(&surround, &source, make_up, &sums);
+        let instants = self.source.instants(&surround, &source, fed, &sums);
         self.source.bank.take(
             bin,
             &instants,
@@ -109,14 +134,22 @@ impl Thermal {
             &mut self.source_tails,
         );
         self.homes.take(means, bin, promised);
+        self.outdoors.take(means, bin, surround.angle);
+        let delivered = delivered(means);
+        self.reserve.take(bin, delivered, surround.outdoor);
         if !judge {
             return said;
         }
+        let at_us = (bin + 1) * BIN_US;
+        self.judge_reserve(layout, bin, delivered, &mut said);
+        self.judge_hunting(layout, at_us, &mut said);
+        self.judge_nights(&surround, &stations, &mut said);
         let is_normal = !self.source.is_off_target(bin);
         said.extend(self.homes.judge(means, bin, (bin + 1) * BIN_US, is_normal));
+        said.extend(self.outdoors.judge(bin, quality));
         self.judge_source(layout, bin, loses, quality, &mut said);
         if is_normal {
-            self.judge_stations(layout, bin, quality, &mut said);
+            self.judge_stations(layout, &surround, quality, &mut said);
         }
         said
     }
@@ -162,19 +195,29 @@ impl Thermal {
             median_of(residuals, PEERS_MIN).filter(|_| station::SHARED[channel])
         });
         let common = shared.map(Option::unwrap_or_default);
+        // What most models only guess tells nothing of the source.
+        let beyond: [usize; CHANNELS] = std::array::from_fn(|channel| {
+            let is_beyond = |(site, instants): &&(u32, Instants)| {
+                let at = self.stations.binary_search_by_key(site, |(site, _)| *site);
+                at.is_ok_and(|at| self.stations[at].1.bank.is_beyond(channel, instants))
+            };
+            instants.iter().filter(is_beyond).count()
+        });
         let learns = learns && !self.source.is_off_target(bin);
         for (site, instants) in &instants {
             let Ok(at) = self.stations.binary_search_by_key(site, |(site, _)| *site) else { continue };
             let bank = &mut self.stations[at].1.bank;
             bank.take(bin, instants, &common, learns, &station::LIMITS, &mut self.station_tails);
         }
-        shared
+        let half = instants.len() / 2;
+        std::array::from_fn(|channel| shared[channel].filter(|_| beyond[channel] <= half))
     }
 
     /// What the stations say together.
     fn sums(&mut self, readings: &[(u32, Readings)], shared: &[Option<f64>; CHANNELS]) -> source::Stations {
         let (mut usual_all, mut usual, mut flow_sum) = (0.0, 0.0, 0.0);
         let (mut weight, mut back_sum) = (0.0, 0.0);
+        let (mut warm, mut arriving, mut leaving) = (0.0, 0.0, 0.0);
         for (site, own) in readings {
             let Some(station) = self.station_mut(*site) else { continue };
             let calm = station.bank.case.is_none();
@@ -191,6 +234,11 @@ impl Thermal {
                 weight += flow;
                 back_sum += flow * back;
             }
+            if let Some((hot, cold)) = own.supply.zip(own.back) {
+                warm += flow;
+                arriving += flow * density_kg_m3(hot);
+                leaving += flow * density_kg_m3(cold);
+            }
         }
         source::Stations {
             supply: shared[station::SUPPLY],
@@ -198,6 +246,7 @@ impl Thermal {
             return_pressure: shared[station::RETURN_PRESSURE],
             flow: (usual > SUM_SHARE * usual_all && usual > 0.0).then(|| flow_sum * usual_all / usual),
             back: (weight > 0.0).then(|| back_sum / weight),
+            densities: (warm > 0.0).then(|| (arriving / warm, leaving / warm)),
         }
     }
 
@@ -245,22 +294,28 @@ impl Thermal {
     fn judge_stations(
         &mut self,
         layout: &Layout,
-        bin: i64,
+        surround: &Surround,
         quality: &mut Quality,
         said: &mut Vec<Statement>,
     ) {
+        let bin = surround.bin;
         let still_bins = i64::try_from(STILL_BINS).unwrap_or(i64::MAX);
+        let patience = if surround.by_peers { PEERS_BINS } else { 0 };
         for (index, station) in &mut self.stations {
             let site = &layout.sites[*index as usize];
             let Some(rules) = station.rules() else { continue };
+            if let Some(what) = station.said {
+                let cooling = station.context.map_or(0.0, |context| context.cooling);
+                station.costs.add(costs::excess(station, what), cooling);
+            }
             let waits = |rule: usize| {
                 let cause = station::CAUSES[rule];
                 if !cause.is_told() {
                     i64::MAX
                 } else if cause.needs_valve() {
-                    still_bins
+                    still_bins.max(patience)
                 } else {
-                    0
+                    patience
                 }
             };
             match station.bank.judge(bin, &rules, waits, &station::LIMITS, &self.station_tails) {
@@ -269,10 +324,17 @@ impl Thermal {
                         say::of_station(site, station, case, bin).filter(|what| opens(*what, quality, bin));
                     station.said = what;
                     let Some(what) = what else { continue };
+                    station.quiet =
+                        station.over.is_some_and(|(rule, over)| rule == case.rule && bin - over < QUIET_BINS);
+                    if station.quiet {
+                        continue;
+                    }
                     let mut statement = say::statement(what, *index, case.onset_bin * BIN_US, true);
                     let excess = say::excess_flow(station, what, &best);
                     statement.strength = excess.map_or(best.size.abs(), |fact| fact.value);
                     statement.facts = excess.into_iter().collect();
+                    let off = station.bank.relation(station::HEAT).mean(0);
+                    statement.facts.extend(say::excess_heat(station, what, off));
                     statement
                         .facts
                         .extend(facts(&station.bank.facts(bin, &station::LIMITS), &station::LIMITS));
@@ -281,7 +343,10 @@ impl Thermal {
                 Some(News::Closed(case)) => {
                     if let Some(what) = station.said.take() {
                         closes(what, quality);
-                        said.push(say::statement(what, *index, case.onset_bin * BIN_US, false));
+                        if !std::mem::take(&mut station.quiet) {
+                            said.push(say::statement(what, *index, case.onset_bin * BIN_US, false));
+                        }
+                        station.over = Some((case.rule, bin));
                     }
                 }
                 None => {}
@@ -303,7 +368,7 @@ impl Thermal {
             let site = &layout.sites[*index as usize];
             let pair = site.signal(Role::SupplyTemperature).zip(site.signal(Role::ReturnTemperature));
             let Some((supply, back)) = pair else { continue };
-            let Some((hot, cold)) = bins.mean(supply).zip(bins.mean(back)) else { continue };
+            let Some((hot, cold)) = bins.measured(supply).zip(bins.measured(back)) else { continue };
             if quality.fault(supply) == Some(Fault::Swapped) {
                 *crossed = if hot > cold { *crossed + 1 } else { 0 };
                 if *crossed >= SWAPPED_BINS {
@@ -315,7 +380,9 @@ impl Thermal {
                 continue;
             }
             let arrives = station.arrived();
-            let is_crossed = cold - hot > SWAPPED_KELVIN
+            // At rest a supply pipe cools below the return by itself.
+            let is_crossed = station.delivers
+                && cold - hot > SWAPPED_KELVIN
                 && arrives.is_some_and(|arrives| (cold - arrives).abs() < SWAPPED_NEAR_KELVIN);
             *crossed = if is_crossed { *crossed + 1 } else { 0 };
             if *crossed >= SWAPPED_BINS {

@@ -166,7 +166,7 @@ pub fn standard_dimensions(name: &str) -> Option<&'static [Dimension]> {
             &[D::VolumeFlow, D::MassFlow]
         }
         "steam_flow" | "condensate_flow" => &[D::MassFlow, D::VolumeFlow],
-        "heat_power" => &[D::Power],
+        "heat_power" | "planned_heat_power" | "available_heat_power" => &[D::Power],
         "heat_energy" => &[D::Energy],
         "volume" | "make_up_volume" => &[D::Volume],
         "make_up_tank_level" | "chamber_water_level" => &[D::Length],

@@ -59,6 +59,7 @@ async fn listen(connections: usize, way: &str) -> Result<(), Failure> {
             certificate: folder.path().join("server.pem"),
             key: folder.path().join("server.key"),
             client_ca: Some(folder.path().join("server.pem")),
+            client_crl: None,
         },
         client_certificate,
         identity: CertificateIdentity::CommonName,

@@ -19,7 +19,7 @@ use tokio_rustls::rustls::{
     },
     crypto::CryptoProvider,
     pki_types::{
-        CertificateDer, PrivateKeyDer, ServerName, UnixTime,
+        CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName, UnixTime,
         pem::{self, PemObject as _},
     },
 };
@@ -53,6 +53,12 @@ pub enum TlsError {
     /// A file holds no certificate.
     #[error("find a certificate in {path:?}: there is no section BEGIN CERTIFICATE")]
     NoCertificate {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file holds no revocation list.
+    #[error("find a revocation list in {path:?}: there is no section BEGIN X509 CRL")]
+    NoRevocationList {
         /// The file.
         path: PathBuf,
     },
@@ -106,6 +112,7 @@ impl TlsError {
             Self::Read { path, .. }
             | Self::Pem { path, .. }
             | Self::NoCertificate { path }
+            | Self::NoRevocationList { path }
             | Self::Authority { path, .. }
             | Self::Verifier { path, .. } => path.as_path(),
             Self::KeyPair { key, .. } => key,
@@ -181,6 +188,16 @@ fn certificates(path: &Path, read: ReadFile<'_>) -> Result<Vec<CertificateDer<'s
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     let found = found.map_err(|error| pem_fault(path, &error))?;
     if found.is_empty() { Err(TlsError::NoCertificate { path: path.to_owned() }) } else { Ok(found) }
+}
+
+fn revocation_lists(
+    path: &Path,
+    read: ReadFile<'_>,
+) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
+    let text = read_file(path, read)?;
+    let found: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&text).collect();
+    let found = found.map_err(|error| pem_fault(path, &error))?;
+    if found.is_empty() { Err(TlsError::NoRevocationList { path: path.to_owned() }) } else { Ok(found) }
 }
 
 fn private_key(path: &Path, read: ReadFile<'_>) -> Result<PrivateKeyDer<'static>, TlsError> {

@@ -77,6 +77,7 @@ impl World {
             certificate: self.path("server.pem"),
             key: self.path("server.key"),
             client_ca: Some(self.path("ca.pem")),
+            client_crl: None,
         }
     }
 
@@ -337,6 +338,29 @@ async fn new_certificates_are_taken_into_use_and_open_connections_stay() {
     server.one(&open).await;
     assert_eq!(open.counts().connections, 1, "the open connection has stayed");
     assert_eq!(server.handle.stats().tls.reloads, 1);
+}
+
+#[tokio::test]
+async fn a_certificate_that_the_list_names_is_refused_and_the_others_are_not() {
+    let world = World::new();
+    let (lost, kept) = (world.authority.issue("st1", &[]), world.authority.issue("st2", &[]));
+    world.write("lists.pem", &world.authority.revoke(&[]));
+    let mut tls = world.tls(ClientCertificate::Required);
+    tls.files.client_crl = Some(world.path("lists.pem"));
+    let server = server(tls, |_| {}).await;
+    let served = async |pair: &Pair| {
+        // In TLS 1.3 a client learns that it is refused when it reads.
+        let stream = tls_client(&server, &world.authority.pem(), Some(pair)).await;
+        let Ok(mut stream) = stream else { return false };
+        stream.write_all(&CONNECT).await.is_ok() && timeout(PATIENCE, stream.read_u8()).await.unwrap().is_ok()
+    };
+    assert!(served(&lost).await, "nothing has been revoked yet");
+
+    world.write("lists.pem", &world.authority.revoke(&[&lost]));
+    server.handle.reload_certificates().unwrap();
+
+    assert!(!served(&lost).await);
+    assert!(served(&kept).await);
 }
 
 #[tokio::test]

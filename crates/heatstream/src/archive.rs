@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use heat_archive::{
-    Archive, CompactReport, CompactSettings, Dataset, Location, View,
+    Archive, CompactReport, CompactSettings, Dataset, View,
     compact::{EraseReport, Erasure, RetentionReport, RetentionSettings},
     revise::unobserved,
 };
@@ -57,7 +57,7 @@ fn time(text: Option<&str>) -> Result<Option<EventTime>, Failure> {
 }
 
 async fn open(location: &ArchiveLocation) -> Result<Archive, Failure> {
-    let location = Location::from(&location.url);
+    let location = location.location();
     if location.folder().is_some_and(|folder| !std::path::Path::new(folder).is_dir()) {
         return Err(Failure::new(ExitStatus::Usage, format!("there is no archive at {location}")));
     }

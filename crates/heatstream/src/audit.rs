@@ -278,14 +278,14 @@ async fn gather_log(
 ) -> Result<(), Failure> {
     for number in 0..log.partitions(topics::INPUT).await? {
         let partition = PartitionId(number);
-        let next = archive.resume(topics::INPUT, partition).await?.next_offset;
+        let next = archive.view(topics::INPUT, partition).await?.next_offset();
         let ledger = waiting(log, partition, next, repeats).await?;
         evidence.stretches.push(Stretch { partition, ledger, archived: false });
     }
     for number in 0..log.partitions(topics::REJECTED).await? {
         let partition = PartitionId(number);
         let bounds = log.bounds(topics::REJECTED, partition).await?;
-        let next = archive.resume(topics::REJECTED, partition).await?.next_offset.unwrap_or(bounds.first);
+        let next = archive.view(topics::REJECTED, partition).await?.next_offset().unwrap_or(bounds.first);
         let mut scan = log
             .scan(
                 topics::REJECTED,

@@ -1,6 +1,7 @@
 //! `heatstream backtest`: what would have been found in a recorded past, and how good that is.
 
 mod arguments;
+mod inject;
 
 use std::{
     fs::File,
@@ -9,18 +10,18 @@ use std::{
     sync::Arc,
 };
 
-use heat_archive::Archive;
+use heat_archive::{Archive, Location};
 use heat_backtest::{
     Span, archived,
     judge::{Case, judge},
     recorded::{FileSet, Oddities, Recorded, RecordedError},
-    report::{html::html, json::json, table::table},
-    run::Run,
+    report::{Report, html::html, json::json, table::table},
+    run::{Record, Run},
 };
 use heat_codec::{labels, mapping::Mapping, time_text::parse_rfc3339};
 use heat_detect::DetectSettings;
 use heat_gateway::plant::PlantFiles;
-use heat_model::{EventTime, label::Label, plant::PlantModel};
+use heat_model::{Envelope, EventTime, Position, label::Label, plant::PlantModel};
 use heat_runtime::ExitStatus;
 
 pub(crate) use arguments::BacktestArguments;
@@ -45,6 +46,9 @@ pub(crate) fn run(arguments: &BacktestArguments) -> Result<ExitStatus, Failure> 
     let plant = Arc::new(read_plant(arguments.plant.as_deref())?);
     let labels = arguments.labels.as_deref().map(read_labels).transpose()?;
     let settings = DetectSettings::default();
+    if !arguments.inject.is_empty() {
+        return inject::run(arguments, span, &plant, labels.unwrap_or_default(), &settings);
+    }
     let scores = arguments.scores.as_deref().map(create).transpose()?;
     let scores = scores.map(|file| Box::new(file) as Box<dyn std::io::Write + Send>);
 
@@ -54,7 +58,9 @@ pub(crate) fn run(arguments: &BacktestArguments) -> Result<ExitStatus, Failure> 
             crate::block_on(replay_archive(location, span, &mut run))?;
             None
         }
-        None => Some(replay_files(&arguments.recorded.sets, span, &mut run)?),
+        None => Some(replay_files(arguments, span, &mut |position, envelope| {
+            run.take(position, &envelope).map_err(Failure::from)
+        })?),
     };
     let record = run.finish().map_err(|error| unwritable(arguments.scores.as_deref(), &error))?;
     if record.networks.is_empty() {
@@ -66,11 +72,21 @@ pub(crate) fn run(arguments: &BacktestArguments) -> Result<ExitStatus, Failure> 
         plant: &plant,
         settings: &settings,
         oddities: oddities.as_ref(),
+        injection: None,
     });
+    tell(arguments, &report, &record, &plant)
+}
+
+fn tell(
+    arguments: &BacktestArguments,
+    report: &Report,
+    record: &Record,
+    plant: &PlantModel,
+) -> Result<ExitStatus, Failure> {
     let text = match arguments.format {
-        Format::Table => table(&report),
-        Format::Json => json(&report),
-        Format::Html => html(&report, &record, &plant),
+        Format::Table => table(report),
+        Format::Json => json(report),
+        Format::Html => html(report, record, plant),
     };
     write_report(arguments.output.as_deref(), &text)?;
     Ok(ExitStatus::Done)
@@ -127,16 +143,19 @@ fn write_report(path: Option<&Path>, text: &str) -> Result<(), Failure> {
     written.map_err(|error| unwritable(path, &error))
 }
 
-fn file_set(occurrence: &[PathBuf]) -> Result<FileSet, Failure> {
+fn file_set(occurrence: &[PathBuf], live: bool) -> Result<FileSet, Failure> {
     let (mapping, files) = occurrence.split_first().expect("the command line demands two values at least");
     let mapping_name = mapping.display().to_string();
-    let parsed = Mapping::parse(&read_text(mapping)?).map_err(|faults| {
+    let mut parsed = Mapping::parse(&read_text(mapping)?).map_err(|faults| {
         let lines: Vec<String> = faults.iter().map(|fault| format!("  {fault}")).collect();
         Failure::new(
             ExitStatus::Configuration,
             format!("{} fault(s) in {mapping_name}:\n{}", faults.len(), lines.join("\n")),
         )
     })?;
+    if live {
+        parsed.lane = None;
+    }
     Ok(FileSet { mapping_name, mapping: parsed, files: files.to_vec() })
 }
 
@@ -151,13 +170,21 @@ fn of_recorded(error: &RecordedError) -> Failure {
     Failure::new(status, error.to_string())
 }
 
-fn replay_files(sets: &[Vec<PathBuf>], span: Span, run: &mut Run) -> Result<Oddities, Failure> {
-    let sets: Vec<FileSet> = sets.iter().map(|set| file_set(set)).collect::<Result<_, _>>()?;
+type TakeRecord<'a> = dyn FnMut(&Position, Envelope) -> Result<(), Failure> + 'a;
+
+fn replay_files(
+    arguments: &BacktestArguments,
+    span: Span,
+    take: &mut TakeRecord<'_>,
+) -> Result<Oddities, Failure> {
+    let sets = &arguments.recorded.sets;
+    let sets: Vec<FileSet> =
+        sets.iter().map(|set| file_set(set, arguments.live)).collect::<Result<_, _>>()?;
     let mut recorded = Recorded::open(&sets, span).map_err(|error| of_recorded(&error))?;
     let bar = bar(recorded.progress().1);
     let mut records: u64 = 0;
     while let Some((position, envelope)) = recorded.next_record().map_err(|error| of_recorded(&error))? {
-        run.take(&position, &envelope)?;
+        take(&position, envelope)?;
         records += 1;
         if records.is_multiple_of(PROGRESS_RECORDS) {
             bar.set_position(recorded.progress().0);
@@ -172,7 +199,8 @@ fn replay_files(sets: &[Vec<PathBuf>], span: Span, run: &mut Run) -> Result<Oddi
 }
 
 async fn replay_archive(location: &str, span: Span, run: &mut Run) -> Result<ExitStatus, Failure> {
-    if !location.contains("://") && !Path::new(location).is_dir() {
+    let folder = Location::from(location);
+    if folder.folder().is_some_and(|folder| !Path::new(folder).is_dir()) {
         return Err(Failure::new(ExitStatus::Usage, format!("there is no archive at {location}")));
     }
     let archive = Archive::open(location).await?;

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use heat_archive::Dataset;
+use heat_archive::{Access, Dataset, Location};
 
 /// heatstream (暖流): telemetry of district heating, from MQTT through the log to incidents, Parquet and metrics.
 #[derive(Debug, Parser)]
@@ -305,9 +305,31 @@ pub(crate) enum ArchiveCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct ArchiveLocation {
-    /// Folder of the archive.
+    /// The archive: a folder, or a bucket such as s3://bucket/prefix.
     #[arg(long = "archive", value_name = "URL")]
     pub(crate) url: String,
+    /// Where the bucket's store listens; default: the vendor's own address, or what the environment says.
+    #[arg(long, value_name = "URL")]
+    endpoint: Option<String>,
+    /// The store's region.
+    #[arg(long, value_name = "NAME")]
+    region: Option<String>,
+    /// File of NAME=value lines with the store's credentials; default: the environment.
+    #[arg(long, value_name = "FILE")]
+    credentials_file: Option<PathBuf>,
+}
+
+impl ArchiveLocation {
+    pub(crate) fn location(&self) -> Location {
+        let (endpoint, region) = (self.endpoint.clone(), self.region.clone());
+        let credentials_file = self.credentials_file.clone();
+        Location::from(&self.url).with_access(Access {
+            endpoint,
+            region,
+            credentials_file,
+            request_timeout: None,
+        })
+    }
 }
 
 fn dataset(text: &str) -> Result<Dataset, String> {

@@ -6,7 +6,7 @@ use heat_api::Api;
 use heat_archiver::Archiver;
 use heat_exporter::Exporter;
 use heat_gateway::{Gateway, GatewaySettings};
-use heat_log::TopicError;
+use heat_log::{Log, TopicError};
 use heat_processor::Processor;
 use heat_runtime::{
     Clock, ExitStatus, Shutdown, Tasks,
@@ -17,10 +17,12 @@ use heat_runtime::{
     tasks::TaskError,
 };
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
 use crate::{
     Failure,
     cli::{RoleArguments, StateArguments},
-    config::{Defaults, RawConfig, Shared},
+    config::{Config, Defaults, RawConfig, Shared},
 };
 
 /// How long a role may take to drain.
@@ -48,9 +50,36 @@ impl Role {
 }
 
 pub(crate) async fn run(role: Role, arguments: RoleArguments) -> Result<ExitStatus, Failure> {
+    // First of all: who asks for the end while a start takes its time is heard, too.
+    let mut signals = StopSignals::install()?;
     let config = RawConfig::read(&arguments.config)?.check(Some(role), &Defaults::default())?;
     logging::start(&config.shared.logging)
         .map_err(|error| Failure::new(ExitStatus::Configuration, error.to_string()))?;
+    let (mut tasks, log) = tokio::select! {
+        started = start(role, config) => started?,
+        () = signals.asked() => return Ok(ExitStatus::Done),
+    };
+    let shutdown = tasks.shutdown().clone();
+    tasks.spawn("signals", async move {
+        tokio::select! {
+            () = signals.asked() => shutdown.begin(),
+            () = shutdown.begun() => {}
+        }
+        Ok::<(), std::io::Error>(())
+    });
+    let ended = tasks.join(DRAIN).await;
+    log.close(Duration::from_secs(5)).await;
+    match ended {
+        Ok(()) => Ok(ExitStatus::Done),
+        Err(error @ TaskError::DrainTimedOut(_)) => {
+            Err(Failure::new(ExitStatus::DrainTimedOut, error.to_string()))
+        }
+        Err(error) => Err(Failure::of(&error)),
+    }
+}
+
+/// The role's tasks, running, and the log to close behind them.
+async fn start(role: Role, config: Config) -> Result<(Tasks, Log), Failure> {
     let (metrics, health, clock) = (Metrics::default(), Health::default(), Clock);
     let admin = Admin::bind(config.shared.admin, metrics.clone(), health.clone()).await?;
     let buffers = role == Role::Gateway
@@ -113,30 +142,36 @@ pub(crate) async fn run(role: Role, arguments: RoleArguments) -> Result<ExitStat
         });
     }
     tasks.spawn("admin", admin.run(shutdown.clone()));
-    tasks.spawn("supervisor", supervisor::report(reported, shutdown.clone()));
-    tasks.spawn("signals", async move {
-        stop_asked(&shutdown).await?;
-        shutdown.begin();
-        Ok::<(), std::io::Error>(())
-    });
-    let ended = tasks.join(DRAIN).await;
-    log.close(Duration::from_secs(5)).await;
-    match ended {
-        Ok(()) => Ok(ExitStatus::Done),
-        Err(error @ TaskError::DrainTimedOut(_)) => {
-            Err(Failure::new(ExitStatus::DrainTimedOut, error.to_string()))
+    tasks.spawn("supervisor", supervisor::report(reported, shutdown));
+    Ok((tasks, log))
+}
+
+/// SIGINT and SIGTERM, caught from [`StopSignals::install`] on.
+#[derive(Debug)]
+pub(crate) struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    pub(crate) fn install() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Returns when one of them has come, also before the call.
+    pub(crate) async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
-        Err(error) => Err(Failure::of(&error)),
     }
 }
 
 /// Waits for SIGINT, SIGTERM or shutdown.
 pub(crate) async fn stop_asked(shutdown: &Shutdown) -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut signals = StopSignals::install()?;
     tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+        () = signals.asked() => {}
         () = shutdown.begun() => {}
     }
     Ok(())

@@ -33,7 +33,7 @@ use crate::{
     config::{Config, Defaults, RawConfig, Shared},
     data_dir::DataDir,
     out::{complain, say},
-    single::{DRAIN, stop_asked},
+    single::{DRAIN, StopSignals},
     up::demo::Demo,
 };
 
@@ -68,6 +68,7 @@ struct Addresses {
 }
 
 pub(crate) async fn run(arguments: UpArguments) -> Result<ExitStatus, Failure> {
+    let signals = StopSignals::install()?;
     let clock = Clock;
     let is_demo = arguments.sim == SimChoice::Demo;
     let dir = DataDir::of(&arguments.data_dir, is_demo);
@@ -108,7 +109,7 @@ pub(crate) async fn run(arguments: UpArguments) -> Result<ExitStatus, Failure> {
         }
     }
 
-    let stop = stop(arguments.duration, &live);
+    let stop = stop(signals, arguments.duration, &live);
     let ended = run_stages(vec![city, gate, workers, windows], stop).await;
     let balance = audit::of_log(&archive, repeats, Some(&log)).await;
     log.close(Duration::from_secs(5)).await;
@@ -215,8 +216,7 @@ pub(crate) fn exporter_deps(
 }
 
 /// Ends at a signal, or so long after going live.
-async fn stop(duration: Option<Duration>, live: &tokio::sync::Notify) -> Result<(), Failure> {
-    let never = Shutdown::default();
+async fn stop(mut signals: StopSignals, duration: Option<Duration>, live: &tokio::sync::Notify) {
     let elapsed = async {
         match duration {
             Some(duration) => {
@@ -227,17 +227,13 @@ async fn stop(duration: Option<Duration>, live: &tokio::sync::Notify) -> Result<
         }
     };
     tokio::select! {
-        asked = stop_asked(&never) => asked?,
+        () = signals.asked() => {}
         () = elapsed => {}
     }
-    Ok(())
 }
 
 /// Runs all stages until `stop` or the first failure, then ends them in order.
-async fn run_stages(
-    stages: Vec<Stage>,
-    stop: impl Future<Output = Result<(), Failure>>,
-) -> Result<(), Failure> {
+async fn run_stages(stages: Vec<Stage>, stop: impl Future<Output = ()>) -> Result<(), Failure> {
     let shutdowns: Vec<(&str, Shutdown)> =
         stages.iter().map(|stage| (stage.name, stage.shutdown.clone())).collect();
     let mut joins: Vec<_> = stages.into_iter().map(|stage| Some(Box::pin(stage.tasks.join(DRAIN)))).collect();
@@ -246,7 +242,7 @@ async fn run_stages(
         let running = joins.iter_mut().flatten();
         let mut running: Vec<_> = running.collect();
         tokio::select! {
-            stopped = stop => stopped?,
+            () = stop => {}
             (ended, index, _) = select_all(running.iter_mut()) => {
                 if let Err(error) = ended {
                     complain(format!("{} ended: {}", shutdowns[index].0, Chain(&error)));

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use heat_archive::{CommitWriter, Keep, RotationSettings};
+use heat_archive::{CommitWriter, CompactSettings, Keep, RotationSettings, revise::unobserved};
 use heat_model::{
     AppendTime, Body, Envelope, IngestTime, Lane, Offset, Origin, PartitionId, Position, QualityCode,
     Reading, SignalDecl, SignalSet, SignalSetId,
@@ -143,4 +143,42 @@ async fn a_signal_that_never_was_has_an_empty_history() {
     let history = answer(&archive, &other).await.unwrap();
 
     assert_eq!((history.points.len(), history.unit), (0, None));
+}
+
+#[tokio::test]
+async fn whole_hours_of_compacted_dates_come_from_the_roll_ups_and_say_the_same_as_the_readings() {
+    let (dir, day) = (tempfile::tempdir().unwrap(), 86_400);
+    let rows: Vec<(i64, f64, Quality)> = (0..3 * 24 * 4)
+        .map(|quarter| (quarter * 900 + 7, 60.0 + (quarter % 13) as f64, Quality::Good))
+        .collect();
+    let archive = archive(&dir, &rows).await;
+    let (from, to) =
+        (EventTime::from_micros(3_600 * SECOND), EventTime::from_micros((2 * day + 1_800) * SECOND));
+    let asked = Question { from, to, ..question(Some(4 * 3_600), 100) };
+    let by_readings = answer(&archive, &asked).await.unwrap();
+    // The second day is whole in the question and in the roll-ups; the others are cut, or not compacted.
+    let settings = CompactSettings { grace: Duration::ZERO, ..CompactSettings::new(2, 400 * day * SECOND) };
+    archive.compact(&settings, &mut unobserved).await.unwrap();
+    let days = archive.days_summed_up(&asked.signal.network, asked.days_of_hours()).await.unwrap();
+    assert_eq!(days, BTreeSet::from([1]));
+    let [begins, ends] = [1, 2].map(|days| EventTime::from_micros(days * day * SECOND));
+    assert_eq!(asked.without(&days), [(from, begins), (ends, to)]);
+
+    let by_hours = answer(&archive, &asked).await.unwrap();
+
+    assert_eq!(by_hours.points.len(), by_readings.points.len());
+    for (hours, readings) in by_hours.points.iter().zip(&by_readings.points) {
+        let (
+            HistoryPoint::Bucket { time, mean, min, max, count },
+            HistoryPoint::Bucket { time: at, mean: expected, min: least, max: most, count: number },
+        ) = (hours, readings)
+        else {
+            panic!("a step was asked")
+        };
+        assert_eq!(
+            (time.0, count, min.to_bits(), max.to_bits()),
+            (at.0, number, least.to_bits(), most.to_bits())
+        );
+        assert!((mean - expected).abs() < 1e-9, "{mean} {expected}");
+    }
 }

@@ -41,14 +41,15 @@ pub enum ChainFault {
 pub enum ArchiveError {
     /// The location is of a kind that is not supported.
     #[error(
-        "cannot archive to {location}: give a folder of the local file system, as a path or a file:// URL"
+        "cannot archive to {location}: give a folder of the local file system, as a path or a file:// URL, or a bucket: \
+         s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, without credentials"
     )]
     Location {
         /// As given.
         location: String,
     },
-    /// The folder cannot be opened.
-    #[error("open the archive's folder {location}: create it, or make it writable for this user")]
+    /// The folder cannot be opened, or the settings of an object store cannot be used.
+    #[error("open the archive {location}")]
     Open {
         /// As given.
         location: String,
@@ -56,9 +57,7 @@ pub enum ArchiveError {
         source: BoxError,
     },
     /// Something could not be written. Nothing of the commit counts yet.
-    #[error(
-        "write {path} in the archive: free space on its disk or make it writable; what is to be written waits"
-    )]
+    #[error("write {path} in the archive; what is to be written waits")]
     Write {
         /// What.
         path: String,
@@ -107,6 +106,15 @@ pub enum ArchiveError {
         /// How.
         source: ChainFault,
     },
+    /// The object store overwrites what it was asked to create only.
+    #[error(
+        "the store of {location} ignores If-None-Match: two archivers by mistake could both count. Use a store with \
+         conditional puts (Amazon S3, MinIO, Google, Azure), or a folder"
+    )]
+    Unconditional {
+        /// The archive.
+        location: String,
+    },
     /// Another archiver has published from the same offset on.
     #[error(
         "another archiver has published {path}: run one archiver for a partition; this one must give way"
@@ -123,6 +131,9 @@ pub enum ArchiveError {
         /// The revision that is there.
         path: String,
     },
+    /// Shutdown came before the store answered.
+    #[error("the archive did not answer before the shutdown; the log keeps what waits")]
+    Silent,
     /// What is listed kept changing.
     #[error("the manifests of {topic}-{partition} changed while they were read: try again", partition = .partition.0)]
     Busy {
@@ -161,8 +172,10 @@ impl ArchiveError {
             | Self::Write { .. }
             | Self::Read { .. }
             | Self::Busy { .. }
+            | Self::Silent
             | Self::Revised { .. } => Disposition::Retry,
             Self::Location { .. }
+            | Self::Unconditional { .. }
             | Self::Stopped { .. }
             | Self::Encode { .. }
             | Self::Missing { .. }

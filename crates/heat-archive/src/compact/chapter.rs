@@ -9,6 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     archive::{Archive, ArchiveError},
+    compact::CompactSettings,
     layout::{self, LEDGER, MANIFESTS, Stretch},
     manifest::{CHAPTER_FORMAT, Chapter, DatasetHours, FileEntry, LedgerEntry, Manifest, OffsetSpan},
     revise::{Observe, ReviseStep, at},
@@ -16,10 +17,6 @@ use crate::{
     view::{Sums, View, add_to},
 };
 
-/// Commits of one chapter at most.
-const CHAPTER_COMMITS: usize = 512;
-/// The newest commits are never folded.
-const COMMITS_KEPT: usize = 64;
 /// Files that a chapter may still list.
 const FILES_MAX: usize = 1_000;
 
@@ -39,6 +36,7 @@ impl Archive {
         &self,
         topic: &str,
         partition: PartitionId,
+        settings: &CompactSettings,
         observe: &mut Observe<'_>,
     ) -> Result<u64, ArchiveError> {
         self.delete_folded(topic, partition, observe).await?;
@@ -47,9 +45,8 @@ impl Archive {
         let single: Vec<&str> =
             chain.iter().filter(|link| link.next.is_none()).map(|link| link.path.as_str()).collect();
         let mut folded = 0;
-        let foldable = single.len().saturating_sub(COMMITS_KEPT);
-        for paths in single[..foldable].chunks(CHAPTER_COMMITS).filter(|paths| paths.len() == CHAPTER_COMMITS)
-        {
+        let foldable = single.len().saturating_sub(settings.commits_kept);
+        for paths in single[..foldable].chunks_exact(settings.chapter_commits.max(2)) {
             let mut fold = Fold::new(&view);
             for path in paths {
                 let manifest = self.manifest(path).await?;

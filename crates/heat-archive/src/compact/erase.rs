@@ -3,7 +3,7 @@
 use heat_model::{EventTime, NetworkId, SiteId};
 use serde::Serialize;
 
-use super::{CompactReport, CompactSettings};
+use super::{CompactReport, CompactSettings, late::Extent};
 use crate::{
     archive::{Archive, ArchiveError},
     layout::{self, COMPACTED, Dataset},
@@ -76,8 +76,10 @@ impl Archive {
                 at(observe, ReviseStep::BeforeMerge).await?;
                 let covers = |row: &ArchivedReading| erasure.covers(row);
                 let mut compacted = CompactReport::default();
-                let made =
-                    self.compact_folder(&view, path, folder, settings, Some(&covers), &mut compacted).await?;
+                let all = Extent::All;
+                let made = self
+                    .compact_folder(&view, path, folder, all, settings, Some(&covers), &mut compacted)
+                    .await?;
                 if let Some(bad) = compacted.unreadable.pop() {
                     let source = bad.reason.into();
                     return Err(ArchiveError::Unreadable { path: bad.path, source });

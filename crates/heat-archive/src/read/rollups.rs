@@ -1,17 +1,25 @@
 //! Reading hourly roll-ups back.
 
-use std::ops::ControlFlow;
+use std::{
+    collections::BTreeSet,
+    ops::{ControlFlow, Range},
+};
 
-use arrow::array::{Array, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    Array, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
 use bytes::Bytes;
-use heat_model::EventTime;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use heat_model::{EventTime, NetworkId};
+use parquet::arrow::{
+    ProjectionMask,
+    arrow_reader::{ArrowPredicateFn, ParquetRecordBatchReaderBuilder, RowFilter},
+};
 
-use super::{Fault, Scan, numbers};
+use super::{Fault, Scan, external, numbers};
 use crate::{
     archive::{Archive, ArchiveError},
-    compact::rollup::hash_row,
-    layout::Dataset,
+    compact::{is_merged_whole, rollup::hash_row},
+    layout::{self, Dataset},
     store::BoxError,
 };
 
@@ -50,21 +58,19 @@ impl Archive {
         scan: &Scan,
         visit: &mut (dyn FnMut(HourRow) -> ControlFlow<()> + Send),
     ) -> Result<(), ArchiveError> {
+        let ids: Option<BTreeSet<String>> =
+            scan.signals.as_ref().map(|signals| signals.iter().map(ToString::to_string).collect());
         for (topic, partition) in self.partitions().await? {
             let view = self.view(&topic, partition).await?;
             for file in view.live().filter(|file| scan.may_be_in(Dataset::Rollups, file)) {
                 let path = &file.entry.path;
-                let rows = read(self.bytes(path).await?)
+                let rows = read_of(self.bytes(path).await?, ids.as_ref())
                     .map_err(|source| ArchiveError::Unreadable { path: path.clone(), source })?;
                 for row in rows {
-                    let wanted = scan
-                        .signals
-                        .as_ref()
-                        .is_none_or(|ids| ids.iter().any(|id| id.to_string() == row.signal));
                     let time = EventTime::from_micros(row.hour_us);
                     let inside =
                         scan.from.is_none_or(|from| time >= from) && scan.to.is_none_or(|to| time < to);
-                    if wanted && inside && visit(row).is_break() {
+                    if inside && visit(row).is_break() {
                         return Ok(());
                     }
                 }
@@ -72,12 +78,58 @@ impl Archive {
         }
         Ok(())
     }
+
+    /// Of these days (counted from 1970-01-01, UTC) those whose roll-ups know all readings of a network. It is not so where
+    /// a date is not compacted yet, or late readings came since.
+    pub async fn days_summed_up(
+        &self,
+        network: &NetworkId,
+        days: Range<i64>,
+    ) -> Result<BTreeSet<i64>, ArchiveError> {
+        let folder = format!("network={}", layout::escaped(network.as_str()));
+        let (mut summed_up, mut open) = (BTreeSet::new(), BTreeSet::new());
+        for (topic, partition) in self.partitions().await? {
+            let view = self.view(&topic, partition).await?;
+            let (mut whole, mut hours) = (BTreeSet::new(), BTreeSet::new());
+            for (path, found) in view.folders().iter().filter(|(path, _)| path.ends_with(&folder)) {
+                let Some(day) = layout::day_of(path).filter(|day| days.contains(day)) else { continue };
+                match Dataset::of_path(path) {
+                    _ if found.live.is_empty() => {}
+                    Some(Dataset::Rollups) => drop(hours.insert(day)),
+                    Some(Dataset::Readings) if is_merged_whole(found) => drop(whole.insert(day)),
+                    Some(Dataset::Readings) => drop(open.insert(day)),
+                    _ => {}
+                }
+            }
+            open.extend(whole.difference(&hours));
+            summed_up.extend(hours);
+        }
+        summed_up.retain(|day| !open.contains(day));
+        Ok(summed_up)
+    }
 }
 
 /// Decodes one file.
 pub(crate) fn read(bytes: Bytes) -> Result<Vec<HourRow>, BoxError> {
+    read_of(bytes, None)
+}
+
+/// Decodes of one file the rows of these signals, or all.
+fn read_of(bytes: Bytes, ids: Option<&BTreeSet<String>>) -> Result<Vec<HourRow>, BoxError> {
+    let mut builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
+    if let Some(ids) = ids.cloned() {
+        let mask = ProjectionMask::columns(builder.parquet_schema(), ["signal"]);
+        let predicate = ArrowPredicateFn::new(mask, move |batch: RecordBatch| {
+            let signals = numbers::<StringArray>(&batch, "signal").map_err(external)?;
+            Ok(signals
+                .iter()
+                .map(|signal| signal.map(|signal| ids.contains(signal)))
+                .collect::<BooleanArray>())
+        });
+        builder = builder.with_row_filter(RowFilter::new(vec![Box::new(predicate)]));
+    }
     let mut rows = Vec::new();
-    for batch in ParquetRecordBatchReaderBuilder::try_new(bytes)?.build()? {
+    for batch in builder.build()? {
         read_batch(&batch?, &mut rows)?;
     }
     Ok(rows)

@@ -122,13 +122,15 @@ pub(super) struct City {
     faults: bool,
     inputs: bool,
     days: i64,
+    /// Every record of so many is up to `days` late; all are spread if 1.
+    late_part: u64,
     sets: Vec<Arc<SignalSet>>,
 }
 
 impl City {
     pub(super) fn new(seed: u64) -> Self {
         let sets = (0..6).map(|device| Arc::new(set(device))).collect();
-        Self { state: seed | 1, offset: 0, faults: false, inputs: false, days: 0, sets }
+        Self { state: seed | 1, offset: 0, faults: false, inputs: false, days: 0, late_part: 1, sets }
     }
 
     /// Bad values, nulls, infinities, late data, clock faults, repeats.
@@ -146,6 +148,18 @@ impl City {
     /// Event times over so many days, as a backfill has them.
     pub(super) fn spread_over_days(mut self, days: i64) -> Self {
         self.days = days;
+        self
+    }
+
+    /// Of so many records one is up to so many days late.
+    pub(super) fn with_late_part(mut self, late_part: u64, days: i64) -> Self {
+        (self.late_part, self.days) = (late_part, days);
+        self
+    }
+
+    /// Goes on where so many records are in the log already.
+    pub(super) fn starting_at(mut self, records: usize) -> Self {
+        self.offset = records as u64;
         self
     }
 
@@ -220,17 +234,18 @@ impl City {
         let device = usize::try_from(self.random(6)).unwrap();
         let set = Arc::clone(&self.sets[device]);
         let count = 1 + usize::try_from(self.random(8)).unwrap();
-        let readings = (0..count).map(|_| self.reading(&set, now)).collect();
+        let late_days = if self.days > 0 && self.random(self.late_part) == 0 { self.days } else { 0 };
+        let readings = (0..count).map(|_| self.reading(&set, now, late_days)).collect();
         let network = set.network.clone();
         let lane = if self.random(4) == 0 { Lane::Backfill } else { Lane::Live };
         (Body::Readings(Readings { set, lane, device_seq: None, readings }), Some(network))
     }
 
-    fn reading(&mut self, set: &SignalSet, now: i64) -> Reading {
+    fn reading(&mut self, set: &SignalSet, now: i64, late_days: i64) -> Reading {
         let signal = u32::try_from(self.random(set.signals.len() as u64)).unwrap();
         let step = i64::try_from(self.random(20)).unwrap();
         let late =
-            if self.days > 0 { i64::try_from(self.random(self.days.unsigned_abs())).unwrap() } else { 0 };
+            if late_days > 0 { i64::try_from(self.random(late_days.unsigned_abs())).unwrap() } else { 0 };
         let raw = 40.0 + self.random(300) as f64 / 10.0;
         let mut reading = Reading {
             signal,

@@ -163,6 +163,7 @@ fn event_report(judged: &Judged<'_>, index: usize, known: &Known) -> EventReport
         found_as: found_as(judged, index),
         delay_h,
         said_kg_s: raised.and_then(|raised| raised.size_kg_s),
+        said_later_kg_s: raised.and_then(|raised| raised.later_size_kg_s),
         lost_m3: if loss { lost_m3(event, lasted_us, side) } else { None },
         detectability,
         delay_since_detectable_h: delay_h

@@ -2,7 +2,7 @@
 
 use heat_detect::budget;
 use heat_detect::scoring::{
-    HOUR_US,
+    HOUR_US, base,
     delay::{curve, quantile_us, smallest_found_by_half},
     is_loss, is_sudden,
 };
@@ -12,7 +12,7 @@ use heat_model::incident::Priority;
 use super::{Judged, rate};
 use crate::report::{
     AlarmVerdict, Budget, DelayScore, EventReport, EventVerdict, LocatedReport, Location, LocationScore,
-    PriorityBudget, SmallestFound,
+    PriorityBudget, SizeScore, SmallestFound,
 };
 
 fn hours(us: i64) -> f64 {
@@ -86,6 +86,49 @@ pub(super) fn smallest(events: &[EventReport]) -> Vec<SmallestFound> {
         .collect()
 }
 
+/// Of sudden losses: one that grows has no one size.
+pub(super) fn sizes(events: &[EventReport]) -> Vec<SizeScore> {
+    ["burst", "leak_abrupt"]
+        .into_iter()
+        .map(|class| {
+            let of_class = || losses(events).filter(|event| base(&event.class) == class);
+            let ratio = |said: fn(&EventReport) -> Option<f64>| -> Vec<f64> {
+                of_class()
+                    .filter_map(|event| Some(said(event)? / event.size_kg_s.filter(|s| *s > 0.0)?))
+                    .collect()
+            };
+            let (first, later) = (ratio(|event| event.said_kg_s), ratio(|event| event.said_later_kg_s));
+            SizeScore {
+                class: class.to_owned(),
+                events: first.len(),
+                at_emission: median(first.into_iter()),
+                later: median(later.into_iter()),
+            }
+        })
+        .collect()
+}
+
+/// Of each found loss, whether its duty desk read of one incident while it lasted.
+pub(super) fn told_once(judged: &Judged<'_>) -> impl Iterator<Item = bool> {
+    judged.scored_events.iter().filter(|&&event| is_loss(&judged.events[event].class)).filter_map(|&event| {
+        judged.alarm_of[event]?;
+        let truth = &judged.events[event];
+        let mut incidents: Vec<_> = (0..judged.alarms.len())
+            .filter(|&alarm| {
+                let raised = &judged.case.record.alarms[judged.order[alarm]];
+                judged.alarms[alarm].network == truth.network
+                    && (truth.on_us..=truth.off_us).contains(&raised.emitted_us)
+                    && raised.priority <= Priority::P3
+                    && judged.event_of[alarm].is_none_or(|other| other == event)
+            })
+            .map(|alarm| judged.case.record.alarms[judged.order[alarm]].id)
+            .collect();
+        incidents.sort_unstable();
+        incidents.dedup();
+        Some(incidents.len() == 1)
+    })
+}
+
 pub(super) fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
@@ -107,7 +150,7 @@ pub(super) fn location(events: &[EventReport]) -> Vec<Location> {
         .into_iter()
         .map(|(class, is_burst)| {
             let located: Vec<&EventReport> = losses(events)
-                .filter(|event| (heat_detect::scoring::base(&event.class) == "burst") == is_burst)
+                .filter(|event| (base(&event.class) == "burst") == is_burst)
                 .filter(|event| event.located.is_some())
                 .collect();
             let score =

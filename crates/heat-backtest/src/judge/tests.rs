@@ -33,6 +33,7 @@ fn raised(class: Class, at_h: i64, number: u64) -> Raised {
         later: vec![Candidate { pipe: "br".parse().unwrap(), probability: 0.9 }],
         later_side: Some(Side::Return),
         size_kg_s: Some(1.0),
+        later_size_kg_s: Some(1.5),
         strength: 5.0,
         detector: "water_balance".to_owned(),
         affected: 0,
@@ -114,7 +115,14 @@ fn plant() -> PlantModel {
 
 fn judged(alarms: Vec<Raised>, labels: Option<&[Label]>) -> Report {
     let (record, plant, settings) = (record(alarms), plant(), DetectSettings::default());
-    judge(Case { record: &record, labels, plant: &plant, settings: &settings, oddities: None })
+    judge(Case {
+        record: &record,
+        labels,
+        plant: &plant,
+        settings: &settings,
+        oddities: None,
+        injection: None,
+    })
 }
 
 fn event<'a>(report: &'a Report, name: &str) -> &'a EventReport {
@@ -161,6 +169,26 @@ fn every_alarm_and_event_gets_the_verdict_that_the_rules_give() {
     // 46 scored days, two false pages (P2).
     assert!((report.scores.network_months - 46.0 / 30.0).abs() < 1e-9);
     assert!((report.scores.budget.measured.per_month.unwrap() - 2.0 * 30.0 / 46.0).abs() < 1e-9);
+}
+
+#[test]
+fn a_loss_is_told_once_where_nothing_else_reaches_the_desk_while_it_lasts() {
+    let labels = [
+        label("alone", "burst", 20 * DAY_H, 20 * DAY_H + 10, 5.0),
+        label("echoed", "burst", 30 * DAY_H, 30 * DAY_H + 10, 5.0),
+        label("listed", "burst", 40 * DAY_H, 40 * DAY_H + 10, 5.0),
+    ];
+    let report = judged(
+        vec![
+            raised(Class::Burst, 20 * DAY_H, 0),
+            raised(Class::Burst, 30 * DAY_H, 1),
+            raised(Class::Underheating, 30 * DAY_H + 2, 2),
+            raised(Class::Burst, 40 * DAY_H, 3),
+            raised(Class::SensorFault, 40 * DAY_H + 2, 4),
+        ],
+        Some(&labels),
+    );
+    assert_eq!((report.scores.told_once, report.scores.told), (2, 3));
 }
 
 #[test]
@@ -215,6 +243,10 @@ fn sizes_noise_and_places_are_those_computed_by_hand() {
     assert!((ramp.size_when_found_kg_s.unwrap() - 0.5).abs() < 1e-9);
     assert_eq!(ramp.delay_over_theory, None);
 
+    assert_eq!((step.said_kg_s, step.said_later_kg_s), (Some(1.0), Some(1.5)));
+    let size = &report.scores.sizes[1];
+    assert_eq!((size.events, size.at_emission, size.later), (1, Some(2.0), Some(3.0)));
+
     // First named a, which is 50 + 150 m off; a day later b itself.
     let (first, later) = (step.located.unwrap(), step.located_later.unwrap());
     assert_eq!((first.distance_m, first.rank, first.side_right), (Some(200.0), None, Some(false)));
@@ -248,9 +280,54 @@ fn texts_of_the_data_are_escaped_in_the_page() {
         plant: &plant,
         settings: &settings,
         oddities: None,
+        injection: None,
     });
 
     let page = crate::report::html::html(&report, &record, &plant);
 
     assert!(page.contains("&lt;e&gt;") && page.contains("漏水 &lt;管&gt;") && !page.contains("<e>"));
+}
+
+fn at(place: &str, mut alarm: Raised) -> Raised {
+    alarm.place = Some(place.to_owned());
+    alarm
+}
+
+fn labelled(event: &str, class: &str, place: &str, on_h: i64) -> Label {
+    Label { place: place.to_owned(), size_kg_s: None, ..label(event, class, on_h, on_h + 40, 0.0) }
+}
+
+#[test]
+fn the_first_name_of_an_event_counts_and_a_leak_named_for_a_sensor_is_told() {
+    let days = |day: i64| day * DAY_H;
+    let labels = [
+        labelled("right", "sensor_fault(stuck)", "n/a/meter/primary_supply_temperature", days(20)),
+        labelled("dug up", "sensor_fault(bias)", "n/a/meter/primary_supply_flow", days(25)),
+        labelled("cold", "underheating", "b", days(30)),
+        labelled("missed", "sensor_fault(drift)", "n/b/meter/indoor_temperature", days(35)),
+        labelled("leak", "leak_abrupt", "bs", days(40)),
+    ];
+    let alarms = vec![
+        at("n/a/meter/primary_supply_temperature", raised(Class::SensorFault, days(20) + 5, 0)),
+        raised(Class::LeakAbrupt, days(25) + 3, 1),
+        at("n/a/meter/primary_supply_flow", raised(Class::SensorFault, days(25) + 9, 2)),
+        at("b", raised(Class::ConsumerThermal, days(30) + 2, 3)),
+        // A station's own finding during a leak sends nobody to dig.
+        at("b", raised(Class::ConsumerThermal, days(40) + 1, 4)),
+        raised(Class::LeakAbrupt, days(40) + 2, 5),
+        at("a", raised(Class::ConsumerThermal, days(50), 6)),
+    ];
+
+    let confusion = judged(alarms, Some(&labels)).confusion.unwrap();
+
+    let row = |truth: &str| *confusion.rows.iter().find(|row| row.truth == truth).unwrap();
+    assert_eq!((row("sensor").sensor, row("sensor").leak, row("sensor").none), (1, 1, 1));
+    assert_eq!((row("consumer").consumer, row("leak").leak, row("leak").consumer), (1, 1, 0));
+    assert_eq!((row("none").consumer, row("none").leak), (2, 0));
+    assert_eq!((confusion.named.part, confusion.named.whole), (4, 5));
+    assert_eq!((confusion.right.part, confusion.right.whole), (3, 4));
+    assert_eq!((confusion.leak_for_temperature, confusion.temperature_for_leak), (1, 0));
+    let missed = confusion.events.iter().find(|event| event.event == "missed").unwrap();
+    assert!(missed.not_judgeable.is_some(), "nothing says what an indoor sensor should read");
+    assert_eq!((confusion.named_of_judgeable.part, confusion.named_of_judgeable.whole), (4, 4));
 }

@@ -25,9 +25,12 @@ pub fn html(report: &Report, record: &Record, plant: &PlantModel) -> String {
         plots::delays(&mut page, report);
     }
     tables::groups(&mut page, report);
+    tables::confusion(&mut page, report);
+    tables::injected(&mut page, report);
     tables::location(&mut page, report);
     tables::events(&mut page, report);
     tables::alarms(&mut page, report);
+    tables::costs(&mut page, report);
     tables::networks(&mut page, report);
     panels::panels(&mut page, report, record, plant);
     tables::coverage(&mut page, report);

@@ -1,7 +1,11 @@
 //! The report for a terminal: what was found, what not, what was false, and how far the figures can be trusted.
 
+mod families;
+
 use heat_detect::scoring::is_loss;
 
+pub(super) use self::families::told;
+use self::families::{confusion, injected};
 use super::{
     AlarmReport, AlarmVerdict, EventReport, EventVerdict, GroupScore, Location, LocationScore, Report,
 };
@@ -25,7 +29,10 @@ pub fn table(report: &Report) -> String {
         );
         groups(&mut out, report);
     }
+    confusion(&mut out, report);
+    injected(&mut out, report);
     alarms(&mut out, report);
+    costs(&mut out, report);
     networks(&mut out, report);
     coverage(&mut out, report);
     out
@@ -171,12 +178,21 @@ fn delays(out: &mut String, report: &Report) {
     line(
         out,
         &format!(
-            "Losses that reach s = 1: {} of {} found within 24 h of it; measured delay over 13 h/s2: median {}\n",
+            "Losses that reach s = 1: {} of {} found within 24 h of it; measured delay over 13 h/s2: median {}",
             scores.detectable_found_24h,
             scores.detectable,
             two(scores.delay_over_theory_median)
         ),
     );
+    let sizes: Vec<String> = scores
+        .sizes
+        .iter()
+        .map(|s| {
+            format!("{} {} when raised, {} later ({})", s.class, two(s.at_emission), two(s.later), s.events)
+        })
+        .collect();
+    line(out, &format!("Estimated over true size, median: {}", sizes.join("; ")));
+    line(out, &format!("Found losses told as one incident: {} of {}\n", scores.told_once, scores.told));
 }
 
 fn one(value: Option<f64>) -> String {
@@ -308,6 +324,31 @@ fn alarms(out: &mut String, report: &Report) {
         );
     }
     more(out, shown.len(), "alarms");
+}
+
+/// Stations told in the table.
+const COSTS_MAX: usize = 10;
+
+fn costs(out: &mut String, report: &Report) {
+    if report.costs.is_empty() {
+        return;
+    }
+    line(out, "Stations by what their named faults cost, the worst first");
+    for cost in report.costs.iter().take(COSTS_MAX) {
+        line(
+            out,
+            &format!(
+                "  {} {}: {:.0} m3 pumped and {:.1} GJ delivered for nothing in {}, capacity {:.1} GJ",
+                cost.network,
+                cost.site,
+                cost.excess_m3,
+                cost.excess_gj,
+                span(Some(cost.hours)),
+                cost.capacity_gj
+            ),
+        );
+    }
+    out.push('\n');
 }
 
 fn networks(out: &mut String, report: &Report) {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::report::CostReport;
 use heat_detect::{Counters, NetworkStatus, probe::BalanceStep};
 use heat_ledger::admission::AdmissionCounts;
 use heat_model::{
@@ -41,6 +42,8 @@ pub struct Raised {
     pub later_side: Option<Side>,
     /// Estimated loss, kg/s.
     pub size_kg_s: Option<f64>,
+    /// Estimated loss as published 10 min (burst) or 24 h (leak) later, kg/s.
+    pub later_size_kg_s: Option<f64>,
     /// Strength in the detector's own measure.
     pub strength: f64,
     /// Who raised it.
@@ -76,6 +79,7 @@ impl Raised {
             later: incident.candidates.clone(),
             later_side: incident.side,
             size_kg_s: incident.loss_kg_s,
+            later_size_kg_s: incident.loss_kg_s,
             strength: incident.strength,
             detector: detector.clone(),
             affected: incident.affected.len(),
@@ -145,6 +149,10 @@ pub struct NetworkRecord {
     pub trace: Vec<TraceStep>,
     /// Mean circulation, kg/s.
     pub circulation_kg_s: f64,
+    /// Signals whose level others tell, as `site/device/name`: the least bias that they can show, and its unit.
+    pub redundancy: BTreeMap<String, (f64, &'static str)>,
+    /// Stations whose named faults cost flow or heat, the worst first.
+    pub costs: Vec<CostReport>,
     pub(super) trace_until_us: i64,
     pub(super) looked_us: i64,
     pub(super) sets: BTreeSet<SignalSetId>,
@@ -164,6 +172,8 @@ impl Default for NetworkRecord {
             statuses: Vec::new(),
             trace: Vec::new(),
             circulation_kg_s: 0.0,
+            redundancy: BTreeMap::new(),
+            costs: Vec::new(),
             trace_until_us: i64::MIN,
             looked_us: i64::MIN / 2,
             sets: BTreeSet::new(),
@@ -203,7 +213,29 @@ impl Record {
         self.networks.get_mut(network).expect("it was put in above")
     }
 
+    /// Takes over another run's record, with each of its networks under the name that `name` gives it.
+    pub fn absorb(&mut self, other: Self, name: impl Fn(&NetworkId) -> NetworkId) {
+        self.alarms.extend(other.alarms.into_iter().map(|mut alarm| {
+            alarm.network = name(&alarm.network);
+            alarm
+        }));
+        self.networks.extend(other.networks.into_iter().map(|(id, network)| (name(&id), network)));
+        self.add_counters(other.counters);
+        self.repeats += other.repeats;
+        self.corrections += other.corrections;
+        self.refused += other.refused;
+        self.first_refusal = self.first_refusal.take().or(other.first_refusal);
+        self.alarms_cut += other.alarms_cut;
+        self.trace_is_cut |= other.trace_is_cut;
+    }
+
     pub(super) fn add_counts(&mut self, counters: Counters, admitted: AdmissionCounts) {
+        self.add_counters(counters);
+        self.repeats += admitted.repeated_readings;
+        self.corrections += admitted.corrections;
+    }
+
+    fn add_counters(&mut self, counters: Counters) {
         let sum = &mut self.counters;
         sum.readings += counters.readings;
         sum.repeats += counters.repeats;
@@ -214,7 +246,5 @@ impl Record {
         sum.unused += counters.unused;
         sum.over_bound += counters.over_bound;
         sum.incidents_dropped += counters.incidents_dropped;
-        self.repeats += admitted.repeated_readings;
-        self.corrections += admitted.corrections;
     }
 }

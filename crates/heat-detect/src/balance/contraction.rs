@@ -28,7 +28,8 @@ impl Contraction {
         let before = std::mem::replace(&mut self.last, now);
         // A slow scan is one sample at the start of the bin, while its make-up is the mean over the bin before.
         if slow_scan {
-            let (before, now) = (before?, now?);
+            // Where one end of the bin is missing, the other stands for both.
+            let (before, now) = (before.or(now)?, now.or(before)?);
             Some([f64::midpoint(before[0], now[0]), f64::midpoint(before[1], now[1])])
         } else {
             now

@@ -315,6 +315,8 @@ impl Balance {
             at_least: false,
             unmetered_kg_s: None,
             rough: !(self.metering.is_mass() || self.metering == Metering::Nothing),
+            heard: 1.0,
+            has_witness: false,
         };
         self.fill(&mut leak);
         verdicts.push(Verdict::Leak(self.told(&leak)));
@@ -337,12 +339,15 @@ impl Balance {
         leak.share = leak.loss_kg_s / scale;
         leak.at_least = self.saturated;
         let Some((mean, count)) = self.loss.mean_since(leak.onset_bin) else { return };
+        let newest = self.loss.recent.back().map_or(leak.onset_bin, |(bin, _)| *bin);
+        leak.heard = (f64::from(count) / (newest - leak.onset_bin + 1).max(1) as f64).min(1.0);
         let share = mean / scale;
         let testimony =
             self.metering.is_mass().then(|| self.witness.ask(leak.onset_bin, share, count)).flatten();
         let log_odds = PRIOR_LOG_ODDS + testimony.map_or(0.0, |testimony| testimony.log_odds);
         leak.fault_probability =
             if self.metering.is_mass() { 1.0 / (1.0 + log_odds.clamp(-50.0, 50.0).exp()) } else { 0.0 };
+        leak.has_witness = testimony.is_some();
         if let Some(testimony) = testimony {
             leak.supply_side = testimony.supply_side;
             let (shift, sigma) = testimony.imbalance;

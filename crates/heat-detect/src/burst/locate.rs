@@ -31,6 +31,8 @@ const AGE_PER_YEAR: f64 = 0.03;
 const AGE_REFERENCE_YEAR: f64 = 2030.0;
 /// Beyond this many trenches each is judged at its middle and for the likeliest loss only.
 const FINE_MAX: usize = 1_000;
+/// Gauges of one side that are judged: each costs a look per pipe, and a city has thousands of both.
+const GAUGES_MAX: usize = 200;
 /// Places within a trench.
 const POSITIONS: [f64; 3] = [0.15, 0.5, 0.85];
 /// Losses, in standard deviations of its error, with their weights.
@@ -100,7 +102,7 @@ pub(crate) fn rank(topology: &Topology, case: &Case) -> Ranking {
     let mut scored: Vec<(u32, Side, f64, f64)> = Vec::new();
     let mut unsolved = false;
     for (number, side) in SIDES.into_iter().enumerate() {
-        let gauges: Vec<Residual> = case.residuals.iter().copied().filter(|r| r.side == side).collect();
+        let gauges = most_telling(case.residuals.iter().copied().filter(|r| r.side == side).collect());
         let nodes: Vec<u32> = gauges.iter().map(|gauge| gauge.node).collect();
         let common = case.common_sigma[number];
         let model = (!gauges.is_empty()).then(|| Model::new(topology, case, side, &nodes));
@@ -135,6 +137,26 @@ pub(crate) fn rank(topology: &Topology, case: &Case) -> Ranking {
     let mut ranking = normalised(topology, &scored);
     ranking.unsolved = unsolved;
     ranking
+}
+
+/// At most [`GAUGES_MAX`] gauges: half of them those furthest from the middle one, in standard deviations, which tell
+/// where the loss is; the others spread evenly over the rest, which tell where it is not.
+fn most_telling(gauges: Vec<Residual>) -> Vec<Residual> {
+    if gauges.len() <= GAUGES_MAX {
+        return gauges;
+    }
+    let mut values: Vec<f64> = gauges.iter().map(|gauge| gauge.value).collect();
+    values.sort_by(f64::total_cmp);
+    let middle = values[values.len() / 2];
+    let off = |gauge: &Residual| (gauge.value - middle).abs() / gauge.sigma;
+    let mut order: Vec<usize> = (0..gauges.len()).collect();
+    order.sort_by(|&a, &b| off(&gauges[b]).total_cmp(&off(&gauges[a])).then(a.cmp(&b)));
+    let mut rest = order.split_off(GAUGES_MAX / 2);
+    rest.sort_unstable();
+    let spread = GAUGES_MAX - order.len();
+    order.extend((0..spread).map(|number| rest[number * rest.len() / spread]));
+    order.sort_unstable();
+    order.into_iter().map(|index| gauges[index]).collect()
 }
 
 fn normalised(topology: &Topology, scored: &[(u32, Side, f64, f64)]) -> Ranking {

@@ -90,6 +90,11 @@ impl OpenBurst {
         }
     }
 
+    /// Time up to which the data have told of it.
+    pub(crate) fn averaged_until_us(&self) -> i64 {
+        self.averaged_us.max(self.opened_us)
+    }
+
     /// Whether the newest data show it no more.
     pub(crate) const fn is_gone(&self) -> bool {
         self.below_since_us.is_some()

@@ -25,6 +25,9 @@ use crate::{
 const SUPPLY_CELSIUS: f64 = 85.0;
 const RETURN_CELSIUS: f64 = 45.0;
 
+/// Below this share of its quarter hours a leak says how many were missing.
+const HEARD_SHARE: f64 = 0.97;
+
 /// A finding of a class, with nothing in it yet.
 pub(crate) fn empty(detector: &str, class: Class, onset: EventTime, level: ModelLevel) -> Finding {
     Finding {
@@ -182,6 +185,13 @@ pub(crate) fn leak(layout: &Layout, places: &Places, leak: &Leak, circulation: f
     }
     if leak.rough {
         finding.lacked.push("make_up_flow".to_owned());
+    } else if !leak.has_witness {
+        finding.lacked.push("witness_flows".to_owned());
+    }
+    if leak.heard < HEARD_SHARE {
+        finding
+            .lacked
+            .push(format!("water_balance ({:.0} % of its quarter hours)", 100.0 * (1.0 - leak.heard)));
     }
     match places.case(layout, leak) {
         Some(case) => place_by_pipes(layout, &case, &mut finding),

@@ -66,6 +66,7 @@ impl StationWatch {
         trackers: &[Tracker],
         now_us: i64,
         urgent: bool,
+        is_aside: impl Fn(u32) -> bool,
     ) -> Vec<(u32, &'static str, i64, bool)> {
         self.stations.resize(layout.sites.len(), Station::default());
         let mut found = Vec::new();
@@ -76,7 +77,7 @@ impl StationWatch {
             }
             let current = |signal: u32| {
                 let tracker = &trackers[signal as usize];
-                tracker.is_current(now_us).then_some(tracker.value)
+                (tracker.is_current(now_us) && !is_aside(signal)).then_some(tracker.value)
             };
             let Some(now) = differential(site, current) else { continue };
             if now < LOW_SHARE * station.usual_pa {

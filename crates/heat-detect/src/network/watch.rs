@@ -1,15 +1,18 @@
 //! The watch over signals, sources, stations and homes, wired into a network.
 
-use heat_model::QualityCode;
+use std::collections::BTreeMap;
+
+use heat_model::{QualityCode, plant::SiteKind, record::Forecast};
 
 use super::{Network, statements};
 use crate::{
-    DetectSettings,
+    DetectSettings, DetectorState, DetectorStatus,
     bins::{BIN_US, Bins},
     burst,
     core::Emitter,
     layout::Layout,
     network::statements::Statement,
+    quality::{Quality, gate::may_stand_still},
     thermal::Quarter,
 };
 
@@ -33,10 +36,61 @@ impl Network {
         self.state.quality.admit(signal, placed.role, at_us, value, tracker, prior)
     }
 
-    /// Whether other detectors may build on a signal: no fault of it is open.
-    #[expect(dead_code, reason = "the water balance asks it next")]
-    pub(crate) fn is_trusted(&self, signal: u32) -> bool {
-        self.state.quality.is_trusted(signal)
+    /// Whether other detectors leave a signal out because it has an open fault. A source's level that is merely off stays
+    /// in: the water balance weighs its meters against one another, and would be blind without them.
+    pub(super) fn is_aside(&self, signal: u32) -> bool {
+        is_aside(&self.layout, &self.state.quality, signal)
+    }
+
+    /// A forecast of the outdoor temperature has come.
+    pub(crate) fn forecast(&mut self, forecast: &Forecast) {
+        let ahead = forecast.outdoor_celsius.iter().map(|(at, celsius)| (at.as_micros(), *celsius));
+        self.state.thermal.forecast(forecast.issued.as_micros(), ahead);
+    }
+
+    /// What temperatures and their sensors can be judged by.
+    pub(super) fn thermal_status(&self) -> Vec<DetectorStatus> {
+        let thermal = &self.state.thermal;
+        let status = |detector: &str, state| DetectorStatus { detector: detector.to_owned(), state };
+        let lacking = |signals: Vec<String>| DetectorState::Lacking { signals };
+        let mut all = Vec::new();
+        if let Some((stations, known, seconds_left)) = thermal.readiness() {
+            let state = if stations > 0 && known == 0 {
+                DetectorState::Learning { seconds_left }
+            } else {
+                DetectorState::Ready
+            };
+            all.push(status("thermal", state));
+        }
+        match thermal.loops() {
+            (true, false) => {
+                all.push(status("hunting", lacking(vec!["valve_opening every five minutes".to_owned()])));
+            }
+            (true, true) => all.push(status("hunting", DetectorState::Ready)),
+            (false, _) => {}
+        }
+        let alone = self.without_redundancy();
+        if !alone.is_empty() {
+            all.push(status("sensor_bias", lacking(alone)));
+        }
+        all
+    }
+
+    /// Names of measured signals whose level no other signal tells, with how many there are.
+    fn without_redundancy(&self) -> Vec<String> {
+        let told = self.state.thermal.told_signals(&self.layout);
+        if told.is_empty() {
+            return Vec::new();
+        }
+        let mut alone: BTreeMap<&str, usize> = BTreeMap::new();
+        for (signal, (placed, key)) in (0_u32..).zip(self.layout.placed.iter().zip(&self.state.keys)) {
+            let is_measured =
+                placed.role.is_temperature() || placed.role.is_flow() || placed.role.is_pressure();
+            if is_measured && !may_stand_still(placed.role) && told.binary_search(&signal).is_err() {
+                *alone.entry(key.name.as_str()).or_default() += 1;
+            }
+        }
+        alone.into_iter().map(|(name, count)| format!("second witness of {name} ({count})")).collect()
     }
 
     pub(super) fn watch_minute(&mut self, settings: &DetectSettings, emit: &mut Emitter<'_>) {
@@ -46,13 +100,17 @@ impl Network {
 
     /// A live quarter hour has ended.
     pub(super) fn watch_bin(&mut self, settings: &DetectSettings, bin: i64, emit: &mut Emitter<'_>) {
+        let heats = self.heats();
         let state = &mut self.state;
         let mut said = state.quality.close_bin(&self.layout, &state.trackers, (bin + 1) * BIN_US);
-        // A burst moves everything, and nothing of it is a station's or a sensor's own.
-        if state.burst.open.is_none() {
+        // A burst moves everything, and so does a network that is being filled, heated up or shut down: nothing of it is
+        // a station's or a sensor's own.
+        if state.burst.open.is_none() && heats {
             let quarter = quarter(settings, &self.layout, &state.live, bin, true, state.balance.is_leaking());
             said.extend(state.thermal.close_bin(quarter, &mut state.quality));
         }
+        let (layout, quality) = (&self.layout, &state.quality);
+        state.live.set_aside(|signal| is_aside(layout, quality, signal));
         self.say_all(settings, &said, emit);
     }
 
@@ -70,6 +128,12 @@ impl Network {
             self.say(settings, finding, emit);
         }
     }
+}
+
+fn is_aside(layout: &Layout, quality: &Quality, signal: u32) -> bool {
+    let placed = layout.placed[signal as usize];
+    let is_source = layout.sites[placed.site as usize].kind == SiteKind::Source;
+    if is_source { quality.is_blind(signal) } else { !quality.is_trusted(signal) }
 }
 
 fn quarter<'a>(

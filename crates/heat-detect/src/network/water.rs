@@ -1,14 +1,14 @@
 //! The water of a network, quarter hour by quarter hour: which account is judged, and what its verdicts become.
 
 use heat_model::{
-    SiteId,
+    AppendTime, SiteId,
     plant::{SeasonState, SiteKind},
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Network, findings, is_slow, place::Suspicion, water_findings};
+use super::{Network, findings, is_slow, lacked, place::Suspicion, water_findings};
 use crate::{
-    DetectSettings, DetectorState, DetectorStatus,
+    DetectSettings, DetectorState, DetectorStatus, Finding,
     balance::{
         Input, Judging, Leak, Verdict,
         features::{Features, Shares, features},
@@ -86,6 +86,11 @@ impl Network {
             .unwrap_or_default()
     }
 
+    /// Whether the sources' circuit gives heat, by command and by its data: only then are temperatures judged.
+    pub(super) fn heats(&self) -> bool {
+        self.season() == SeasonState::Heating && self.state.water.pausing_season().is_none()
+    }
+
     /// A signal was registered: a station's first flow meter is an extension of the network.
     pub(crate) fn note_extension(&mut self, signal: u32) {
         let placed = self.layout.placed[signal as usize];
@@ -136,8 +141,12 @@ impl Network {
             self.state.places.learn(&self.layout, &self.state.live, bin, &features, suspicion);
         }
         self.watch_secondaries(settings, bin, emit);
-        for verdict in verdicts {
-            self.say_verdict(settings, bin, verdict, emit);
+        for (index, verdict) in verdicts.iter().enumerate() {
+            // A batch releases many quarter hours at once: of a leak that goes on through them the last word counts.
+            let goes_on = matches!(verdicts.get(index + 1), Some(Verdict::Leak(_)));
+            if !(goes_on && matches!(verdict, Verdict::Leak(_))) {
+                self.say_verdict(settings, bin, verdict, emit);
+            }
         }
         self.say_standing(settings, bin, emit);
         if let Some(inflow) = inflow_only(&features) {
@@ -183,14 +192,27 @@ impl Network {
     }
 
     /// A leak of the primary is pinned on an exchanger where its secondary says so; from then on that stands.
-    fn loss_finding(&mut self, bin: i64, leak: &Leak) -> crate::Finding {
+    /// `None` while its incident waits for its next update: to rank a city's pipes is dear.
+    fn loss_finding(
+        &mut self,
+        settings: &DetectSettings,
+        bin: i64,
+        leak: &Leak,
+        now: AppendTime,
+    ) -> Option<Finding> {
         let water = &mut self.state.water;
-        water.exchanger =
-            water.exchanger.or_else(|| water.secondaries.leaking_exchanger(leak.onset_bin, bin));
-        match self.state.water.exchanger {
+        let known = water.exchanger;
+        water.exchanger = known.or_else(|| water.secondaries.leaking_exchanger(leak.onset_bin, bin));
+        if known == water.exchanger && self.state.book.has_fresh_leak(settings, now) {
+            return None;
+        }
+        let mut finding = match self.state.water.exchanger {
             Some(site) => water_findings::exchanger_leak(&self.layout, site, leak),
             None => findings::leak(&self.layout, &self.state.places, leak, self.state.balance.circulation),
-        }
+        };
+        let until_us = bin_start_us(bin + 1);
+        finding.lacked.extend(lacked::silent(&self.layout, &self.state.trackers, until_us));
+        Some(finding)
     }
 
     fn judging(&mut self, features: &Features) -> Judging {
@@ -224,25 +246,29 @@ impl Network {
         })
     }
 
-    fn say_verdict(&mut self, settings: &DetectSettings, bin: i64, verdict: Verdict, emit: &mut Emitter<'_>) {
-        if let Verdict::Leak(leak) = verdict {
-            let finding = self.loss_finding(bin, &leak);
-            self.say(settings, finding, emit);
-            return;
-        }
+    fn say_verdict(
+        &mut self,
+        settings: &DetectSettings,
+        bin: i64,
+        verdict: &Verdict,
+        emit: &mut Emitter<'_>,
+    ) {
         let layout = &self.layout;
         let finding = match verdict {
-            Verdict::Leak(_) => return,
+            Verdict::Leak(leak) => {
+                let Some(finding) = self.loss_finding(settings, bin, leak, emit.now()) else { return };
+                finding
+            }
             Verdict::Over => match self.state.water.exchanger.take() {
                 Some(site) => water_findings::exchanger_over(layout, site, bin),
                 None => findings::leak_over(bin),
             },
             Verdict::MeterFault { onset_bin, excess_kg_s } => {
-                water_findings::make_up_fault(layout, onset_bin, excess_kg_s)
+                water_findings::make_up_fault(layout, *onset_bin, *excess_kg_s)
             }
             Verdict::MeterWell => water_findings::make_up_well(layout, bin),
             Verdict::Drained { onset_bin, loss_kg_s } => {
-                let drained = water_findings::drained(layout, onset_bin, loss_kg_s, self.cold_end());
+                let drained = water_findings::drained(layout, *onset_bin, *loss_kg_s, self.cold_end());
                 self.say(settings, drained.clone(), emit);
                 water_findings::over(drained)
             }

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Fault;
+use super::{Fault, steps::Steps};
 use crate::{
     bins::{BIN_SECONDS, BIN_US},
     layout::Role,
@@ -30,8 +30,12 @@ const NO_TEMPERATURE: [f64; 11] =
     [-39.9, -40.0, -50.0, -99.0, -99.9, -127.0, -200.0, 850.0, 999.0, 999.9, 9_999.0];
 /// Below this a pipe of a heating network may really be at 0 degC.
 const WARM_CELSIUS: f64 = 12.0;
-/// Quarter hours that a value must stand still at least, and the chance that is left to it.
-const STUCK_BINS: u16 = 12;
+/// How long a value must stand still at least, in time and in quarter hours with readings, and the chance that is left
+/// to it: a slow scan has few readings, and each of them says more.
+const STUCK_US: i64 = 3 * 3_600_000_000;
+const STUCK_BINS: u16 = 6;
+/// What a signal's longest rest loses with each quarter hour with readings.
+const REST_FADES: f32 = 1.0 / 1_500.0;
 const STUCK_LOG_CHANCE: f64 = -16.0;
 /// Memory of the habit of repeating, quarter hours.
 const HABIT_BINS: f32 = 2_000.0;
@@ -88,6 +92,8 @@ pub(crate) const fn may_stand_still(role: Role) -> bool {
         | Role::MakeUpVolume
         | Role::ReliefFlow
         | Role::MakeUpTankLevel
+        | Role::PlannedHeatPower
+        | Role::AvailableHeatPower
         | Role::HeatEnergy
         | Role::Volume
         | Role::SetPointTemperature
@@ -117,9 +123,11 @@ pub(crate) struct Gate {
     came: bool,
     changed: bool,
     fresh: bool,
-    /// Quarter hours for which the value has stood still; the longest such time that ended.
+    /// Quarter hours for which the value has stood still; the longest such time that ended, and the one that just did.
     still: u16,
-    longest: u16,
+    longest: f32,
+    rested: u16,
+    moved_us: i64,
     bins: u16,
     moved: u16,
     /// Share of quarter hours without a change.
@@ -144,10 +152,20 @@ pub(crate) struct Gate {
     spike_rate: f32,
     spikes: f32,
     spiked_us: i64,
+    steps: Steps,
 }
 
 impl Gate {
-    pub(crate) fn last_value(&self) -> f64 {
+    /// The last value, whatever it was.
+    pub(super) const fn last_seen(&self) -> f64 {
+        self.last
+    }
+
+    /// The value that a fault of this kind is told with.
+    pub(crate) fn told_value(&self, fault: Fault) -> f64 {
+        if fault == Fault::Quantised {
+            return self.steps.step();
+        }
         if self.hits >= KNOWN_HITS { self.odd } else { self.last }
     }
 
@@ -163,7 +181,14 @@ impl Gate {
             self.reset |=
                 self.seen && value < self.last - 1e-9 * self.last.abs() && !rolled_over(self.last, value);
         }
-        self.changed |= !self.seen || value.to_bits() != self.last.to_bits();
+        let has_moved = !self.seen || value.to_bits() != self.last.to_bits();
+        if has_moved && self.seen && !may_stand_still(role) {
+            self.steps.changed(value - self.last);
+        }
+        self.changed |= has_moved;
+        if has_moved {
+            self.moved_us = at_us;
+        }
         self.last = value;
         self.seen = true;
         self.came = true;
@@ -271,7 +296,7 @@ impl Gate {
         self.bins = self.bins.saturating_add(1);
         let weight = 1.0 / f32::from(self.bins).min(HABIT_BINS);
         if self.changed {
-            self.longest = self.longest.max(self.still);
+            self.rested = self.still;
             self.still = 0;
             self.moved = self.moved.saturating_add(1);
             self.repeats -= weight * self.repeats;
@@ -286,6 +311,15 @@ impl Gate {
         self.changed = false;
     }
 
+    /// A rest that ended while the rest of its site moved is how this signal is; one that was its fault is not.
+    pub(super) fn note_rest(&mut self, site_moves: bool) {
+        self.longest *= 1.0 - REST_FADES;
+        let rested = std::mem::take(&mut self.rested);
+        if site_moves && self.fault != Some(Fault::Stuck) {
+            self.longest = self.longest.max(f32::from(rested));
+        }
+    }
+
     /// Whether its newest quarter hour had a reading.
     pub(super) const fn is_fresh(&self) -> bool {
         self.fresh
@@ -296,14 +330,16 @@ impl Gate {
         self.still >= 4
     }
 
-    pub(super) fn shows_stuck(&self, role: Role) -> bool {
+    pub(super) fn shows_stuck(&self, role: Role, at_us: i64) -> bool {
         let is_known = self.bins >= HABIT_KNOWN && self.moved >= MOVED_MIN;
         if may_stand_still(role) || !is_known || (self.last == 0.0 && !role.is_temperature()) {
             return false;
         }
         let habit = f64::from(self.repeats.max(0.05)).ln();
         let by_chance = STUCK_LOG_CHANCE / habit.min(-1e-3);
-        f64::from(self.still) >= by_chance.max(f64::from(STUCK_BINS)).max(2.0 * f64::from(self.longest))
+        at_us - self.moved_us >= STUCK_US
+            && f64::from(self.still)
+                >= by_chance.max(f64::from(STUCK_BINS)).max(2.0 * f64::from(self.longest))
     }
 
     pub(super) fn shows_sentinel(&self, at_us: i64) -> bool {
@@ -322,7 +358,12 @@ impl Gate {
     pub(super) fn shows_spikes(&self, at_us: i64) -> bool {
         let natural = f64::from((self.spike_rate - self.spikes / SPIKE_DAYS).max(SPIKES_PRIOR));
         // A Poisson count of this mean passes that once in some thousand days.
-        at_us == self.spiked_us && f64::from(self.spikes) > 0.9 + natural + 3.7 * natural.sqrt()
+        at_us == self.spiked_us && f64::from(self.spikes) > 1.9 + natural + 3.7 * natural.sqrt()
+    }
+
+    /// Whether it moves in coarser steps than it used to.
+    pub(super) const fn shows_steps(&self) -> bool {
+        self.steps.is_coarse()
     }
 
     /// When a fault that shows now began.
@@ -335,7 +376,8 @@ impl Gate {
             | Fault::CounterReset
             | Fault::Swapped
             | Fault::Bias
-            | Fault::Drift => at_us,
+            | Fault::Drift
+            | Fault::Quantised => at_us,
         }
     }
 }
@@ -362,6 +404,7 @@ mod tests {
             gate.spiked(at_us);
         }
         gate.close_bin();
+        gate.note_rest(true);
         judgement
     }
 
@@ -400,7 +443,7 @@ mod tests {
         let mut told = None;
         for bin in 200..240 {
             feed(&mut gate, &mut tracker, bin, 80.3);
-            if told.is_none() && gate.shows_stuck(Role::SupplyTemperature) {
+            if told.is_none() && gate.shows_stuck(Role::SupplyTemperature, (bin + 1) * BIN_US) {
                 told = Some(bin - 200);
             }
         }
@@ -409,18 +452,20 @@ mod tests {
         for bin in 0..400 {
             feed(&mut gate, &mut tracker, bin, f64::from((bin as i32 / 10) % 3));
         }
-        assert!(!gate.shows_stuck(Role::SupplyTemperature), "a coarse signal repeats itself");
+        assert!(!gate.shows_stuck(Role::SupplyTemperature, 401 * BIN_US), "a coarse signal repeats itself");
     }
 
     #[test]
-    fn two_spikes_in_a_day_are_told_and_one_is_not() {
+    fn three_spikes_in_a_day_are_told_and_two_are_not() {
         let (mut gate, mut tracker) = ordinary(200);
         feed(&mut gate, &mut tracker, 200, 110.0);
         feed(&mut gate, &mut tracker, 201, 80.2);
-        assert!(!gate.shows_spikes(202 * BIN_US));
         feed(&mut gate, &mut tracker, 205, 60.0);
         feed(&mut gate, &mut tracker, 206, 80.2);
-        assert!(gate.shows_spikes(207 * BIN_US));
+        assert!(!gate.shows_spikes(207 * BIN_US));
+        feed(&mut gate, &mut tracker, 210, 105.0);
+        feed(&mut gate, &mut tracker, 211, 80.2);
+        assert!(gate.shows_spikes(212 * BIN_US));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    hypothesis::{CHANNELS, Deviations, Ranked, Rule, rank},
+    hypothesis::{CHANNELS, Deviations, Ranked, Rule, Want, rank},
     relation::{Course, Relation, SCALES, Tail, Take},
     rls::Inputs,
 };
@@ -93,6 +93,11 @@ impl Bank {
         self.relations[channel].residual(bin, &instant.inputs, instant.target)
     }
 
+    /// Whether a relation is asked beyond all that it knows.
+    pub(super) fn is_beyond(&self, channel: usize, instants: &Instants) -> bool {
+        instants[channel].as_ref().is_some_and(|instant| self.relations[channel].is_beyond(&instant.inputs))
+    }
+
     /// Takes a quarter hour into all relations. `common` is what all sites of the kind share.
     pub(super) fn take(
         &mut self,
@@ -155,6 +160,10 @@ impl Bank {
         if self.case.is_some() {
             return self.follow(bin, limits);
         }
+        if !self.relations.iter().any(|relation| relation.is_current(bin)) {
+            // At rest for the night: what was off by day goes on in the morning.
+            return None;
+        }
         let Some(scale) = self.off(bin, limits, tails) else {
             self.off_since = None;
             return None;
@@ -194,6 +203,51 @@ impl Bank {
         let case = *case;
         self.forget();
         Some(News::Closed(case))
+    }
+
+    /// Whether any relation is judged.
+    pub(super) fn is_known(&self) -> bool {
+        self.relations.iter().any(Relation::is_known)
+    }
+
+    /// Quarter hours with data until the first relation is judged.
+    pub(super) fn learning_left(&self) -> u32 {
+        self.relations.iter().map(Relation::learning_left).min().unwrap_or(0)
+    }
+
+    /// Whether a known relation moves with a cause.
+    pub(super) fn tells(&self, rule: &Rule) -> bool {
+        rule.wants.iter().zip(&self.relations).any(|(want, relation)| {
+            matches!(want, Want::Per(factor) if *factor != 0.0) && relation.is_known()
+        })
+    }
+
+    /// The least size of a cause that the relations it moves could show, in the rule's unit in SI; `None` where none of
+    /// them is known.
+    pub(super) fn least(
+        &self,
+        rule: &Rule,
+        limits: &Limits,
+        tails: &[Tail; CHANNELS],
+    ) -> Option<(f64, &'static str)> {
+        let moved = |channel: usize| match rule.wants[channel] {
+            Want::Per(factor) if factor != 0.0 && self.relations[channel].is_known() => Some(factor.abs()),
+            Want::Per(_) | Want::Zero | Want::Below | Want::Above | Want::Any => None,
+        };
+        let own = (0..CHANNELS)
+            .find(|channel| matches!(rule.wants[*channel], Want::Per(f) if (f.abs() - 1.0).abs() < 1e-9))?;
+        (0..CHANNELS)
+            .filter_map(|channel| {
+                let (factor, limit) = (moved(channel)?, &limits[channel]);
+                let shows = |scale: usize| {
+                    let least =
+                        tails[channel].threshold(scale) * self.relations[channel].sigma(scale, limit.floor);
+                    least.max(limit.smallest) / factor
+                };
+                (0..SCALES).map(shows).min_by(f64::total_cmp)
+            })
+            .min_by(f64::total_cmp)
+            .map(|least| (least * limits[own].si, limits[own].unit))
     }
 
     /// What was off is over, or explained by another: the long means forget it.

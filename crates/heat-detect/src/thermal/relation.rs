@@ -29,10 +29,21 @@ const SUSPECT: f64 = 3.5;
 const ACCEPT_BINS: u32 = 14 * 96;
 /// Memory of scales, quarter hours.
 const SCALE_BINS: f64 = 14.0 * 96.0;
+/// A prediction beyond what was learned is in doubt: its variance by the model, times how much the correlation of the
+/// residuals and the bends of the physics make it worse. Leverage up to so many times the mean one is inside.
+const DOUBT: f64 = 16.0;
+const INSIDE: f64 = 5.0;
+/// Memory of the model, quarter hours.
+const MODEL_BINS: f64 = 2_000.0;
 /// Huber's constant.
 const HUBER: f64 = 2.0;
 /// Longest gap over which means are carried, quarter hours.
 const GAP_MAX: i64 = 32;
+/// Longest step that one reading stands for, quarter hours: after a night at rest one value is no more than one value.
+const STEP_MAX: i64 = 4;
+/// After so long a rest what was off before is past, and a day's readings confirm the model first, quarter hours.
+const REST_BINS: i64 = 3 * 96;
+const CONFIRM: u32 = 96;
 /// Spacing and number of the kept course.
 const COURSE_EVERY: i64 = 12;
 const COURSE: usize = 20;
@@ -95,6 +106,8 @@ pub(super) struct Relation {
     before: [f64; 2],
     means: [f64; SCALES],
     variances: [f64; SCALES],
+    /// Variance of the predictions that the means rest on, as far as it lies beyond what was learned.
+    doubts: [f64; SCALES],
     /// Largest deviation of the day under way.
     peaks: [f64; SCALES],
     day: i64,
@@ -125,6 +138,11 @@ impl Relation {
         self.learned >= KNOWN
     }
 
+    /// Quarter hours with data until it is judged.
+    pub(super) const fn learning_left(&self) -> u32 {
+        KNOWN.saturating_sub(self.learned)
+    }
+
     pub(super) fn slope(&self, input: usize) -> f64 {
         self.model.slope(input)
     }
@@ -132,6 +150,18 @@ impl Relation {
     /// What the model expects.
     pub(super) fn predict(&self, inputs: &Inputs) -> f64 {
         self.model.predict(inputs)
+    }
+
+    /// Variance of the prediction beyond what was learned, in units of the residual's.
+    fn doubt(&self, inputs: &Inputs) -> f64 {
+        let used = inputs.iter().filter(|input| **input != 0.0).count() as f64;
+        let inside = INSIDE * used / f64::from(self.learned.max(1)).min(MODEL_BINS);
+        DOUBT * (self.model.leverage(inputs) - inside).max(0.0)
+    }
+
+    /// Whether these inputs lie beyond all that the model knows.
+    pub(super) fn is_beyond(&self, inputs: &Inputs) -> bool {
+        self.doubt(inputs) > 1.0
     }
 
     /// Measured less modelled, median of three; `None` until the model is known.
@@ -148,23 +178,27 @@ impl Relation {
         let Take { bin, inputs, target, common, floor, learns } = take;
         let error = target - self.model.predict(inputs);
         let has_gap = bin - self.at_bin > GAP_MAX;
-        if has_gap || self.learned == 0 {
+        if self.learned == 0 {
             self.before = [error; 2];
+        } else if bin - self.at_bin > REST_BINS {
+            self.rested(error);
+        } else if has_gap {
+            // The first value after a rest says nothing yet: it may be a spike.
+            self.before = [self.means[0] + common; 2];
         }
         let robust = median(error, self.before[0], self.before[1]) - common;
         self.before = [error, self.before[0]];
-        let elapsed = (bin - self.at_bin).clamp(1, GAP_MAX) as f64;
+        let elapsed = (bin - self.at_bin).clamp(1, STEP_MAX) as f64;
         self.at_bin = bin;
         if !self.is_known() {
             self.begin(inputs, target, error, robust, elapsed, floor, learns);
             return;
         }
-        for (mean, span) in self.means.iter_mut().zip(SPANS) {
-            if has_gap {
-                *mean = robust;
-            } else {
-                *mean += (1.0 - (-elapsed / span).exp()) * (robust - *mean);
-            }
+        let doubt = self.doubt(inputs) * self.scale.max(floor).powi(2);
+        for ((mean, variance), span) in self.means.iter_mut().zip(&mut self.doubts).zip(SPANS) {
+            let weight = 1.0 - (-elapsed / span).exp();
+            *mean += weight * (robust - *mean);
+            *variance += weight * (doubt - *variance);
         }
         let most = (0..SCALES).map(|scale| self.z(scale, floor).abs()).fold(0.0, f64::max);
         self.note_day(bin, floor, tail);
@@ -179,6 +213,15 @@ impl Relation {
         self.suspect = 0;
         self.learn(inputs, target, error);
         self.spread(robust);
+    }
+
+    fn rested(&mut self, error: f64) {
+        self.before = [error; 2];
+        self.means = [0.0; SCALES];
+        self.doubts = [0.0; SCALES];
+        self.suspect = 0;
+        self.course = [0.0; COURSE];
+        self.learned = self.learned.min(KNOWN - CONFIRM);
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one quarter hour, used here only")]
@@ -234,7 +277,7 @@ impl Relation {
 
     /// Standard deviation of a mean.
     pub(super) fn sigma(&self, scale: usize, floor: f64) -> f64 {
-        self.variances[scale].sqrt().max(floor)
+        self.variances[scale].sqrt().max(floor).hypot(self.doubts[scale].sqrt())
     }
 
     pub(super) fn mean(&self, scale: usize) -> f64 {

@@ -41,8 +41,13 @@ pub(super) enum Kind {
     PumpFailure,
     Underheating,
     BlockedStrainer,
+    Hunting,
+    SetbackLost,
     ColdSupply,
     HotSupply,
+    BelowPlan,
+    AbovePlan,
+    CapacityReserve,
 }
 
 impl Kind {
@@ -54,9 +59,15 @@ impl Kind {
             | Self::StuckValve
             | Self::Overheating
             | Self::BelowSetPoint
-            | Self::PumpFailure => Class::ConsumerThermal,
+            | Self::PumpFailure
+            | Self::Hunting
+            | Self::SetbackLost => Class::ConsumerThermal,
             Self::Underheating | Self::BlockedStrainer => Class::Underheating,
-            Self::ColdSupply | Self::HotSupply => Class::NetworkThermal,
+            Self::ColdSupply
+            | Self::HotSupply
+            | Self::BelowPlan
+            | Self::AbovePlan
+            | Self::CapacityReserve => Class::NetworkThermal,
         }
     }
 
@@ -71,27 +82,54 @@ impl Kind {
             Self::PumpFailure => Some("pump_failure"),
             Self::Underheating => None,
             Self::BlockedStrainer => Some("blocked_strainer"),
+            Self::Hunting => Some("hunting"),
+            Self::SetbackLost => Some("setback_lost"),
             Self::ColdSupply => Some("cold_supply"),
             Self::HotSupply => Some("hot_supply"),
+            Self::BelowPlan => Some("below_heat_plan"),
+            Self::AbovePlan => Some("above_heat_plan"),
+            Self::CapacityReserve => Some("capacity_reserve"),
         }
+    }
+}
+
+/// The signal that a station's cause blames, where it is a sensor.
+pub(super) fn station_sensor(site: &Site, cause: station::Cause) -> Option<u32> {
+    use station::Cause;
+    let signal = |role: Role| site.signal(role);
+    match cause {
+        Cause::SupplySensor => signal(Role::SupplyTemperature),
+        Cause::ReturnSensor => signal(Role::ReturnTemperature),
+        Cause::FlowSensor => signal(Role::SupplyFlow).or(signal(Role::ReturnFlow)),
+        Cause::SecondarySupplySensor => signal(Role::SecondarySupplyTemperature),
+        Cause::SecondaryReturnSensor => signal(Role::SecondaryReturnTemperature),
+        Cause::SupplyPressureSensor => signal(Role::SupplyPressure),
+        Cause::ReturnPressureSensor => signal(Role::ReturnPressure),
+        Cause::HighReturn
+        | Cause::Shortfall
+        | Cause::Blocked
+        | Cause::Surplus
+        | Cause::SecondaryPump
+        | Cause::Demand
+        | Cause::Hydraulics => None,
     }
 }
 
 /// What to say of a station's cause; `None` where the signal that it blames is not there.
 pub(super) fn of_station(site: &Site, station: &Station, case: Case, bin: i64) -> Option<Said> {
     use station::Cause;
-    let signal = |role: Role| site.signal(role);
     let fault = if case.grew { Fault::Drift } else { Fault::Bias };
-    let sensor = |signal: Option<u32>| signal.map(|signal| Said::Sensor(signal, fault));
-    let flow = signal(Role::SupplyFlow).or(signal(Role::ReturnFlow));
-    match station::CAUSES[usize::from(case.rule)] {
-        Cause::SupplySensor => sensor(signal(Role::SupplyTemperature)),
-        Cause::ReturnSensor => sensor(signal(Role::ReturnTemperature)),
-        Cause::FlowSensor => sensor(flow),
-        Cause::SecondarySupplySensor => sensor(signal(Role::SecondarySupplyTemperature)),
-        Cause::SecondaryReturnSensor => sensor(signal(Role::SecondaryReturnTemperature)),
-        Cause::SupplyPressureSensor => sensor(signal(Role::SupplyPressure)),
-        Cause::ReturnPressureSensor => sensor(signal(Role::ReturnPressure)),
+    let cause = station::CAUSES[usize::from(case.rule)];
+    match cause {
+        Cause::SupplySensor
+        | Cause::ReturnSensor
+        | Cause::FlowSensor
+        | Cause::SecondarySupplySensor
+        | Cause::SecondaryReturnSensor
+        | Cause::SupplyPressureSensor
+        | Cause::ReturnPressureSensor => {
+            station_sensor(site, cause).map(|signal| Said::Sensor(signal, fault))
+        }
         Cause::HighReturn => {
             let off = station.bank.relation(1).mean(0);
             let cooling = station.context.map_or(f64::INFINITY, |context| context.cooling);
@@ -127,19 +165,34 @@ fn is_short(station: &Station, bin: i64) -> bool {
     }
 }
 
+/// The signal that a source's cause blames, where it is a sensor.
+pub(super) fn source_sensor(site: &Site, cause: source::Cause) -> Option<u32> {
+    use source::Cause;
+    site.signal(match cause {
+        Cause::SupplySensor => Role::SupplyTemperature,
+        Cause::ReturnSensor => Role::ReturnTemperature,
+        Cause::SupplyFlowSensor => Role::SupplyFlow,
+        Cause::ReturnFlowSensor => Role::ReturnFlow,
+        Cause::HeatMeter => Role::HeatPower,
+        Cause::SupplyPressureSensor => Role::SupplyPressure,
+        Cause::ReturnPressureSensor => Role::ReturnPressure,
+        Cause::TooCold | Cause::TooHot | Cause::Water => return None,
+    })
+}
+
 /// What to say of a source's cause; `None` where it is another detector's.
 pub(super) fn of_source(site: &Site, case: Case) -> Option<Said> {
     use source::Cause;
     let fault = if case.grew { Fault::Drift } else { Fault::Bias };
-    let sensor = |role: Role| site.signal(role).map(|signal| Said::Sensor(signal, fault));
-    match source::CAUSES[usize::from(case.rule)] {
-        Cause::SupplySensor => sensor(Role::SupplyTemperature),
-        Cause::ReturnSensor => sensor(Role::ReturnTemperature),
-        Cause::SupplyFlowSensor => sensor(Role::SupplyFlow),
-        Cause::ReturnFlowSensor => sensor(Role::ReturnFlow),
-        Cause::HeatMeter => sensor(Role::HeatPower),
-        Cause::SupplyPressureSensor => sensor(Role::SupplyPressure),
-        Cause::ReturnPressureSensor => sensor(Role::ReturnPressure),
+    let cause = source::CAUSES[usize::from(case.rule)];
+    match cause {
+        Cause::SupplySensor
+        | Cause::ReturnSensor
+        | Cause::SupplyFlowSensor
+        | Cause::ReturnFlowSensor
+        | Cause::HeatMeter
+        | Cause::SupplyPressureSensor
+        | Cause::ReturnPressureSensor => source_sensor(site, cause).map(|signal| Said::Sensor(signal, fault)),
         Cause::TooCold => Some(Said::Kind(Kind::ColdSupply)),
         Cause::TooHot => Some(Said::Kind(Kind::HotSupply)),
         Cause::Water => None,
@@ -169,6 +222,17 @@ pub(super) fn statement(said: Said, site: u32, onset_us: i64, active: bool) -> S
         strength: 0.0,
         affected,
     }
+}
+
+/// What too much heat costs, W: `off` is the logarithm of the heat over what was expected.
+pub(super) fn excess_heat(station: &Station, said: Said, off: f64) -> Option<Fact> {
+    let value = station.usual_heat() * (off.exp() - 1.0);
+    (matches!(said, Said::Kind(Kind::Overheating)) && value > 0.0).then_some(Fact {
+        signal: None,
+        what: "excess_heat",
+        value,
+        unit: "W",
+    })
 }
 
 /// What a warm return costs: flow that carries no heat, kg/s.

@@ -4,6 +4,7 @@
 //! source's sensor is wrong; when they do follow and the supply is off its target, the network is too cold or too hot.
 //! A sum of flows off its balance may be a loss of water; that is the water balance's to tell.
 
+use heat_hydraulics::water::density_kg_m3;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -85,13 +86,72 @@ pub(super) struct Stations {
     pub(super) flow: Option<f64>,
     /// Return temperature weighted by flow, degC.
     pub(super) back: Option<f64>,
+    /// Density weighted by flow, of what arrives and of what leaves, kg/m3.
+    pub(super) densities: Option<(f64, f64)>,
+}
+
+/// Quarter hours for which the stations' return is kept: the way back takes hours in a large network.
+const WAYS: usize = 17;
+/// Quarter hours before at which it is looked at.
+const LOOKS: [usize; 5] = [1, 2, 4, 8, 16];
+
+/// What the stations' return was, newest first.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct WayBack {
+    celsius: Vec<f64>,
+    bin: i64,
+}
+
+impl WayBack {
+    /// Takes the newest value; how much it was off before, in 5 K, at [`LOOKS`].
+    fn take(&mut self, bin: i64, celsius: f64) -> [f64; LOOKS.len()] {
+        let passed = usize::try_from(bin - self.bin).unwrap_or(WAYS).clamp(1, WAYS);
+        self.bin = bin;
+        self.celsius.resize(WAYS, celsius);
+        self.celsius.rotate_right(passed);
+        self.celsius[..passed].fill(celsius);
+        LOOKS.map(|ago| (self.celsius[ago] - celsius) / 5.0)
+    }
+}
+
+/// What the sources' plant feeds and lets go.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Fed {
+    /// Metered make-up, kg/s.
+    pub(super) make_up: Option<f64>,
+    /// Metered relief, kg/s; `None` where none is metered.
+    pub(super) relief: Option<f64>,
+}
+
+impl Fed {
+    /// Net feed, kg/s. Water that expands leaves unmetered where no relief is metered: while nothing is fed, what the
+    /// temperatures say of it stands in.
+    fn net(self, uptake: Option<f64>, supply: f64) -> f64 {
+        let fed = self.make_up.unwrap_or(0.0);
+        match self.relief {
+            Some(relief) => fed - relief,
+            None if fed < STANDS_STILL_SHARE * supply => fed + uptake.unwrap_or(0.0).min(0.0),
+            None => fed,
+        }
+    }
+}
+
+/// Make-up below this share of the supply stands still.
+const STANDS_STILL_SHARE: f64 = 2e-4;
+
+/// Mass that the water in the pipes takes up as it contracts, kg/s; negative while it expands.
+fn uptake(own: &Readings, stations: &Stations) -> Option<f64> {
+    let (arriving, leaving) = stations.densities?;
+    let (hot, cold) = (density_kg_m3(own.supply?), density_kg_m3(own.back?));
+    let flow = own.flow?;
+    Some(flow * (1.0 - arriving / hot) + own.return_flow.unwrap_or(flow) * (leaving / cold - 1.0))
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Source {
     pub(super) bank: Bank,
     cooling: f64,
-    before: Option<f64>,
+    way_back: WayBack,
     pub(super) said: Option<super::say::Said>,
 }
 
@@ -100,7 +160,7 @@ impl Source {
         &mut self,
         surround: &Surround,
         own: &Readings,
-        make_up: Option<f64>,
+        fed: Fed,
         stations: &Stations,
     ) -> Instants {
         let constant = {
@@ -129,12 +189,9 @@ impl Source {
             own.flow.zip(stations.flow).map(|(source, sum)| (source / sum).ln()),
             with(&[1.0 / share.max(0.1) - 1.0]),
         );
-        let difference = own.flow.zip(own.return_flow).map(|(supply, back)| (supply - back, supply));
-        set(
-            DIFFERENCE,
-            difference.map(|(difference, supply)| (difference - make_up.unwrap_or(0.0)) / supply),
-            constant,
-        );
+        let net = own.flow.map_or(0.0, |supply| fed.net(uptake(own, stations), supply));
+        let difference = own.flow.zip(own.return_flow).map(|(supply, back)| (supply - back - net) / supply);
+        set(DIFFERENCE, difference, constant);
         set(SUPPLY_PRESSURE, stations.supply_pressure.map(|shared| -shared), constant);
         set(RETURN_PRESSURE, stations.return_pressure.map(|shared| -shared), constant);
         if own.has_set_point {
@@ -145,11 +202,12 @@ impl Source {
             set(TARGET, own.supply, with(&[walls / 10.0, now / 10.0, cos, sin]));
         }
         if let Some(back) = stations.back {
-            let before = self.before.replace(back).unwrap_or(back);
+            let before = self.way_back.take(surround.bin, back);
+            let slowness = 1.0 / share.max(0.1) - 1.0;
             set(
                 RETURN,
                 own.back.map(|own| own - back),
-                with(&[(back - before) / 5.0, 1.0 / share.max(0.1) - 1.0]),
+                with(&[before[0], before[1], before[2], before[3], before[4], slowness]),
             );
         }
         if let (Some(hot), Some(cold)) = (own.supply, own.back) {

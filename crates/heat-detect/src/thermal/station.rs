@@ -4,8 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     bank::{Bank, Instant, Instants, Limit, Limits},
+    costs::Costs,
+    delivery::Delivery,
     hypothesis::{CHANNELS, Rule, Want},
     rls::{INPUTS, Inputs},
+    setback::Setback,
     values::{Readings, SECONDARY_BINS, Smooth, Surround, Usual},
 };
 
@@ -20,7 +23,7 @@ const DIFFERENTIAL_MIN: f64 = 0.5;
 /// Supply temperature against that of the source with its delay and loss, K.
 pub(super) const SUPPLY: usize = 0;
 /// Primary return less secondary return against load, K.
-const PINCH: usize = 1;
+pub(super) const PINCH: usize = 1;
 /// Logarithm of heat against weather and hour.
 pub(super) const HEAT: usize = 2;
 /// Logarithm of flow against valve opening and differential pressure.
@@ -33,7 +36,7 @@ const SPREAD: usize = 5;
 pub(super) const SUPPLY_PRESSURE: usize = 6;
 pub(super) const RETURN_PRESSURE: usize = 7;
 /// What moves all stations together is nobody's own.
-pub(super) const SHARED: [bool; CHANNELS] = [true, false, true, false, true, false, true, true];
+pub(super) const SHARED: [bool; CHANNELS] = [true, true, true, false, true, true, true, true];
 
 const fn limit(what: &'static str, si: f64, unit: &'static str, floor: f64, smallest: f64) -> Limit {
     Limit { what, si, unit, floor, smallest }
@@ -111,6 +114,8 @@ impl Cause {
 pub(super) struct Context {
     /// Primary supply less return, K.
     pub(super) cooling: f64,
+    /// Whether the load is metered, and not taken from the weather.
+    is_metered: bool,
     /// K of secondary spread per unit of the logarithm of heat; 0 where heat is not metered.
     spread_per_heat: f64,
     /// Differential pressure, 10 kPa.
@@ -161,8 +166,17 @@ pub(super) struct Station {
     opening: Opening,
     pub(super) context: Option<Context>,
     arrives: Option<f64>,
+    delivery: Delivery,
+    pub(super) setback: Setback,
+    pub(super) costs: Costs,
+    /// Whether it delivers heat, and has for long enough.
+    pub(super) delivers: bool,
     /// What was said of the cause that is open: its kind must end as it began.
     pub(super) said: Option<super::say::Said>,
+    /// Whether it stays off the list, because the same was listed not long ago.
+    pub(super) quiet: bool,
+    /// Rule that was over last, and when.
+    pub(super) over: Option<(u8, i64)>,
 }
 
 fn inputs<const N: usize>(values: [f64; N]) -> Inputs {
@@ -175,12 +189,25 @@ impl Station {
     /// What the relations ask and what was measured.
     pub(super) fn instants(&mut self, surround: &Surround, own: &Readings) -> Instants {
         let bin = surround.bin;
+        let delivered = self.delivery.take(bin, own);
+        self.delivers = delivered.settled;
+        if !delivered.settled {
+            return [None; CHANNELS];
+        }
         let (cos, sin) = (surround.angle.cos(), surround.angle.sin());
         let heat_share = own.heat.map(|heat| heat / self.usual_heat.take(heat).max(1.0));
         let slow_heat = heat_share.map(|share| self.heat.take(bin, share, SECONDARY_BINS));
         // Without a heat meter the weather stands for the load.
         let by_weather = surround.outdoor.map(|(_, walls)| (20.0 - walls) / 20.0);
-        let (load, slow_load) = if own.has_heat { (heat_share, slow_heat) } else { (by_weather, by_weather) };
+        let counted = delivered
+            .share
+            .filter(|_| !own.has_heat)
+            .map(|share| (share, self.heat.take(bin, share, SECONDARY_BINS)));
+        let (load, slow_load) = match counted {
+            _ if own.has_heat => (heat_share, slow_heat),
+            Some((share, slow)) => (Some(share), Some(slow)),
+            None => (by_weather, by_weather),
+        };
         let mut instants: Instants = [None; CHANNELS];
         let mut set = |channel: usize, target: Option<f64>, with: Option<Inputs>| {
             instants[channel] = target.zip(with).map(|(target, inputs)| Instant { inputs, target });
@@ -225,6 +252,7 @@ impl Station {
                 spread_per_heat: slow_heat
                     .filter(|_| spread.is_known())
                     .map_or(0.0, |heat| heat * (spread.slope(1) + spread.slope(2))),
+                is_metered: counted.is_some() || own.has_heat,
                 differential: own.differential.unwrap_or(10.0),
                 flow: own.flow.unwrap_or(0.0),
             });
@@ -235,6 +263,11 @@ impl Station {
     /// Supply temperature that should have arrived, degC; `None` until that is known.
     pub(super) const fn arrived(&self) -> Option<f64> {
         self.arrives
+    }
+
+    /// W; 0 where heat is not metered.
+    pub(super) const fn usual_heat(&self) -> f64 {
+        self.usual_heat.known()
     }
 
     pub(super) fn is_valve_still(&self) -> bool {
@@ -266,7 +299,7 @@ fn rule(cause: Cause, context: &Context) -> Rule {
     let spread = context.spread_per_heat;
     let per_pressure = 0.5 / context.differential.max(2.0);
     // Without a heat meter the spread is held against the weather, and falls with the heat.
-    let (falls, rises) = if spread == 0.0 { (Below, Above) } else { (Zero, Zero) };
+    let (falls, rises) = if context.is_metered { (Zero, Zero) } else { (Below, Above) };
     let wants = match cause {
         Cause::SupplySensor => {
             [Per(1.0), Zero, Per(per_kelvin), Zero, Zero, Per(-spread * per_kelvin), Zero, Zero]
@@ -305,7 +338,8 @@ mod tests {
     use super::*;
     use crate::thermal::hypothesis::{Deviations, rank};
 
-    const CONTEXT: Context = Context { cooling: 40.0, spread_per_heat: 15.0, differential: 12.0, flow: 1.0 };
+    const CONTEXT: Context =
+        Context { cooling: 40.0, is_metered: true, spread_per_heat: 15.0, differential: 12.0, flow: 1.0 };
 
     fn named(values: [f64; CHANNELS]) -> Cause {
         let sigmas = [0.2, 0.3, 0.05, 0.006, 0.2, 0.3, 0.1, 0.1];

@@ -27,7 +27,7 @@ pub(super) struct Means<'a> {
 impl Means<'_> {
     pub(super) fn of(&self, site: &Site, role: Role) -> Option<f64> {
         let signal = site.signal(role)?;
-        let mean = self.bins.mean(signal)?;
+        let mean = self.bins.measured(signal)?;
         (!self.quality.is_blind(signal)).then_some(mean)
     }
 
@@ -62,6 +62,8 @@ pub(super) struct Readings {
     /// W, from flow and temperatures.
     pub(super) heat: Option<f64>,
     pub(super) power: Option<f64>,
+    /// J, of a counter.
+    pub(super) energy: Option<f64>,
     pub(super) set_point: Option<f64>,
     pub(super) secondary_supply: Option<f64>,
     pub(super) secondary_return: Option<f64>,
@@ -103,6 +105,7 @@ impl Readings {
             return_flow,
             heat,
             power: means.of(site, Role::HeatPower).filter(|watt| *watt > 0.0),
+            energy: means.of(site, Role::HeatEnergy),
             set_point: means
                 .celsius(site, Role::SecondarySetPointTemperature)
                 .or_else(|| means.celsius(site, Role::SetPointTemperature)),
@@ -206,6 +209,8 @@ pub(super) struct Surround {
     /// Pressures of the source, 10 kPa.
     pub(super) supply_pressure: Option<f64>,
     pub(super) return_pressure: Option<f64>,
+    /// Whether no source is metered, so that what arrives is only known by the stations' median.
+    pub(super) by_peers: bool,
     /// Angle of the hour.
     pub(super) angle: f64,
 }
@@ -247,6 +252,7 @@ impl Boundary {
         let hours = (bin * BIN_SECONDS) as f64 / 3_600.0;
         Surround {
             bin,
+            by_peers: own.is_none(),
             lags: own.or(peers).and_then(|now| self.lag(bin, now)),
             outdoor,
             circulation,

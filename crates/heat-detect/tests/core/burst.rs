@@ -59,6 +59,30 @@ fn without_a_plant_model_a_burst_is_still_raised_and_says_what_it_lacks() {
 }
 
 #[test]
+fn where_stations_measure_only_differential_pressure_a_burst_shows_in_slow_scans_too() {
+    let on = 4 * HOUR + 100;
+    let world = |at: i64| if at >= on { Now { leak: Some((1, 5.0)), ..CALM } } else { CALM };
+    let mut feed = Feed::new(DetectSettings::default(), PlantModel::default());
+    feed.run_with(0, on + HOUR, 900, world, |_, list| {
+        for (_, device, values) in list {
+            if *device == "main" {
+                // A pump that holds its pressures whatever flows.
+                values.retain(|(name, _, _)| !name.ends_with("pressure"));
+            }
+            if *device == "controller" {
+                let differential = values[0].2 - values[1].2;
+                *values = vec![("primary_differential_pressure", "Pa", differential)];
+            }
+        }
+    });
+
+    let incidents = feed.incidents();
+    assert_eq!(incidents.len(), 1, "{incidents:?}");
+    assert_eq!(incidents[0].class, Class::Burst);
+    assert!(incidents[0].opened.second() - (START + on) <= 900, "with the first scan that shows it");
+}
+
+#[test]
 fn stations_cut_off_by_a_burst_are_its_effects_and_not_incidents() {
     let mut feed = feed();
     feed.run(0, 4 * HOUR, 60, |_| CALM);

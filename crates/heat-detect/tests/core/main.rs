@@ -11,6 +11,7 @@ mod leak;
 mod life;
 mod model;
 mod moment;
+mod patchy;
 mod pressure;
 mod quality;
 mod world;

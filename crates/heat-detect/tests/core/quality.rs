@@ -6,7 +6,7 @@ use heat_model::{
     incident::{AlarmState, Class, Incident},
 };
 
-use crate::world::{CALM, Device, Feed, START, devices, plant};
+use crate::world::{CALM, Device, Feed, Now, START, devices, plant};
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
@@ -129,4 +129,62 @@ fn a_biased_sensor_is_named_and_no_cut_of_the_log_changes_a_byte() {
         assert!(postcard::to_stdvec(&cut.core.snapshot()).unwrap() == stored);
     }
     assert!(postcard::to_stdvec(&cut.out).unwrap() == postcard::to_stdvec(&straight.out).unwrap());
+}
+
+#[test]
+fn a_meter_that_stands_still_is_named_set_aside_and_never_becomes_a_leak() {
+    let frozen_at = 7 * DAY;
+    // From the night's least demand it rises by a fifth until noon: what a frozen station does not show seems lost.
+    let demand = |at: i64| 1.0 - 0.1 * (at as f64 / DAY as f64 * std::f64::consts::TAU).cos();
+    let mut feed = Feed::new(DetectSettings::default(), plant());
+    feed.run_with(
+        0,
+        frozen_at + DAY,
+        SCAN,
+        |at| Now { demand: demand(at), ..CALM },
+        |at, list| {
+            swing(at, list);
+            // Only the inflow and the stations' flows tell of a loss.
+            list.retain(|(_, device, _)| *device != "makeup");
+            list[0].2.retain(|(name, _, _)| *name != "return_flow");
+            if at >= frozen_at {
+                *value(list, "b1", "primary_supply_flow") = 4.5;
+            }
+        },
+    );
+    let faults = of_class(&feed, Class::SensorFault);
+    assert_eq!(faults.len(), 1, "{:?}", feed.incidents());
+    assert_eq!(faults[0].place.as_deref(), Some("town/b1/meter/primary_supply_flow"));
+    assert_eq!(faults[0].kind.as_deref(), Some("stuck"));
+    let is_water = |incident: &Incident| matches!(incident.class, Class::LeakAbrupt | Class::LeakIncipient);
+    assert!(!feed.incidents().iter().any(is_water), "{:?}", feed.incidents());
+}
+
+#[test]
+fn heating_up_with_unmetered_relief_and_a_late_return_blames_no_sensor() {
+    let up = 5 * DAY;
+    // The supply rises by 30 K within six hours; it arrives after 1.5 h, and comes back warmer after 3 and 5.5 h.
+    let share = |at: i64| ((at - up) as f64 / (6 * HOUR) as f64).clamp(0.0, 1.0);
+    let mut feed = Feed::new(DetectSettings::default(), plant());
+    feed.run_with(
+        0,
+        up + 2 * DAY,
+        SCAN,
+        |at| Now {
+            supply_celsius: 70.0 + 30.0 * share(at),
+            arrived_celsius: 69.0 + 30.0 * share(at - 5_400),
+            ..CALM
+        },
+        |at, list| {
+            swing(at, list);
+            *value(list, "source", "return_temperature") += 10.0 * share(at - 19_800);
+            for station in ["a1", "a2", "b1", "b2"] {
+                *value(list, station, "primary_return_temperature") += 10.0 * share(at - 10_800);
+            }
+            // What expands leaves through a valve without a meter, and nothing is fed.
+            let fed = value(list, "source", "make_up_flow");
+            *fed = fed.max(0.0);
+        },
+    );
+    assert!(of_class(&feed, Class::SensorFault).is_empty(), "{:?}", of_class(&feed, Class::SensorFault));
 }

@@ -192,13 +192,15 @@ fn every_file_of_tls_that_cannot_be_used_is_named_by_its_key() {
     let file = tls_files();
     let secrets = SecretSource { environment: &no_environment, file: &file };
     type Change = fn(&mut RawListenTls);
-    let cases: [(Change, &str); 9] = [
+    let cases: [(Change, &str); 11] = [
         (|tls| tls.certificate_file = None, "l.tls.certificate_file"),
         (|tls| tls.key_file = some("missing.key"), "l.tls.key_file"),
         (|tls| tls.key_file = some("other.key"), "l.tls.key_file"),
         (|tls| tls.certificate_file = some("empty.pem"), "l.tls.certificate_file"),
         (|tls| tls.certificate_file = some("torn.pem"), "l.tls.certificate_file"),
         (|tls| tls.client_ca_file = some("other.key"), "l.tls.client_ca_file"),
+        (|tls| tls.client_crl_file = some("other.key"), "l.tls.client_crl_file"),
+        (|tls| (tls.client_ca_file, tls.client_crl_file) = (None, some("ca.pem")), "l.tls.client_crl_file"),
         (|tls| tls.address = some("gateway.example:8883"), "l.tls.address"),
         (|tls| tls.handshakes_max = Some(0), "l.tls.handshakes_max"),
         (|tls| tls.client_certificate = Some(ClientCertificate::None), "l.tls.client_certificate"),

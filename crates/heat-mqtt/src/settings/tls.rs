@@ -29,6 +29,8 @@ pub struct RawListenTls {
     pub key_file: Option<String>,
     /// Authorities of the devices' certificates, PEM.
     pub client_ca_file: Option<String>,
+    /// Revocation lists of those authorities, PEM: devices whose certificates they name are refused.
+    pub client_crl_file: Option<String>,
     /// `"required"` (default where there is a `client_ca_file`), `"optional"` or `"none"`.
     pub client_certificate: Option<ClientCertificate>,
     /// Which name of a certificate is the device's: `"common_name"` (default), `"dns"` or `"uri"`.
@@ -97,17 +99,22 @@ pub(super) fn listen(
             ClientCertificate::None
         }
     };
+    if raw.client_crl_file.is_some() && raw.client_ca_file.is_none() {
+        check.fault("client_crl_file", "of no use without client_ca_file: set it, or remove the list");
+    }
     let handshakes_max = check.number("handshakes_max", raw.handshakes_max, HANDSHAKES_MAX, (1, 100_000));
     let files = ServerFiles {
         certificate: certificate?,
         key: key?,
         client_ca: raw.client_ca_file.as_ref().map(PathBuf::from),
+        client_crl: raw.client_crl_file.as_ref().map(PathBuf::from),
     };
     let read = |path: &Path| (secrets.file)(path).map(String::into_bytes);
     if let Err(error) = server_config(&files, client_certificate, &read) {
         let mut keys =
             vec![("certificate_file", files.certificate.as_path()), ("key_file", files.key.as_path())];
         keys.extend(files.client_ca.as_deref().map(|file| ("client_ca_file", file)));
+        keys.extend(files.client_crl.as_deref().map(|file| ("client_crl_file", file)));
         report(check, &error, &keys);
         return None;
     }
@@ -168,7 +175,8 @@ pub(super) fn client(
 /// Our own certificate and key alone.
 fn own(tls: &ClientTls, read: crate::tls::ReadFile<'_>) -> Result<(), TlsError> {
     let Some((certificate, key)) = &tls.certificate else { return Ok(()) };
-    let files = ServerFiles { certificate: certificate.clone(), key: key.clone(), client_ca: None };
+    let files =
+        ServerFiles { certificate: certificate.clone(), key: key.clone(), client_ca: None, client_crl: None };
     server_config(&files, ClientCertificate::None, read).map(drop)
 }
 

@@ -24,7 +24,7 @@ use tokio_rustls::{
 
 use super::{
     CertificateIdentity, IdentityError, ReadFile, TlsError, authorities, certificates, key_pair_fault,
-    private_key, provider,
+    private_key, provider, revocation_lists,
 };
 use crate::settings::TlsListenSettings;
 
@@ -50,11 +50,13 @@ pub struct ServerFiles {
     pub key: PathBuf,
     /// Authorities of the devices' certificates.
     pub client_ca: Option<PathBuf>,
+    /// Which of those certificates have been revoked.
+    pub client_crl: Option<PathBuf>,
 }
 
 impl ServerFiles {
     fn all(&self) -> impl Iterator<Item = &Path> {
-        [Some(&self.certificate), Some(&self.key), self.client_ca.as_ref()]
+        [Some(&self.certificate), Some(&self.key), self.client_ca.as_ref(), self.client_crl.as_ref()]
             .into_iter()
             .flatten()
             .map(PathBuf::as_path)
@@ -79,6 +81,14 @@ pub(crate) fn server_config(
             let verifier = match asked {
                 ClientCertificate::Optional => verifier.allow_unauthenticated(),
                 ClientCertificate::Required | ClientCertificate::None => verifier,
+            };
+            let verifier = match &files.client_crl {
+                None => verifier,
+                // A list that is out of date, or one authority's of several, cuts no device off but those it names.
+                Some(path) => verifier
+                    .with_crls(revocation_lists(path, read)?)
+                    .only_check_end_entity_revocation()
+                    .allow_unknown_revocation_status(),
             };
             let verifier =
                 verifier.build().map_err(|source| TlsError::Verifier { path: path.clone(), source })?;
@@ -204,6 +214,7 @@ mod tests {
                 certificate: folder.join("server.pem"),
                 key: folder.join("server.key"),
                 client_ca: None,
+                client_crl: None,
             },
             client_certificate: ClientCertificate::None,
             identity: CertificateIdentity::CommonName,
@@ -235,6 +246,28 @@ mod tests {
 
         write(folder.path(), &next);
         assert!(matches!(tls.reload_if_changed(), Some(Ok(()))));
+    }
+
+    #[test]
+    fn a_new_revocation_list_is_taken_like_a_new_certificate() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::new("authority");
+        let device = authority.issue("station-1", &[]);
+        write(folder.path(), &authority.issue("gateway", &["a.example"]));
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("ca.pem"), authority.pem()).unwrap();
+        fs::write(path("lists.pem"), authority.revoke(&[])).unwrap();
+        let mut settings = settings(folder.path());
+        settings.client_certificate = ClientCertificate::Required;
+        settings.files.client_ca = Some(path("ca.pem"));
+        settings.files.client_crl = Some(path("lists.pem"));
+        let tls = ServerTls::open(&settings).unwrap();
+
+        fs::write(path("lists.pem"), authority.revoke(&[&device])).unwrap();
+
+        assert!(matches!(tls.reload_if_changed(), Some(Ok(()))));
+        fs::write(path("lists.pem"), "no list").unwrap();
+        assert!(matches!(tls.reload_if_changed(), Some(Err(TlsError::NoRevocationList { .. }))));
     }
 
     #[test]

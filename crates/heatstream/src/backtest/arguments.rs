@@ -11,6 +11,18 @@ pub(crate) struct BacktestArguments {
     pub(crate) archive: Option<String>,
     #[command(flatten)]
     pub(crate) recorded: RecordedArguments,
+    /// Judge rows that their mapping declares as back-filled (`lane = "backfill"`) as if they had come live.
+    #[arg(long, requires = "mapping")]
+    pub(crate) live: bool,
+    /// Put faults into the data and count what is found of them: one run for each of these seeds, judged together.
+    #[arg(
+        long,
+        value_name = "SEED,...",
+        value_delimiter = ',',
+        requires = "mapping",
+        conflicts_with = "scores"
+    )]
+    pub(crate) inject: Vec<u64>,
     /// Folder with the plant tables (CSV), or one TOML file; without it nothing can be located.
     #[arg(long, value_name = "DIR")]
     pub(crate) plant: Option<PathBuf>,

@@ -1,5 +1,8 @@
 //! Tables of the page.
 
+mod families;
+
+pub(super) use self::families::{confusion, costs, injected};
 use super::escaped;
 use crate::report::{
     AlarmVerdict, EventVerdict, LocatedReport, LocationScore, Report,
@@ -180,6 +183,7 @@ pub(super) fn events(page: &mut String, report: &Report) {
         "位置 place",
         "kg/s",
         "报 said",
+        "后报 said later",
         "占比 share",
         "s",
         "发现 found after",
@@ -205,6 +209,7 @@ pub(super) fn events(page: &mut String, report: &Report) {
             escaped(event.place.strip_prefix(&format!("{}/", event.network)).unwrap_or(&event.place)),
             number(event.size_kg_s, 2),
             number(event.said_kg_s, 2),
+            number(event.said_later_kg_s, 2),
             share(event.share),
             number(event.detectability, 1),
             verdict,

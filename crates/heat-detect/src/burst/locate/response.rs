@@ -37,20 +37,16 @@ pub(crate) struct Model<'a> {
 #[derive(Debug)]
 enum Kind {
     Tree {
+        /// Nodes from each gauge's source down to it.
+        ways: Vec<Vec<u32>>,
         extra: Vec<f64>,
         marked: Vec<u32>,
         mark: u32,
     },
     /// Falls of all nodes per kg/s, by the node where it is lost; and room for one place's falls.
-    Exact {
-        columns: Vec<Vec<f64>>,
-        linear: Vec<f64>,
-        exact: Vec<f64>,
-    },
+    Exact { columns: Vec<Vec<f64>>, linear: Vec<f64>, exact: Vec<f64> },
     /// Falls per kg/s by gauge, of losses at all nodes.
-    Linear {
-        rows: Vec<Vec<f64>>,
-    },
+    Linear { rows: Vec<Vec<f64>> },
 }
 
 impl<'a> Model<'a> {
@@ -68,7 +64,13 @@ impl<'a> Model<'a> {
                 Kind::Linear { rows: gauges.iter().map(|&gauge| responses.falls(gauge)).collect() }
             }
         } else {
-            Kind::Tree { extra: vec![0.0; topology.nodes()], marked: vec![0; topology.nodes()], mark: 0 }
+            let ways = gauges.iter().map(|&gauge| way_to(topology, gauge)).collect();
+            Kind::Tree {
+                ways,
+                extra: vec![0.0; topology.nodes()],
+                marked: vec![0; topology.nodes()],
+                mark: 0,
+            }
         };
         Some(Self { topology, case, side, gauges, kind })
     }
@@ -79,11 +81,13 @@ impl<'a> Model<'a> {
         let trench = &topology.trenches[place.trench as usize];
         let (upper, lower) = (trench.upper as usize, trench.lower as usize);
         match kind {
-            Kind::Tree { extra, marked, mark } => {
+            Kind::Tree { ways, extra, marked, mark } => {
                 *mark += 1;
                 mark_way(topology, case, *side, place, extra, marked, *mark);
-                for (fall, &gauge) in falls.iter_mut().zip(*gauges) {
-                    *fall = at_fork(topology, gauge, extra, marked, *mark);
+                for (fall, way) in falls.iter_mut().zip(ways) {
+                    // The common part of the two ways comes first.
+                    let common = way.partition_point(|node| marked[*node as usize] == *mark);
+                    *fall = common.checked_sub(1).map_or(0.0, |last| extra[way[last] as usize]);
                 }
             }
             Kind::Exact { columns, linear, exact } => {
@@ -143,15 +147,12 @@ fn mark_way(
     }
 }
 
-/// Extra fall where the way to this node leaves the way to the place.
-fn at_fork(topology: &Topology, mut node: u32, extra: &[f64], marked: &[u32], mark: u32) -> f64 {
-    while marked[node as usize] != mark {
-        match topology.parent(node) {
-            Some(trench) => node = topology.trenches[trench as usize].upper,
-            None => return 0.0,
-        }
-    }
-    extra[node as usize]
+/// Nodes from the source down to a node, both included.
+fn way_to(topology: &Topology, node: u32) -> Vec<u32> {
+    let mut way = vec![node];
+    way.extend(topology.path(node).map(|trench| topology.trenches[trench as usize].upper));
+    way.reverse();
+    way
 }
 
 /// From the linear network's falls to those of the quadratic one: the changes of flow are kept, the heads follow along

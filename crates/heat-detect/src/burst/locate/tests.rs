@@ -122,6 +122,25 @@ fn one_wrong_gauge_does_not_decide() {
 }
 
 #[test]
+fn of_a_citys_gauges_those_that_fell_and_a_spread_of_the_others_are_judged() {
+    let gauge = |node: u32, value: f64| Residual { node, side: Side::Supply, value, sigma: 300.0 };
+    let wobble = |node: u32| f64::from(node.wrapping_mul(2_654_435_761) >> 16) / 65_536.0 - 0.5;
+    let mut gauges: Vec<Residual> = (0..5_000).map(|node| gauge(node, 400.0 * wobble(node))).collect();
+    for node in 3_000..3_040 {
+        gauges[node as usize].value = -20_000.0;
+    }
+
+    let kept = most_telling(gauges.clone());
+
+    assert_eq!(kept.len(), GAUGES_MAX);
+    assert_eq!(kept.iter().filter(|gauge| gauge.value < -10_000.0).count(), 40, "all that fell");
+    let nodes: Vec<u32> = kept.iter().map(|gauge| gauge.node).collect();
+    assert!(nodes.is_sorted_by(|a, b| a < b), "each once");
+    assert!((0..10).all(|part| nodes.iter().any(|node| node / 500 == part)), "from everywhere: {nodes:?}");
+    assert_eq!(most_telling(gauges[..150].to_vec()), gauges[..150], "few are all judged");
+}
+
+#[test]
 fn a_gauges_fall_in_a_mesh_is_near_what_the_solver_gives_for_the_broken_network() {
     let topology = topology(true);
     for (at, pipe) in [("D", "CD"), ("E", "BE"), ("C", "BC")] {

@@ -1,0 +1,205 @@
+//! One cause, one incident: which incident a finding belongs to, and what explains what.
+
+use heat_model::{
+    AppendTime,
+    incident::{ChangeKind, Class, Incident, Priority},
+};
+
+use super::{Book, Kept, SECONDARY};
+use crate::{DetectSettings, Finding, core::Emitter};
+
+/// The same cause within this time after its clearing is the same incident again, microseconds.
+const REOPEN_US: i64 = 2 * 3_600_000_000;
+/// A leak younger than this that turns out to be a burst becomes one, microseconds.
+const UPGRADE_US: i64 = 2 * 3_600_000_000;
+/// A station's finding may start this much before the loss that explains it, microseconds.
+const EFFECT_LEAD_US: i64 = 15 * 60_000_000;
+/// Effects listed on one incident.
+const EFFECTS_MAX: usize = 200;
+
+pub(crate) const fn is_loss(class: Class) -> bool {
+    matches!(class, Class::Burst | Class::LeakAbrupt | Class::LeakIncipient)
+}
+
+/// Whether it is a loss of the circuit that the sources feed; one of a secondary names its kind and station.
+pub(super) fn is_network_loss(class: Class, kind: Option<&str>) -> bool {
+    is_loss(class) && kind != Some(SECONDARY)
+}
+
+/// A circulation that stopped.
+const fn is_stop(class: Class) -> bool {
+    matches!(class, Class::PumpTrip | Class::PowerFailure)
+}
+
+/// What explains others.
+const fn is_cause(class: Class) -> bool {
+    is_loss(class) || is_stop(class)
+}
+
+/// What a loss of water, or a stop of the circulation, does to stations and pressures. A frost risk is no effect: it has
+/// a deadline of its own, whatever caused it.
+const fn can_be_effect(class: Class) -> bool {
+    matches!(
+        class,
+        Class::ConsumerThermal
+            | Class::Underheating
+            | Class::PressureRegime
+            | Class::NetworkThermal
+            | Class::TicketCluster
+    )
+}
+
+/// Whether `cause` explains `effect`. A pressure beyond its limits is as urgent as can be: only what is as urgent
+/// explains it, so a leak that at last empties the network pages. Where a pipe has burst, pumps are stopped by hand or
+/// by their protection.
+fn explains(cause: Class, effect: Class) -> bool {
+    let is_enough = effect != Class::PressureRegime || cause.priority() == Priority::P1;
+    (is_cause(cause) && can_be_effect(effect) && is_enough) || (cause == Class::Burst && is_stop(effect))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Ignored,
+    Effect(usize),
+    Update(usize),
+    Reopen(usize),
+    New,
+}
+
+fn effect_line(class: Class, place: &Option<String>, kind: &Option<String>) -> String {
+    format!("{}: {}", place.as_deref().unwrap_or("network"), kind.as_deref().unwrap_or(class.as_str()))
+}
+
+/// Whether a finding that is no loss of water is about an incident. A stop may turn out to be of another class.
+pub(super) fn is_of(incident: &Incident, finding: &Finding) -> bool {
+    let same_class = incident.class == finding.class || (is_stop(incident.class) && is_stop(finding.class));
+    same_class && incident.kind == finding.kind && incident.place == finding.place
+}
+
+impl Book {
+    pub(super) fn place_of(&self, finding: &Finding, now: AppendTime) -> Place {
+        let newest = |wanted: &dyn Fn(&Kept) -> bool| self.kept.iter().rposition(wanted);
+        let is_network_loss_of =
+            |kept: &Kept| is_network_loss(kept.incident.class, kept.incident.kind.as_deref());
+        if finding.class == Class::ExchangerLeak {
+            let leak = newest(&|kept| {
+                kept.is_open() && is_network_loss_of(kept) && kept.incident.class != Class::Burst
+            });
+            if let Some(index) = leak {
+                return Place::Update(index);
+            }
+        }
+        if is_network_loss(finding.class, finding.kind.as_deref()) {
+            let open_burst = newest(&|kept| kept.is_open() && kept.incident.class == Class::Burst);
+            let open_leak = newest(&|kept| {
+                kept.is_open() && is_network_loss_of(kept) && kept.incident.class != Class::Burst
+            });
+            return match (finding.class, open_burst, open_leak) {
+                (Class::Burst, Some(index), _) => Place::Update(index),
+                (Class::Burst, None, Some(index))
+                    if now.as_micros() - self.kept[index].incident.opened.as_micros() < UPGRADE_US =>
+                {
+                    Place::Update(index)
+                }
+                (Class::Burst, None, _) => {
+                    self.recently_cleared(finding, now).map_or(Place::New, Place::Reopen)
+                }
+                (_, Some(_), _) => Place::Ignored,
+                (_, None, Some(index)) => Place::Update(index),
+                (_, None, None) => self.recently_cleared(finding, now).map_or(Place::New, Place::Reopen),
+            };
+        }
+        if can_be_effect(finding.class) || is_stop(finding.class) {
+            let cause = newest(&|kept| {
+                kept.is_open()
+                    && kept.active
+                    && explains(kept.incident.class, finding.class)
+                    && kept.incident.kind.as_deref() != Some(SECONDARY)
+                    && finding.onset.as_micros() >= kept.incident.onset.as_micros() - EFFECT_LEAD_US
+            });
+            if let Some(index) = cause {
+                return Place::Effect(index);
+            }
+        }
+        newest(&|kept| kept.is_open() && is_of(&kept.incident, finding)).map_or_else(
+            || self.recently_cleared(finding, now).map_or(Place::New, Place::Reopen),
+            Place::Update,
+        )
+    }
+
+    /// Whether a finding would open or reopen an incident.
+    pub(crate) fn is_news(&self, finding: &Finding, now: AppendTime) -> bool {
+        finding.active && matches!(self.place_of(finding, now), Place::New | Place::Reopen(_))
+    }
+
+    /// Whether a leak of the network is on whose incident was told so lately that more of the same would not be.
+    pub(crate) fn has_fresh_leak(&self, settings: &DetectSettings, now: AppendTime) -> bool {
+        let open = self.kept.iter().rfind(|kept| {
+            let incident = &kept.incident;
+            kept.is_open()
+                && (is_network_loss(incident.class, incident.kind.as_deref())
+                    || incident.class == Class::ExchangerLeak)
+        });
+        open.is_some_and(|kept| {
+            let rest_us = now.as_micros() - kept.incident.updated.as_micros();
+            kept.active && (rest_us as u128) < settings.update_interval.as_micros()
+        })
+    }
+
+    fn recently_cleared(&self, finding: &Finding, now: AppendTime) -> Option<usize> {
+        self.kept.iter().rposition(|kept| {
+            kept.incident.class == finding.class
+                && kept.incident.kind == finding.kind
+                && (is_network_loss(finding.class, finding.kind.as_deref())
+                    || kept.incident.place == finding.place)
+                && kept
+                    .incident
+                    .cleared
+                    .is_some_and(|cleared| now.as_micros() - cleared.as_micros() < REOPEN_US)
+        })
+    }
+
+    /// What was raised just before its cause was known becomes the cause's effect.
+    pub(super) fn absorb_effects(&mut self, cause: usize, emit: &mut Emitter<'_>) {
+        let (class, onset, id) = {
+            let incident = &self.kept[cause].incident;
+            (incident.class, incident.onset, incident.id)
+        };
+        if self.kept[cause].incident.kind.as_deref() == Some(SECONDARY) {
+            return;
+        }
+        let explained: Vec<usize> = (0..self.kept.len())
+            .filter(|&index| {
+                let kept = &self.kept[index];
+                kept.is_open()
+                    && explains(class, kept.incident.class)
+                    && kept.incident.onset.as_micros() >= onset.as_micros() - EFFECT_LEAD_US
+            })
+            .collect();
+        for index in explained {
+            let incident = &self.kept[index].incident;
+            let effect = effect_line(incident.class, &incident.place, &incident.kind);
+            self.kept[index].active = false;
+            self.clear(index, "fusion", Some(format!("explained by {id}")), emit);
+            let effects = &mut self.kept[cause].incident.effects;
+            if effects.len() < EFFECTS_MAX && !effects.contains(&effect) {
+                effects.push(effect);
+            }
+        }
+    }
+
+    pub(super) fn add_effect(&mut self, index: usize, finding: &Finding, emit: &mut Emitter<'_>) {
+        let line = effect_line(finding.class, &finding.place, &finding.kind);
+        let incident = &mut self.kept[index].incident;
+        if incident.effects.len() >= EFFECTS_MAX || incident.effects.contains(&line) {
+            return;
+        }
+        incident.effects.push(line);
+        for site in &finding.affected {
+            if !incident.affected.contains(site) {
+                incident.affected.push(site.clone());
+            }
+        }
+        self.say(index, ChangeKind::Updated, &finding.detector, Some("effect".to_owned()), emit);
+    }
+}

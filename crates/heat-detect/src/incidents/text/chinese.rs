@@ -1,0 +1,95 @@
+//! What the duty desk reads in Chinese.
+
+use heat_model::{
+    incident::{Class, Incident},
+    plant::Side,
+};
+
+use super::{deviations, evidence_line, minutes_late, percent};
+
+/// What the class is called, with its kind where that says more.
+fn name_zh(incident: &Incident) -> &str {
+    match (incident.class, incident.kind.as_deref()) {
+        (Class::PressureRegime, Some("flashing")) => "汽化",
+        (Class::PressureRegime, Some("emptying")) => "倒空",
+        (Class::PressureRegime, Some("overpressure")) => "超压",
+        (class, _) => class.chinese(),
+    }
+}
+
+pub(super) fn text(incident: &Incident) -> String {
+    let mut text = format!("【{}】{}", name_zh(incident), incident.network);
+    if let Some(minutes) = minutes_late(incident) {
+        text.push_str(&format!("（数据迟到约 {minutes:.0} 分钟，事件早于报出时间）"));
+    }
+    if let Some((kind, _)) = incident.kind.as_deref().and_then(deviations::kind) {
+        text.push_str(&format!("，{kind}"));
+    }
+    let side = match incident.side {
+        Some(Side::Supply) => "（供水侧）",
+        Some(Side::Return) => "（回水侧）",
+        None => "",
+    };
+    match (incident.candidates.first(), &incident.place) {
+        (Some(best), _) => {
+            text.push_str(&format!("，疑似管段 {}{side}，概率 {}", best.pipe, percent(best.probability)));
+            if incident.candidates.len() > 1 {
+                let others: Vec<&str> =
+                    incident.candidates.iter().skip(1).take(3).map(|c| c.pipe.as_str()).collect();
+                text.push_str(&format!("；其次 {}", others.join("、")));
+            }
+        }
+        (None, Some(place)) => {
+            text.push_str(&format!("，位置 {place}{side}"));
+        }
+        (None, None) if !incident.branch.is_empty() => {
+            let sites: Vec<&str> = incident.branch.iter().take(5).map(heat_model::SiteId::as_str).collect();
+            text.push_str(&format!("，位于 {} 一侧的支线", sites.join("、")));
+        }
+        (None, None) => text.push_str("，位置暂不能确定"),
+    }
+    if let Some(loss) = incident.loss_m3_h {
+        text.push_str(&format!("。估计失水 {loss:.1} m³/h"));
+    }
+    if !incident.affected.is_empty() {
+        text.push_str(&format!("，影响热力站 {} 座", incident.affected.len()));
+    }
+    let evidence = evidence_line(incident, true);
+    if !evidence.is_empty() {
+        text.push_str(&format!("。依据：{evidence}"));
+    }
+    if !incident.lacked.is_empty() {
+        text.push_str(&format!("。缺少：{}", incident.lacked.join("、")));
+    }
+    let first = match incident.class {
+        Class::Burst => "。先做：派抢修到疑似管段，备好关阀，盯住回水压力和补水能力",
+        Class::LeakAbrupt => "。先做：当班巡查疑似管段的检查室和地面，核对补水表",
+        Class::LeakIncipient => "。先做：列入次日巡线，优先疑似管段",
+        Class::SensorFault => "。先做：校核该表计",
+        Class::StandingLoss => "。先做：列入隐患台账",
+        Class::ConsumerThermal => "。先做：查看该站一次侧压差和阀门",
+        Class::PumpTrip => "。先做：查明停泵原因，启备用泵；缓慢升压，盯住最高点，防汽化",
+        Class::PowerFailure => "。先做：恢复供电或投备用电源；保住定压补水，防倒空、汽化，做好防冻",
+        Class::PressureRegime => match incident.kind.as_deref() {
+            Some("flashing") => "。先做：稳住定压，先降供水温度再升流量；不要向汽化管段猛补冷水",
+            Some("emptying") => "。先做：查失水和补水定压，必要时关断高处支线",
+            _ => "。先做：降泵速或泄压，查定压点、安全阀和误关的阀门",
+        },
+        Class::FrostRisk => "。先做：在期限前恢复循环；做不到就伴热或泄水",
+        Class::NetworkThermal => "。先做：联系热源核对出水温度和燃料、泵、混水，估计冷热前锋到达各站的时间",
+        Class::Underheating => "。先做：查看该站过滤器、调节阀和二次侧循环，通知受影响小区",
+        Class::ClockFault => "。先做：校准该设备时钟（时区、对时服务），校准前其数据不参与判断",
+        Class::Silence => "。先做：检查该处供电、通信和采集设备",
+        Class::ExchangerLeak => "。先做：不必开挖；关断该站一次侧，对换热器试压",
+        Class::Draining => "。先做：傍晚入户查看末端用户放水，调平该片供热",
+        Class::TicketCluster => "。先做：核对该处供热参数，派人上门测温，查明是站、支线还是户内原因",
+        Class::Unknown => "。先做：现场或远程核对所列测点，确认是仪表、阀门还是运行方式变化",
+    };
+    text.push_str(first);
+    if !incident.valves.is_empty() {
+        let valves: Vec<&str> = incident.valves.iter().take(6).map(heat_model::ValveId::as_str).collect();
+        text.push_str(&format!("；关断阀 {}", valves.join("、")));
+    }
+    text.push('。');
+    text
+}
