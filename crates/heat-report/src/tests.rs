@@ -7,8 +7,7 @@ use heat_detect::{
 use heat_model::{
     AppendTime, DeviceId, EventTime, IncidentId, NetworkId, Offset, Origin, SiteId,
     incident::{
-        AlarmState, Candidate, Change, ChangeKind, Class, Evidence, Incident, IncidentEvent,
-        WorkState,
+        AlarmState, Candidate, Change, ChangeKind, Class, Evidence, Incident, IncidentEvent, WorkState,
     },
     plant::{ModelLevel, PlantModel, Side},
     record::{Action, Command},

@@ -1,4 +1,5 @@
 //! From an archive to the report: readings, homes, incidents, commands and tickets, before and after compaction.
+#![expect(clippy::unwrap_used, reason = "what helps a test fails by panicking, too")]
 
 use std::{sync::Arc, time::Duration};
 

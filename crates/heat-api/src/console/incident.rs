@@ -141,7 +141,7 @@ fn where_it_is(view: &View, state: &ApiState, incident: &Incident) -> Markup {
         @if incident.candidates.is_empty() {
             p.quiet { (view.t("没有可排序的管段。", "No pipe can be named.")) }
         } @else {
-            div.scroll {
+            div.scroll tabindex="0" {
                 table.candidates {
                     thead { tr {
                         th { (view.t("管段", "Pipe")) }
@@ -209,7 +209,7 @@ fn position(state: &ApiState, site: &SiteId) -> Markup {
 
 fn affected(view: &View, state: &ApiState, incident: &Incident) -> Markup {
     let plant = state.plant();
-    let sites: BTreeSet<&SiteId> = incident.affected.iter().chain(&incident.branch).collect();
+    let sites: BTreeSet<&SiteId> = super::overview::concerned(incident).iter().collect();
     html! {
         h2 { (view.t("影响", "Effects")) }
         @if sites.is_empty() && incident.effects.is_empty() {
@@ -234,7 +234,7 @@ fn affected(view: &View, state: &ApiState, incident: &Incident) -> Markup {
 fn evidence(view: &View, state: &ApiState, incident: &Incident) -> Markup {
     html! {
         h2 { (view.t("依据", "Evidence")) }
-        div.scroll { table {
+        div.scroll tabindex="0" { table {
             thead { tr {
                 th { (view.t("现象", "What")) }
                 th { (view.t("位置", "Where")) }

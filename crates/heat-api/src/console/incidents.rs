@@ -74,7 +74,7 @@ pub(crate) async fn page(
             @if found.is_empty() {
                 p.calm { (view.t("没有符合条件的事件。", "No incident fits.")) }
             } @else {
-                div.scroll { table.incidents {
+                div.scroll tabindex="0" { table.incidents {
                     (table_head(&view))
                     tbody { @for incident in &found { (row(&view, &state, incident)) } }
                 } }

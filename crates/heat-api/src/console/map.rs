@@ -29,6 +29,8 @@ const LABEL_BELOW: f64 = 36.0;
 const LINKED_SITES_MAX: usize = 250;
 /// More trenches than this lose their thin ones.
 const TRENCHES_MAX: usize = 4_000;
+/// Candidates are drawn down to this part of the best one's share.
+const FAR_LESS_LIKELY: f64 = 6.0;
 /// Marked trenches with a line of their own.
 const MARKED_MAX: usize = 60;
 
@@ -105,8 +107,9 @@ pub(crate) fn map(lang: Lang, plant: &PlantIndex, network: &NetworkId, marks: &M
             @for trench in trenches.iter().filter(|trench| trench.in_maintenance).take(MARKED_MAX) {
                 (line(trench, "maintenance", lang.pick("检修停用", "Out of service")))
             }
-            (candidates(&trenches, height))
+            (candidates(&trenches))
             (drawn_sites(lang, network, &sites, marks, height))
+            (best_share(&trenches))
         }
     })
 }
@@ -158,35 +161,46 @@ fn line(trench: &Trench<'_>, class: &str, title: &str) -> Markup {
 }
 
 /// The likely trenches, the likeliest last, so that it lies on top, with its share beside it.
-fn candidates(trenches: &[Trench<'_>], height: f64) -> Markup {
+fn candidates(trenches: &[Trench<'_>]) -> Markup {
     let mut marked: Vec<_> =
         trenches.iter().filter_map(|trench| trench.candidate.map(|candidate| (trench, candidate))).collect();
     marked.sort_by(|(_, a), (_, b)| b.1.total_cmp(&a.1));
     marked.truncate(MARKED_MAX);
-    let best = marked.first().map(|(trench, candidate)| (trench.ends, candidate.1));
+    // What is far less likely than the best is no place to look at, and would paint the whole network.
+    let least = marked.first().map_or(0.0, |(_, (_, share, _))| share / FAR_LESS_LIKELY);
+    marked.retain(|(_, (_, share, _))| *share >= least);
     html! {
         @for (trench, (pipe, share, side)) in marked.iter().rev() {
             @let class = match *share { share if share >= 0.3 => "likely high", share if share >= 0.1 => "likely middle", _ => "likely low" };
             @let dashed = if *side == Some(Side::Return) { " return" } else { "" };
             (line(trench, &format!("{class}{dashed}"), &format!("{pipe} {}", percent(*share))))
         }
+    }
+}
+
+/// The likeliest trench's share, on top of all.
+fn best_share(trenches: &[Trench<'_>]) -> Markup {
+    let shares = trenches.iter().filter_map(|trench| Some((trench.ends, trench.candidate?.1)));
+    let best = shares.max_by(|(_, a), (_, b)| a.total_cmp(b));
+    html! {
         @if let Some((((ax, ay), (bx, by)), share)) = best {
             @let (x, y) = (f64::midpoint(ax, bx), f64::midpoint(ay, by));
+            @let above = if y < 60.0 { y + 44.0 } else { y - 24.0 };
             circle.here cx=(fixed(x)) cy=(fixed(y)) r="17" {}
-            (label("share", (x, y), height, &percent(share)))
+            text.share x=(fixed(x.clamp(50.0, WIDTH - 50.0))) y=(fixed(above)) text-anchor="middle" { (percent(share)) }
         }
     }
 }
 
 /// A word beside a place: under it, or above it near the lower edge, and always whole within the drawing.
-fn label(class: &str, (x, y): Point, height: f64, text: &str) -> Markup {
+fn label((x, y): Point, height: f64, text: &str) -> Markup {
     let (x, anchor) = match x {
         x if x < LABEL_ROOM => (x - 13.0, "start"),
         x if x > WIDTH - LABEL_ROOM => (x + 13.0, "end"),
         x => (x, "middle"),
     };
     let y = if y + LABEL_BELOW + 8.0 > height { y - 24.0 } else { y + LABEL_BELOW };
-    html! { text class=(class) x=(fixed(x)) y=(fixed(y)) text-anchor=(anchor) { (text) } }
+    html! { text.name x=(fixed(x)) y=(fixed(y)) text-anchor=(anchor) { (text) } }
 }
 
 fn drawn_sites(
@@ -236,7 +250,7 @@ fn drawn_site(
             title { (name) " · " (state) }
             @if is_source {
                 rect class={ "site source " (class) } x=(fixed(x - 13.0)) y=(fixed(y - 13.0)) width="26" height="26" rx="4" {}
-                (label("name", (x, y), height, name))
+                (label((x, y), height, name))
             } @else if mark >= SiteMark::Affected {
                 path class={ "site " (class) } d=(format!("M{x:.0} {:.0}l12 21h-24z", y - 14.0)) {}
             } @else {

@@ -84,7 +84,7 @@ pub(crate) async fn page(
         }
         section #incidents data-live {
             @if !incidents.is_empty() {
-                div.scroll { table.incidents { (table_head(&view)) tbody { @for incident in incidents.iter().take(30) { (row(&view, &state, incident)) } } } }
+                div.scroll tabindex="0" { table.incidents { (table_head(&view)) tbody { @for incident in incidents.iter().take(30) { (row(&view, &state, incident)) } } } }
             }
         }
         section.card #sites data-live { (table(&view, &id, &stations)) }
@@ -113,15 +113,20 @@ fn table(view: &View, network: &NetworkId, stations: &Page<SiteDetail>) -> Marku
             Some((name.to_owned(), signal.clone()))
         })
     };
+    // A chamber or building with nothing to show would only hide the stations between.
+    let is_listed = |site: &&SiteDetail| {
+        !matches!(site.kind, Some(SiteKind::Chamber | SiteKind::Building))
+            || COLUMNS.iter().any(|(_, names)| of(site, *names).is_some())
+    };
     html! {
         h2 { (view.t("站点", "Sites")) }
-        div.scroll { table.dense {
+        div.scroll tabindex="0" { table.dense {
             thead { tr {
                 th { (view.t("站点", "Site")) }
                 @for (name, _) in COLUMNS { th.num { (words::signal(view.lang, name)) } }
             } }
             tbody {
-                @for site in stations.items.iter().filter(|site| site.kind != Some(SiteKind::Chamber) || !site.signals.is_empty()) {
+                @for site in stations.items.iter().filter(is_listed) {
                     tr {
                         th scope="row" { a href=(site_path(network, &site.id)) { (site.name.as_deref().unwrap_or(site.id.as_str())) } }
                         @for (_, names) in COLUMNS {

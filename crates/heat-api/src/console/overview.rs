@@ -87,7 +87,7 @@ fn calling(view: &View, state: &ApiState, incidents: &[Incident]) -> Markup {
         @if urgent.is_empty() {
             p.calm { (view.t("没有需要处理的事件。", "Nothing calls for action.")) }
         } @else {
-            div.scroll { table.incidents {
+            div.scroll tabindex="0" { table.incidents {
                 (table_head(view))
                 tbody { @for incident in urgent.iter().take(INCIDENTS_MAX) { (row(view, state, incident)) } }
             } }
@@ -217,7 +217,8 @@ pub(crate) fn marks<'a>(
 ) -> Marks {
     let plant = state.plant();
     let mut marks = Marks::default();
-    for incident in incidents {
+    // The daily list says nothing that anybody must see from afar.
+    for incident in incidents.filter(|incident| incident.priority != heat_model::incident::Priority::P4) {
         add_incident(&mut marks, &plant, incident);
     }
     let now = state.clock.now();
@@ -237,13 +238,18 @@ pub(crate) fn marks<'a>(
     marks
 }
 
+/// The stations to speak of: those that are affected, else those of the branch where the place is sought.
+pub(crate) fn concerned(incident: &Incident) -> &[heat_model::SiteId] {
+    if incident.affected.is_empty() { &incident.branch } else { &incident.affected }
+}
+
 /// What one incident says of its network's parts.
 pub(crate) fn add_incident(marks: &mut Marks, plant: &PlantIndex, incident: &Incident) {
     for candidate in &incident.candidates {
         let share = marks.candidates.entry(candidate.pipe.clone()).or_insert(0.0);
         *share = share.max(candidate.probability);
     }
-    for site in incident.affected.iter().chain(&incident.branch) {
+    for site in concerned(incident) {
         marks.site(site, SiteMark::Affected);
     }
     let place = incident.place.as_deref().map(|place| place.split('/').nth(1).unwrap_or(place));

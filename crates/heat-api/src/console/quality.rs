@@ -87,7 +87,7 @@ fn survey(state: &ApiState, view: &View) -> Result<Survey, Problem> {
 fn counts(view: &View, state: &ApiState, survey: &Survey) -> Markup {
     let plant = state.plant();
     html! {
-        div.scroll { table.dense {
+        div.scroll tabindex="0" { table.dense {
             thead { tr {
                 th { (view.t("热网", "Network")) }
                 th.num { (view.t("测点", "Signals")) }
@@ -122,7 +122,7 @@ fn list(view: &View, state: &ApiState, survey: &Survey) -> Markup {
         @if survey.worst.is_empty() {
             p.calm { (view.t("全部测点正常。", "All signals are in order.")) }
         } @else {
-            div.scroll { table.dense {
+            div.scroll tabindex="0" { table.dense {
                 thead { tr {
                     th { (view.t("站点", "Site")) } th { (view.t("测点", "Signal")) }
                     th.num { (view.t("最后值", "Last value")) } th { (view.t("测量时间", "Measured")) } th { (view.t("质量", "Quality")) }

@@ -78,7 +78,7 @@ pub(crate) async fn page(
         }
         section #incidents data-live {
             @if !incidents.is_empty() {
-                div.scroll { table.incidents { (table_head(&view)) tbody { @for incident in &incidents { (row(&view, &state, incident)) } } } }
+                div.scroll tabindex="0" { table.incidents { (table_head(&view)) tbody { @for incident in &incidents { (row(&view, &state, incident)) } } } }
             }
         }
         section.card {
@@ -147,7 +147,7 @@ fn incidents_at(state: &ApiState, network: &NetworkId, site: &SiteId) -> Vec<Inc
 fn values(view: &View, signals: &[(SignalId, SignalView)]) -> Markup {
     html! {
         @if signals.is_empty() { p.quiet { (view.t("没有测点。", "It has no signals.")) } }
-        div.scroll { table.dense {
+        div.scroll tabindex="0" { table.dense {
             thead { tr {
                 th { (view.t("测点", "Signal")) }
                 th { (view.t("设备", "Device")) }

@@ -108,7 +108,7 @@ impl Page<'_> {
             h2.section { (self.t("故障与损失", "What failed, and what it cost")) }
             @if city.classes.is_empty() { p { (self.t("没有事件。", "There was no incident.")) } }
             @else {
-                div.scroll { table {
+                div.scroll tabindex="0" { table {
                     thead { tr {
                         th.l { (self.t("类别", "Class")) }
                         th { (self.t("新发生", "Began")) } th { (self.t("存在过", "Present")) }
@@ -145,7 +145,7 @@ impl Page<'_> {
         html! {
             h2.section { (self.t("事件（一至三级）", "Incidents (P1 to P3)")) }
             @if cut.rows.is_empty() { p { (self.t("没有。", "None.")) } } @else {
-                div.scroll { table {
+                div.scroll tabindex="0" { table {
                     thead { tr {
                         th.l { (self.t("起始", "Onset")) } th.l { (self.t("级别", "Priority")) }
                         th.l { (self.t("类别", "Class")) } th.l { (self.t("热网", "Network")) }
@@ -172,7 +172,7 @@ impl Page<'_> {
         html! {
             h2.section { (self.t("修复与验证", "Repairs and their verification")) }
             @if cut.rows.is_empty() { p { (self.t("没有。", "None.")) } } @else {
-                div.scroll { table {
+                div.scroll tabindex="0" { table {
                     thead { tr {
                         th.l { (self.t("报修复", "Reported")) } th.l { (self.t("类别", "Class")) }
                         th.l { (self.t("热网", "Network")) } th.l { (self.t("管段", "Pipe")) }
@@ -200,7 +200,7 @@ impl Page<'_> {
                 "Rank: the mean of the station's shares of all stations' excess flow, heat above the network's median station, and hours in fault.",
             )) }
             @if ranking.rows.is_empty() { p { (self.t("没有。", "None.")) } } @else {
-                div.scroll { table {
+                div.scroll tabindex="0" { table {
                     thead { tr {
                         th {} th.l { (self.t("热力站", "Station")) } th { (self.t("份额，%", "Share, %")) } th.l.bar {}
                         th { (self.t("无效流量，t", "Excess flow, t")) } th { (self.t("超额热量，GJ", "Excess heat, GJ")) }
@@ -229,7 +229,7 @@ impl Page<'_> {
                 "A loss whose pipe was found counts there; else it is shared by the candidates' probabilities.",
             )) }
             @if ranking.rows.is_empty() { p { (self.t("没有。", "None.")) } } @else {
-                div.scroll { table {
+                div.scroll tabindex="0" { table {
                     thead { tr {
                         th {} th.l { (self.t("管段", "Pipe")) } th.l { (self.t("热网", "Network")) }
                         th { (self.t("期望失水，m³", "Expected water, m³")) } th { (self.t("期望次数", "Expected losses")) }
@@ -261,7 +261,7 @@ impl Page<'_> {
         let days = |count: usize| crate::figure::count(count as u64);
         html! { @if !conversions.is_empty() {
             h2.section { (self.t("汽改水：改造前后", "From steam to water: before and after")) }
-            @for conversion in conversions { div.scroll { table {
+            @for conversion in conversions { div.scroll tabindex="0" { table {
                 thead { tr {
                     th.l { (conversion.circuit) " · " (conversion.converted_on) " · "
                         @if conversion.stations > 0 { (conversion.stations) " " (self.t("座热力站", "stations")) }
@@ -294,7 +294,7 @@ impl Page<'_> {
         ] {
             @if of_kind(kind).next().is_some() {
                 h2.section { (title) }
-                div.scroll { table.wide {
+                div.scroll tabindex="0" { table.wide {
                     thead { tr { th.l {} @for id in Id::ALL {
                         @let words = id.words();
                         th { (self.lang.pick(words.title)) div.small { (self.lang.pick(words.unit)) } }
@@ -319,7 +319,7 @@ impl Page<'_> {
                 (self.t("；未测补水温度按 ", "; make-up water where not measured ")) (words::number(crate::report::MAKE_UP_CELSIUS)) " ℃"
                 (self.t("；一天至少 18 h 有数才计。", "; a day counts with 18 hours of data or more.")) }
             p { (self.t("“–” 表示缺少数据或台账，不是零。", "“–” means that data or plant tables are missing; it is not zero.")) }
-            div.scroll { table {
+            div.scroll tabindex="0" { table {
                 thead { tr { th.l { (self.t("热网", "Network")) } th { (self.t("计热天数", "Days judged, heat")) }
                     th { (self.t("计补水天数", "Days judged, make-up")) } th { (self.t("期间天数", "Days of the span")) } } }
                 tbody { @for (network, [heat, make_up]) in &coverage.networks { tr {

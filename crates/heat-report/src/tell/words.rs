@@ -77,11 +77,11 @@ pub(crate) fn outcome(lang: Lang, outcome: &str) -> &'static str {
     }
 }
 
-/// A number with as many decimals as it deserves: four digits, or all before the point.
+/// A number with as many decimals as it deserves: none if it is whole, else three digits, or all before the point.
 pub(crate) fn number(value: f64) -> String {
     let size = value.abs();
     let decimals = match size {
-        _ if size >= 100.0 || size == 0.0 => 0,
+        _ if size >= 100.0 || (value - value.round()).abs() < 1e-9 => 0,
         _ if size >= 10.0 => 1,
         _ if size >= 1.0 => 2,
         _ => 3,

@@ -53,14 +53,13 @@ fn buckets_keep_mean_and_extremes() {
 #[test]
 fn a_drawing_begins_shortly_before_what_is_known_or_the_mark() {
     let (from, to) = (EventTime::from_micros(0), EventTime::from_micros(360 * MINUTE));
-    let begin = |first: i64, mark: Option<i64>| {
+    let minute_of = |first: i64, mark: Option<i64>| {
         let buckets = Buckets::from([(first, bucket(1.0)), (359, bucket(1.0))]);
-        super::begin(&buckets, from, to, mark.map(|minute| EventTime::from_micros(minute * MINUTE)))
-            .as_micros()
+        begin(&buckets, from, to, mark.map(|minute| EventTime::from_micros(minute * MINUTE))).as_micros()
             / MINUTE
     };
-    assert_eq!(begin(30, None), 0);
-    assert_eq!(begin(260, None), 255);
-    assert_eq!(begin(260, Some(160)), 150);
-    assert_eq!(super::begin(&Buckets::new(), from, to, None), from);
+    assert_eq!(minute_of(30, None), 0);
+    assert_eq!(minute_of(260, None), 255);
+    assert_eq!(minute_of(260, Some(160)), 150);
+    assert_eq!(begin(&Buckets::new(), from, to, None), from);
 }
