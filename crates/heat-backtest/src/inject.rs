@@ -8,7 +8,10 @@
 
 mod fault;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use heat_model::{
     Body, DeviceId, Envelope, EventTime, Lane, NetworkId, Reading, SignalDecl, SignalName, SiteId,
@@ -264,7 +267,7 @@ fn touch(
         readings.readings.clear();
         return;
     }
-    let set = readings.set.clone();
+    let set = Arc::clone(&readings.set);
     let decl_at = |signal: u32| set.signals.get(signal as usize);
     let at = |readings: &[Reading], wanted: &SignalName| {
         readings
@@ -326,7 +329,12 @@ fn finish(
     let device = format!("{network}/{site}/{}", active.device);
     let class = match plan.kind {
         FaultKind::Gap => "silence".to_owned(),
-        kind => format!("sensor_fault({})", kind.as_str()),
+        FaultKind::Stuck
+        | FaultKind::Bias
+        | FaultKind::Drift
+        | FaultKind::Spikes
+        | FaultKind::Swapped
+        | FaultKind::Sentinel => format!("sensor_fault({})", plan.kind.as_str()),
     };
     #[expect(clippy::cast_precision_loss, reason = "a time of days")]
     let lasted_days = (active.off_us - active.on_us) as f64 / DAY_US as f64;

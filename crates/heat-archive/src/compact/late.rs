@@ -70,7 +70,7 @@ fn is_due(view: &View, path: &str, settings: &CompactSettings) -> bool {
 
 impl Extent {
     /// The files that a run merges.
-    pub(super) fn of<'a>(self, folder: &'a Folder) -> Vec<&'a LiveFile> {
+    pub(super) fn of(self, folder: &Folder) -> Vec<&LiveFile> {
         let main = match self {
             Self::All => None,
             Self::Late => main_revision(folder).map(|(revision, _)| revision),

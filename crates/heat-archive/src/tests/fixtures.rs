@@ -2,6 +2,7 @@
 //!
 //! Whoever raises a version in the archive's formats adds a fixture by
 //! `cargo test -p heat-archive --lib writes_a_fixture -- --ignored`, and leaves the others as they are.
+#![expect(clippy::disallowed_methods, reason = "a test's own folders")]
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,6 @@
 //! kill -9, in processes of their own: at every named step and at random moments; judged by DuckDB, which reads the
 //! files that manifests and revisions name and compares them with what was sent.
+#![expect(clippy::disallowed_methods, reason = "a test's own folders, and how long it may take")]
 
 use std::{
     fmt::Write as _,

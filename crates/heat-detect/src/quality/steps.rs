@@ -79,7 +79,7 @@ mod tests {
             let wave =
                 (index as f64 / 9.0).sin() * 5.0 + (index.wrapping_mul(0x9E37_79B9) % 97) as f64 / 60.0;
             let value = if step > 0.0 { (wave / step).round() * step } else { wave };
-            if value != last {
+            if (value - last).abs() > 0.0 {
                 steps.changed(value - last);
             }
             last = value;

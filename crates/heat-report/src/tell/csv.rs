@@ -140,7 +140,8 @@ fn of_scope(table: &mut Table, scope: &ScopeReport, lang: Lang) {
 fn of_stretch(table: &mut Table, circuit: &str, side: &str, stretch: &Stretch) {
     let scope = ("circuit", circuit);
     let days = Some(f64::from(stretch.days));
-    let rows: [(&str, Option<f64>, &str, Option<f64>, &str, Option<f64>, &str); 4] = [
+    type Cells<'a> = (&'a str, Option<f64>, &'a str, Option<f64>, &'a str, Option<f64>, &'a str);
+    let rows: [Cells<'_>; 4] = [
         (
             "heat_per_degree_day",
             stretch.heat_kj_m2_k_d,

@@ -250,9 +250,9 @@ impl Page<'_> {
     }
 
     fn conversions(&self, conversions: &[Conversion]) -> Markup {
-        let row = |title: &'static str,
-                   of: &dyn Fn(&Stretch) -> (Option<f64>, Option<f64>, Option<f64>),
-                   c: &Conversion| {
+        /// A figure, what it is a share of, and by what it was divided.
+        type Figure = (Option<f64>, Option<f64>, Option<f64>);
+        let row = |title: &'static str, of: &dyn Fn(&Stretch) -> Figure, c: &Conversion| {
             html! { tr { td.l { (title) } @for side in [&c.before, &c.after] {
                 @let (value, over, under) = of(side);
                 td { (known(value)) div.small { (known(over)) " ÷ " (known(under)) } }
