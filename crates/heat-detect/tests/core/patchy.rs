@@ -91,9 +91,7 @@ fn reordered(from: i64, until: i64, every: i64, world: impl Fn(i64) -> Now) -> F
     while at < until {
         for (number, device) in devices(at, world(at)).into_iter().enumerate() {
             let is_late = noise(at, 1_000 + number) > 0.9;
-            let late = if is_late { 1.0 + 109.0 * noise(at, 2_000 + number).abs() } else { 0.0 };
-            #[expect(clippy::cast_possible_truncation, reason = "at most 110 s")]
-            let late = late as i64;
+            let late = if is_late { 1 + (7 * at + 37 * i64::try_from(number).unwrap()) % 110 } else { 0 };
             records.push((at + late, at, device));
         }
         at += every;
