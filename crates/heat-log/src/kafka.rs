@@ -215,7 +215,13 @@ impl KafkaLog {
     pub(crate) async fn bounds(&self, topic: &str, partition: PartitionId) -> Result<Bounds, ReadError> {
         let (name, timeout) = (topic.to_owned(), self.shared.settings.connect_timeout);
         let asked = self.blocking(move |shared| {
-            shared.admin.inner().fetch_watermarks(&name, partition_number(partition), timeout)
+            let number = partition_number(partition);
+            shared.admin.inner().fetch_watermarks(&name, number, timeout).or_else(|_| {
+                // A client keeps what a Kafka in trouble told it of its partitions, and answers from it for minutes; a
+                // new one asks.
+                let fresh: BaseConsumer = client_config(&shared.settings).create()?;
+                fresh.fetch_watermarks(&name, number, timeout)
+            })
         });
         let (first, end) = asked.await.map_err(|reason| ReadError::Kafka {
             act: "look up the bounds of",
