@@ -59,7 +59,7 @@ def read_flags(path, times):
 def run(arguments, path):
     with tempfile.TemporaryDirectory() as directory:
         scores = pathlib.Path(directory) / "scores.csv"
-        command = [arguments.heatstream, "backtest", "--mapping", arguments.mapping, "--scores", str(scores), path]
+        command = [arguments.heatstream, "backtest", "--mapping", arguments.mapping, path, "--scores", str(scores)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
             sys.exit(f"{path}: backtest ended with {done.returncode}: {done.stderr.strip()}")
