@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use heat_archive::{ArchiveError, CommitWriter, Dataset, Keep, Published, writer};
+use heat_archive::{
+    ArchiveError, CommitWriter, Dataset, Keep, Published,
+    writer::{self, AppendError},
+};
 use heat_codec::envelope::EnvelopeDecoder;
 use heat_ledger::{
     admission::{Admission, Verdict},
@@ -30,7 +33,7 @@ pub enum FeedError {
     Read(#[from] ReadError),
     /// A record does not fit the archive's order.
     #[error("the archiver cannot take a record")]
-    Append(#[from] writer::AppendError),
+    Append(#[from] AppendError),
     /// A commit cannot be encoded.
     #[error("the archiver cannot encode a commit")]
     Seal(#[from] writer::SealError),
@@ -38,6 +41,9 @@ pub enum FeedError {
     #[error("the archiver cannot publish")]
     Archive(#[from] ArchiveError),
 }
+
+/// More than this is a fault that reading again does not mend.
+const AGAIN_MAX: u32 = 10;
 
 /// Which topic, and what its records are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +78,8 @@ struct Part {
     decoder: EnvelopeDecoder,
     fresh: FreshMask,
     keep: Vec<bool>,
+    /// How often it has been read again since the group gave it.
+    again: u32,
 }
 
 /// Reads one topic and publishes its commits.
@@ -193,6 +201,7 @@ impl Feed {
                 decoder: EnvelopeDecoder::default(),
                 fresh: FreshMask::all(),
                 keep: Vec::new(),
+                again: 0,
             },
         );
         Ok(())
@@ -227,8 +236,23 @@ impl Feed {
             let Some(part) = self.parts.get_mut(&partition) else { return Ok(()) };
             let deps = &self.deps;
             // Encoding and hashing take milliseconds: other tasks move to another thread meanwhile.
-            let must_close =
-                tokio::task::block_in_place(|| part.take_until_close(kind, partition, &mut rest, deps))?;
+            let taken =
+                tokio::task::block_in_place(|| part.take_until_close(kind, partition, &mut rest, deps));
+            let must_close = match taken {
+                Err(FeedError::Append(error @ AppendError::Order { .. })) if part.again < AGAIN_MAX => {
+                    // The partition went and came back while Kafka hung, and records of two readings of it mix. What is
+                    // not published is read again.
+                    let again = part.again + 1;
+                    tracing::warn!(%error, topic = kind.topic(), partition = partition.0, "reading again what is not published");
+                    self.parts.remove(&partition);
+                    self.assigned(consumer, partition, shutdown).await?;
+                    if let Some(part) = self.parts.get_mut(&partition) {
+                        part.again = again;
+                    }
+                    return Ok(());
+                }
+                taken => taken?,
+            };
             if must_close {
                 self.publish(consumer, partition, shutdown).await?;
             }
