@@ -72,6 +72,8 @@ struct Part {
     writer: CommitWriter,
     /// Records before it are read back only to know repeats.
     resume: NextOffset,
+    /// Where its reading begins.
+    from: NextOffset,
     admission: Option<Admission>,
     /// Devices' own numbers, from where admission reads back.
     devices: DeviceTracker,
@@ -80,6 +82,9 @@ struct Part {
     keep: Vec<bool>,
     /// How often it has been read again since the group gave it.
     again: u32,
+    /// Read again, it takes nothing before this record: what else of the former reading still comes lies further on, and
+    /// would leave a hole.
+    awaits: Option<NextOffset>,
 }
 
 /// Reads one topic and publishes its commits.
@@ -196,12 +201,14 @@ impl Feed {
                 writer: CommitWriter::new(&resume, next, self.deps.settings.rotation)
                     .with_households(Some(Arc::clone(&self.deps.homes.borrow()))),
                 resume: next,
+                from,
                 admission: input.then(|| Admission::new(self.deps.settings.repeats)),
                 devices: DeviceTracker::default(),
                 decoder: EnvelopeDecoder::default(),
                 fresh: FreshMask::all(),
                 keep: Vec::new(),
                 again: 0,
+                awaits: None,
             },
         );
         Ok(())
@@ -231,6 +238,14 @@ impl Feed {
     ) -> Result<(), FeedError> {
         self.look_at_homes();
         let mut rest = records.into_iter().peekable();
+        if let Some(part) = self.parts.get_mut(&partition)
+            && let Some(awaited) = part.awaits
+        {
+            while rest.next_if(|record| record.offset.0 != awaited.0).is_some() {}
+            if rest.peek().is_some() {
+                part.awaits = None;
+            }
+        }
         while rest.peek().is_some() {
             let kind = self.kind;
             let Some(part) = self.parts.get_mut(&partition) else { return Ok(()) };
@@ -239,15 +254,19 @@ impl Feed {
             let taken =
                 tokio::task::block_in_place(|| part.take_until_close(kind, partition, &mut rest, deps));
             let must_close = match taken {
-                Err(FeedError::Append(error @ AppendError::Order { .. })) if part.again < AGAIN_MAX => {
+                // A compacted topic has holes: where its reading begins cannot be told.
+                Err(FeedError::Append(error @ AppendError::Order { .. }))
+                    if part.again < AGAIN_MAX && kind != Kind::Incidents =>
+                {
                     // The partition went and came back while Kafka hung, and records of two readings of it mix. What is
                     // not published is read again.
                     let again = part.again + 1;
+                    deps.metrics.read_again.inc();
                     tracing::warn!(%error, topic = kind.topic(), partition = partition.0, "reading again what is not published");
                     self.parts.remove(&partition);
                     self.assigned(consumer, partition, shutdown).await?;
                     if let Some(part) = self.parts.get_mut(&partition) {
-                        part.again = again;
+                        (part.again, part.awaits) = (again, Some(part.from));
                     }
                     return Ok(());
                 }

@@ -14,7 +14,7 @@ use rdkafka::{
     ClientConfig, TopicPartitionList,
     admin::AdminClient,
     consumer::{BaseConsumer, Consumer as _},
-    error::KafkaError,
+    error::{KafkaError, RDKafkaErrorCode},
 };
 
 use crate::{
@@ -216,12 +216,17 @@ impl KafkaLog {
         let (name, timeout) = (topic.to_owned(), self.shared.settings.connect_timeout);
         let asked = self.blocking(move |shared| {
             let number = partition_number(partition);
-            shared.admin.inner().fetch_watermarks(&name, number, timeout).or_else(|_| {
+            match shared.admin.inner().fetch_watermarks(&name, number, timeout) {
                 // A client keeps what a Kafka in trouble told it of its partitions, and answers from it for minutes; a
                 // new one asks.
-                let fresh: BaseConsumer = client_config(&shared.settings).create()?;
-                fresh.fetch_watermarks(&name, number, timeout)
-            })
+                Err(KafkaError::MetadataFetch(
+                    RDKafkaErrorCode::UnknownPartition | RDKafkaErrorCode::NotLeaderForPartition,
+                )) => {
+                    let fresh: BaseConsumer = client_config(&shared.settings).create()?;
+                    fresh.fetch_watermarks(&name, number, timeout)
+                }
+                answer => answer,
+            }
         });
         let (first, end) = asked.await.map_err(|reason| ReadError::Kafka {
             act: "look up the bounds of",
