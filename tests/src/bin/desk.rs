@@ -14,7 +14,7 @@ use std::{
 use heat_tests::{
     free_port,
     heatstream::Running,
-    mqtt, now_us,
+    mqtt, now_us, pace,
     site::{Site, get},
     wait_until,
 };
@@ -187,7 +187,7 @@ fn of_api(size: &Size, port: u16, paths: &[String]) {
                 let mut http = Http::open(port);
                 for number in (worker..seconds * per_second).step_by(WORKERS as usize) {
                     let due = begun + Duration::from_secs(1) * number / per_second;
-                    std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                    pace(due.saturating_duration_since(Instant::now()));
                     let path = &paths[number as usize % paths.len()];
                     let (status, _) = http.get(path);
                     assert_eq!(status, 200, "{path}");
@@ -264,8 +264,7 @@ fn of_many_series(size: &Size) {
     });
     println!("/metrics with {} series of plant values, {} bytes", series(&text), text.len());
     println!("  acknowledgement without a scrape: {}", percentiles(calm));
-    let scraping = Arc::new(Mutex::new(true));
-    let (admin, on, scrapes) = (site.admin, Arc::clone(&scraping), size.scrapes);
+    let (admin, scrapes) = (site.admin, size.scrapes);
     let scraper = std::thread::spawn(move || {
         let mut http = Http::open(admin);
         let times = (0..scrapes).map(|_| {
@@ -273,16 +272,14 @@ fn of_many_series(size: &Size) {
             let (status, _) = http.get("/metrics");
             assert_eq!(status, 200, "/metrics");
             let taken = begun.elapsed();
-            std::thread::sleep(Duration::from_millis(500));
+            pace(Duration::from_millis(500));
             micros(taken)
         });
-        let times: Vec<u64> = times.collect();
-        *on.lock().expect("nobody panics here") = false;
-        times
+        times.collect::<Vec<u64>>()
     });
     let mut under_scrapes = Vec::new();
     let mut number = 0;
-    while *scraping.lock().expect("nobody panics here") {
+    while !scraper.is_finished() {
         under_scrapes.push(send(number % size.devices));
         number += 1;
     }
