@@ -2,14 +2,11 @@
 
 use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc};
 
-use arrow::{
-    array::{
-        Array, AsArray, BooleanArray, DictionaryArray, Float64Array, Int64Array, RecordBatch, StringArray,
-        TimestampMicrosecondArray, UInt32Array, UInt64Array,
-    },
-    datatypes::{DataType, Field, Int32Type, Schema},
-    error::ArrowError,
+use arrow_array::{
+    Array, BooleanArray, DictionaryArray, Float64Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray, UInt32Array, UInt64Array, cast::AsArray, types::Int32Type,
 };
+use arrow_schema::{ArrowError, DataType, Field, Schema};
 use bytes::Bytes;
 use heat_model::{
     AppendTime, EventTime, GatewayId, IngestTime, Lane, NetworkId, Offset, PartitionId, Quality, QualityCode,

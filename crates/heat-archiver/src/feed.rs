@@ -6,10 +6,7 @@ use std::{
     time::Duration,
 };
 
-use heat_archive::{
-    ArchiveError, CommitWriter, Dataset, Keep, Published,
-    writer::{self, AppendError},
-};
+use heat_archive::{ArchiveError, CommitWriter, Dataset, Keep, Published, writer};
 use heat_codec::envelope::EnvelopeDecoder;
 use heat_ledger::{
     admission::{Admission, Verdict},
@@ -33,7 +30,7 @@ pub enum FeedError {
     Read(#[from] ReadError),
     /// A record does not fit the archive's order.
     #[error("the archiver cannot take a record")]
-    Append(#[from] AppendError),
+    Append(#[from] writer::AppendError),
     /// A commit cannot be encoded.
     #[error("the archiver cannot encode a commit")]
     Seal(#[from] writer::SealError),
@@ -41,9 +38,6 @@ pub enum FeedError {
     #[error("the archiver cannot publish")]
     Archive(#[from] ArchiveError),
 }
-
-/// More than this is a fault that reading again does not mend.
-const AGAIN_MAX: u32 = 10;
 
 /// Which topic, and what its records are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,19 +66,12 @@ struct Part {
     writer: CommitWriter,
     /// Records before it are read back only to know repeats.
     resume: NextOffset,
-    /// Where its reading begins.
-    from: NextOffset,
     admission: Option<Admission>,
     /// Devices' own numbers, from where admission reads back.
     devices: DeviceTracker,
     decoder: EnvelopeDecoder,
     fresh: FreshMask,
     keep: Vec<bool>,
-    /// How often it has been read again since the group gave it.
-    again: u32,
-    /// Read again, it takes nothing before this record: what else of the former reading still comes lies further on, and
-    /// would leave a hole.
-    awaits: Option<NextOffset>,
 }
 
 /// Reads one topic and publishes its commits.
@@ -201,14 +188,11 @@ impl Feed {
                 writer: CommitWriter::new(&resume, next, self.deps.settings.rotation)
                     .with_households(Some(Arc::clone(&self.deps.homes.borrow()))),
                 resume: next,
-                from,
                 admission: input.then(|| Admission::new(self.deps.settings.repeats)),
                 devices: DeviceTracker::default(),
                 decoder: EnvelopeDecoder::default(),
                 fresh: FreshMask::all(),
                 keep: Vec::new(),
-                again: 0,
-                awaits: None,
             },
         );
         Ok(())
@@ -238,40 +222,13 @@ impl Feed {
     ) -> Result<(), FeedError> {
         self.look_at_homes();
         let mut rest = records.into_iter().peekable();
-        if let Some(part) = self.parts.get_mut(&partition)
-            && let Some(awaited) = part.awaits
-        {
-            while rest.next_if(|record| record.offset.0 != awaited.0).is_some() {}
-            if rest.peek().is_some() {
-                part.awaits = None;
-            }
-        }
         while rest.peek().is_some() {
             let kind = self.kind;
             let Some(part) = self.parts.get_mut(&partition) else { return Ok(()) };
             let deps = &self.deps;
             // Encoding and hashing take milliseconds: other tasks move to another thread meanwhile.
-            let taken =
-                tokio::task::block_in_place(|| part.take_until_close(kind, partition, &mut rest, deps));
-            let must_close = match taken {
-                // A compacted topic has holes: where its reading begins cannot be told.
-                Err(FeedError::Append(error @ AppendError::Order { .. }))
-                    if part.again < AGAIN_MAX && kind != Kind::Incidents =>
-                {
-                    // The partition went and came back while Kafka hung, and records of two readings of it mix. What is
-                    // not published is read again.
-                    let again = part.again + 1;
-                    deps.metrics.read_again.inc();
-                    tracing::warn!(%error, topic = kind.topic(), partition = partition.0, "reading again what is not published");
-                    self.parts.remove(&partition);
-                    self.assigned(consumer, partition, shutdown).await?;
-                    if let Some(part) = self.parts.get_mut(&partition) {
-                        (part.again, part.awaits) = (again, Some(part.from));
-                    }
-                    return Ok(());
-                }
-                taken => taken?,
-            };
+            let must_close =
+                tokio::task::block_in_place(|| part.take_until_close(kind, partition, &mut rest, deps))?;
             if must_close {
                 self.publish(consumer, partition, shutdown).await?;
             }

@@ -9,8 +9,6 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 pub const READINGS: &str = "heat_archiver_readings_total";
 /// Records that could not be decoded.
 pub const UNDECODABLE: &str = "heat_archiver_undecodable_records_total";
-/// Partitions read again from what is published, because records of two readings of them mixed.
-pub const READ_AGAIN: &str = "heat_archiver_partitions_read_again_total";
 /// Commits published.
 pub const COMMITS: &str = "heat_archiver_commits_total";
 /// Bytes of published files.
@@ -49,7 +47,6 @@ pub struct ArchiverMetrics {
     pub(crate) archived: IntCounter,
     pub(crate) duplicate: IntCounter,
     pub(crate) undecodable: IntCounter,
-    pub(crate) read_again: IntCounter,
     pub(crate) commits: IntCounterVec,
     pub(crate) bytes: IntCounter,
     pub(crate) stalled: IntGauge,
@@ -81,10 +78,6 @@ impl ArchiverMetrics {
             archived: readings.with_label_values(&["archived"]),
             duplicate: readings.with_label_values(&["duplicate"]),
             undecodable: metrics.counter(UNDECODABLE, "Records of the log that could not be decoded."),
-            read_again: metrics.counter(
-                READ_AGAIN,
-                "Partitions read again from what is published, because records of two readings of them mixed.",
-            ),
             commits: metrics.counters(COMMITS, "Commits published.", &["topic"]),
             bytes: metrics.counter(BYTES, "Bytes of published files."),
             stalled: metrics.gauge(STALLED, "1 while the archive's store refuses what is written."),

@@ -71,7 +71,7 @@ impl Engine {
         }
         kafka.apply_topics(&plan).await.map_err(BenchError::act("create Kafka's topics"))?;
         for topic in topics_of_bench() {
-            for partition in (0..PARTITIONS).map(PartitionId) {
+            for partition in (0..topic.partitions).map(PartitionId) {
                 let bounds = bounds_of_new(&log, &topic.name, partition).await?;
                 if bounds.first < bounds.end {
                     return Err(BenchError::NotEmpty { topic: topic.name });

@@ -216,7 +216,7 @@ impl Quality {
                 && (placed.role.is_temperature() || is_contradicted(layout, trackers, signal))
             {
                 Some(Fault::Sentinel)
-            } else if gate.shows_unit_slip() {
+            } else if gate.slipped {
                 Some(Fault::UnitSlip)
             } else if gate.shows_stuck(placed.role, at_us)
                 && moving[placed.site as usize] >= MOVING_SHARE
@@ -232,7 +232,7 @@ impl Quality {
             } else {
                 None
             };
-            self.gates[signal].reset = false;
+            (self.gates[signal].reset, self.gates[signal].slipped) = (false, false);
             let signal = u32::try_from(signal).expect("signals are bounded by the settings");
             if let Some(fault) = shows
                 && let Some(onset_us) = self.opens(signal, fault, at_us)

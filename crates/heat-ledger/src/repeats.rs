@@ -21,13 +21,15 @@ const SETS_MAX: usize = 65_536;
 pub struct RepeatSettings {
     /// Offsets in a block.
     pub block_records: u64,
-    /// Readings after which a block is cut early, to bound memory (12 bytes each, two blocks).
+    /// Readings after which a block is cut early, to bound memory (15 to 30 bytes each, two blocks).
     pub block_readings_max: usize,
 }
 
 impl Default for RepeatSettings {
+    /// Half a million records: a quarter of an hour at 500 messages a second and partition. And as many readings as fill
+    /// a table of 27 MB.
     fn default() -> Self {
-        Self { block_records: 1 << 20, block_readings_max: 1 << 22 }
+        Self { block_records: 1 << 19, block_readings_max: (1 << 21) / 8 * 7 }
     }
 }
 

@@ -206,7 +206,8 @@ impl Consumer {
         }
     }
 
-    /// Starts, or restarts elsewhere, an assigned partition; returns where.
+    /// Starts, or restarts elsewhere, an assigned partition; returns where. From this call on nothing is delivered of what
+    /// was read of it before; where the start fails, the partition is stopped.
     pub async fn start(&mut self, partition: PartitionId, from: StartFrom) -> Result<NextOffset, ReadError> {
         match self {
             Self::Embedded(consumer) => consumer.start(partition, from),

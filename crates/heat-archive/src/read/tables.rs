@@ -1,6 +1,6 @@
 //! Reading the small tables back.
 
-use arrow::array::{
+use arrow_array::{
     Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array, UInt64Array,
 };
 use bytes::Bytes;

@@ -2,10 +2,8 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use arrow::{
-    array::{ArrayRef, Float64Array, RecordBatch},
-    compute::concat_batches,
-};
+use arrow_array::{ArrayRef, Float64Array, RecordBatch};
+use arrow_select::concat::concat_batches;
 use heat_model::PartitionId;
 use parquet::{
     arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},

@@ -18,6 +18,9 @@ use crate::{
 const ODD_Z: f64 = 8.0;
 /// And, for a temperature, at least so far off, K.
 const ODD_KELVIN: f64 = 4.0;
+/// And, for a pressure that may mean "no measurement", Pa: the swings of a loss or a pump are smaller, and a coarse meter
+/// repeats its values in them.
+const ODD_PASCAL: f64 = 50_000.0;
 /// Exact repeats after which an odd value is one that means "no measurement".
 const SENTINEL_HITS: u16 = 3;
 /// Known ones need fewer: they can be no measurement.
@@ -55,6 +58,10 @@ const SLIPS: [f64; 10] =
 /// How near to such a factor the ratio must be, and for how many readings.
 const SLIP_NEAR: f64 = 0.04;
 const SLIP_HITS: u8 = 4;
+/// Logarithm of how near the value must also be to that factor of its level of the last day: a value that comes back to
+/// where it was, after a burst say, has not slipped.
+const SLIP_OF_LEVEL: f64 = 0.5;
+const LEVEL_BINS: u16 = 96;
 
 /// What a value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,6 +136,8 @@ pub(crate) struct Gate {
     rested: u16,
     moved_us: i64,
     bins: u16,
+    /// Mean of the quarter hours' last values over a day or so.
+    level: f64,
     moved: u16,
     /// Share of quarter hours without a change.
     repeats: f32,
@@ -143,7 +152,8 @@ pub(crate) struct Gate {
     off: u8,
     slips: u8,
     slip: u8,
-    /// Whether a counter began anew since the last quarter hour ended.
+    /// Whether it slipped, and whether a counter began anew, since the last quarter hour ended.
+    pub(super) slipped: bool,
     pub(super) reset: bool,
     /// What was told of it and still holds, and when it last showed.
     pub(super) fault: Option<Fault>,
@@ -207,7 +217,13 @@ impl Gate {
             return false;
         }
         let off = (value - tracker.reference).abs();
-        let floor = if role.is_temperature() { ODD_KELVIN } else { 0.0 };
+        let floor = if role.is_temperature() {
+            ODD_KELVIN
+        } else if role.is_pressure() {
+            ODD_PASCAL.min(0.5 * tracker.reference.abs())
+        } else {
+            0.0
+        };
         if off < (ODD_Z * tracker.sigma(prior)).max(floor) {
             self.was_in_line = true;
             return false;
@@ -249,7 +265,7 @@ impl Gate {
         if step.z.abs() >= ODD_Z && step.change.abs() >= floor {
             self.off = self.off.saturating_add(1);
             let reference = value - step.change;
-            self.note_slip(role, value / reference);
+            self.note_slip(role, value, reference);
             return false;
         }
         if step.z.abs() < BACK_Z {
@@ -260,15 +276,24 @@ impl Gate {
         false
     }
 
-    fn note_slip(&mut self, role: Role, ratio: f64) {
-        let found = SLIPS.iter().position(|factor| (ratio / factor - 1.0).abs() < SLIP_NEAR);
+    fn note_slip(&mut self, role: Role, value: f64, reference: f64) {
+        let found = SLIPS.iter().position(|&factor| {
+            (value / reference / factor - 1.0).abs() < SLIP_NEAR && self.is_at(factor, value)
+        });
         match found.and_then(|index| u8::try_from(index + 1).ok()) {
-            Some(slip) if !role.is_temperature() => {
+            // Make-up goes from a trickle to filling and back.
+            Some(slip) if !role.is_temperature() && role != Role::MakeUpFlow => {
                 self.slips = if slip == self.slip { self.slips.saturating_add(1) } else { 1 };
                 self.slip = slip;
+                self.slipped |= self.slips >= SLIP_HITS;
             }
             _ => self.slips = 0,
         }
+    }
+
+    /// Whether a value lies at so many times the level of the last day.
+    fn is_at(&self, factor: f64, value: f64) -> bool {
+        (value / self.level / factor).ln().abs() < SLIP_OF_LEVEL
     }
 
     /// A spike of this signal was no event of the plant.
@@ -294,6 +319,11 @@ impl Gate {
             return;
         }
         self.bins = self.bins.saturating_add(1);
+        let stands = |slip: u8| {
+            SLIPS.get(usize::from(slip).wrapping_sub(1)).is_some_and(|&factor| self.is_at(factor, self.last))
+        };
+        self.slipped = self.slipped && stands(self.slip);
+        self.level += (self.last - self.level) / f64::from(self.bins.min(LEVEL_BINS));
         let weight = 1.0 / f32::from(self.bins).min(HABIT_BINS);
         if self.changed {
             self.rested = self.still;
@@ -348,10 +378,6 @@ impl Gate {
         self.hits >= needed
             && 4 * u32::from(self.odd_values) <= 5 * u32::from(self.hits) + 4
             && at_us - self.hit_us <= 2 * BIN_US
-    }
-
-    pub(super) const fn shows_unit_slip(&self) -> bool {
-        self.slips >= SLIP_HITS
     }
 
     /// Whether it spiked now, and more often in the last day than this signal does by nature.
@@ -466,6 +492,34 @@ mod tests {
         feed(&mut gate, &mut tracker, 210, 105.0);
         feed(&mut gate, &mut tracker, 211, 80.2);
         assert!(gate.shows_spikes(212 * BIN_US));
+    }
+
+    fn pressures(gate: &mut Gate, tracker: &mut Tracker, seconds: std::ops::Range<i64>, level_pa: f64) {
+        for at in seconds.step_by(10) {
+            let (at_us, value) = (at * 1_000_000, level_pa + 1_000.0 * (at / 10 % 3) as f64);
+            if gate.admit(Role::ReturnPressure, at_us, value, tracker, 1_500.0) == Judgement::Measurement
+                && let Some(step) = tracker.observe(at_us, value, 1_500.0)
+            {
+                gate.stepped(Role::ReturnPressure, value, step);
+            }
+            if at % 900 == 0 {
+                gate.close_bin();
+            }
+        }
+    }
+
+    #[test]
+    fn a_tenth_is_a_slip_and_the_way_back_from_a_burst_is_not() {
+        let (mut gate, mut tracker) = (Gate::default(), Tracker::default());
+        pressures(&mut gate, &mut tracker, 0..90_000, 300_000.0);
+        pressures(&mut gate, &mut tracker, 90_000..97_200, 29_000.0);
+        assert!(gate.slipped, "told also where the tracker has taken the new level for normal since");
+        let (mut gate, mut tracker) = (Gate::default(), Tracker::default());
+        pressures(&mut gate, &mut tracker, 0..90_000, 300_000.0);
+        pressures(&mut gate, &mut tracker, 90_000..97_200, 20_000.0);
+        assert!(!gate.slipped);
+        pressures(&mut gate, &mut tracker, 97_200..97_260, 200_000.0);
+        assert!(!gate.slipped, "ten times the burst's level is no more than it was");
     }
 
     #[test]

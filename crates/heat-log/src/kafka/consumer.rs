@@ -21,10 +21,23 @@ mod batch;
 mod desk;
 mod reader;
 
+/// One start of a partition; the number rises with each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Reading(u64);
+
+/// What the thread tells the asynchronous side.
+#[derive(Debug)]
+struct Told {
+    /// For what was read of a partition, or stopped its reading: which reading that was.
+    of: Option<(PartitionId, Reading)>,
+    event: Result<LogEvent, ReadError>,
+}
+
 /// Asks the thread to start a partition.
 #[derive(Debug)]
 struct Start {
     partition: PartitionId,
+    reading: Reading,
     from: StartFrom,
     reply: oneshot::Sender<Result<NextOffset, ReadError>>,
 }
@@ -58,7 +71,11 @@ impl Hub {
 #[derive(Debug)]
 pub struct KafkaConsumer {
     hub: Arc<Hub>,
-    events: mpsc::Receiver<Result<LogEvent, ReadError>>,
+    events: mpsc::Receiver<Told>,
+    /// The last start of each partition. What was read before it may still wait in `events`, also from before the
+    /// partition went and came back, and is no longer wanted.
+    readings: BTreeMap<PartitionId, Reading>,
+    last_reading: Reading,
     ended: watch::Receiver<bool>,
     /// Announced as revoked; the next call of `next` releases them.
     releasing: Vec<PartitionId>,
@@ -80,7 +97,15 @@ impl KafkaConsumer {
         let is_group = group.is_some();
         let plan = reader::Plan { fixed, group, settings, kafka: Arc::clone(kafka), live: Arc::clone(live) };
         reader::start(plan, Arc::clone(&hub), sender, end)?;
-        Ok(Self { hub, events, ended, releasing: Vec::new(), is_group })
+        Ok(Self {
+            hub,
+            events,
+            readings: BTreeMap::new(),
+            last_reading: Reading(0),
+            ended,
+            releasing: Vec::new(),
+            is_group,
+        })
     }
 
     pub(crate) async fn next(&mut self) -> Result<LogEvent, ReadError> {
@@ -89,13 +114,21 @@ impl KafkaConsumer {
             self.hub.inbox().released.extend(released);
             self.hub.wake.wake();
         }
-        let event = self.events.recv().await;
-        self.hub.wake.wake();
-        let event = event.unwrap_or_else(|| Err(self.gone()))?;
-        if let LogEvent::Revoked(partition) = event {
-            self.releasing.push(partition);
+        loop {
+            let told = self.events.recv().await;
+            self.hub.wake.wake();
+            let Some(Told { of, event }) = told else { return Err(self.gone()) };
+            if let Some((partition, reading)) = of
+                && self.readings.get(&partition) != Some(&reading)
+            {
+                continue;
+            }
+            if let Ok(LogEvent::Revoked(partition)) = event {
+                self.readings.remove(&partition);
+                self.releasing.push(partition);
+            }
+            return event;
         }
-        Ok(event)
     }
 
     fn gone(&self) -> ReadError {
@@ -108,7 +141,10 @@ impl KafkaConsumer {
         from: StartFrom,
     ) -> Result<NextOffset, ReadError> {
         let (reply, answer) = oneshot::channel();
-        self.hub.inbox().starts.push(Start { partition, from, reply });
+        self.last_reading.0 += 1;
+        let reading = self.last_reading;
+        self.readings.insert(partition, reading);
+        self.hub.inbox().starts.push(Start { partition, reading, from, reply });
         self.hub.wake.wake();
         answer.await.unwrap_or_else(|_| Err(self.gone()))
     }

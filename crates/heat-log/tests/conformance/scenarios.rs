@@ -26,6 +26,7 @@ pub(super) const ALL: &[(&str, Scenario)] = &[
     ("empty_and_absent", |bench| Box::pin(empty_and_absent(bench))),
     ("resume", |bench| Box::pin(resume(bench))),
     ("restart_elsewhere", |bench| Box::pin(restart_elsewhere(bench))),
+    ("restart_amid_what_was_read_ahead", |bench| Box::pin(restart_amid_what_was_read_ahead(bench))),
     ("bounds_and_errors", |bench| Box::pin(bounds_and_errors(bench))),
     ("tail", |bench| Box::pin(tail(bench))),
     ("scan", |bench| Box::pin(scan(bench))),
@@ -265,6 +266,31 @@ async fn restart_elsewhere(bench: Bench) {
     assert_numbers(&read(&mut consumer, 200).await, 100..300);
     let other = consumer.start(PartitionId(7), StartFrom::Beginning).await.unwrap_err();
     assert!(matches!(other, ReadError::NotAssigned { .. }), "{other}");
+}
+
+async fn restart_amid_what_was_read_ahead(bench: Bench) {
+    let topic = bench.topic(1).await;
+    fill(&bench, &topic, P0, 0..300).await;
+    let settings =
+        ConsumerSettings { batch_max_records: 10, read_ahead_batches: 8, ..ConsumerSettings::default() };
+    let mut consumer = bench.log.consumer(&topic, Membership::All, settings).await.unwrap();
+    assert_eq!(within(consumer.next()).await.unwrap(), LogEvent::Assigned(P0));
+    consumer.start(P0, StartFrom::Beginning).await.unwrap();
+    let LogEvent::Records { records, .. } = within(consumer.next()).await.unwrap() else { panic!() };
+    assert_eq!(records[0].offset.0, 0);
+    // Kafka's reader reads further batches ahead, and they wait before those of the next start.
+    let read_ahead = async {
+        while !bench.is_embedded() && bench.log.stats().read_records <= records.len() as u64 {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(read_ahead).await;
+
+    for from in [200, 50] {
+        consumer.start(P0, StartFrom::Offset(NextOffset(from))).await.unwrap();
+    }
+
+    assert_numbers(&read(&mut consumer, 250).await, 50..300);
 }
 
 async fn bounds_and_errors(bench: Bench) {

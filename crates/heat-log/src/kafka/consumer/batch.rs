@@ -66,8 +66,8 @@ impl Batches {
         }
     }
 
-    /// Takes everything out as events.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = LogEvent> {
+    /// Takes everything out as events, each with its partition.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = (i32, LogEvent)> + use<> {
         (self.records, self.bytes) = (0, 0);
         std::mem::take(&mut self.open).into_iter().map(|(partition, batch)| {
             let bytes = Bytes::from(batch.bytes);
@@ -77,11 +77,8 @@ impl Batches {
                 key: place.key.map(|range| bytes.slice(range)),
                 payload: bytes.slice(place.payload),
             });
-            LogEvent::Records {
-                partition: partition_id(partition),
-                records: records.collect(),
-                end: next_offset(batch.next),
-            }
+            let (records, end) = (records.collect(), next_offset(batch.next));
+            (partition, LogEvent::Records { partition: partition_id(partition), records, end })
         })
     }
 }

@@ -17,7 +17,7 @@ use rdkafka::{
 };
 use tokio::sync::mpsc;
 
-use super::{Hub, batch::Batches};
+use super::{Hub, Reading, Told, batch::Batches};
 use crate::{
     clock,
     consumer::{LogEvent, ReadError},
@@ -33,6 +33,8 @@ const RELEASE_POLL: Duration = Duration::from_millis(5);
 pub(super) struct Seat {
     /// The next offset to be read, once started.
     pub(super) next: Option<i64>,
+    /// Which start that was.
+    pub(super) reading: Option<Reading>,
     /// When it last moved, or was seen at the end.
     pub(super) moved: Instant,
 }
@@ -41,28 +43,37 @@ pub(super) struct Seat {
 pub(super) struct Desk {
     pub(super) seats: BTreeMap<i32, Seat>,
     pub(super) batches: Batches,
-    outbox: VecDeque<Result<LogEvent, ReadError>>,
-    events: mpsc::Sender<Result<LogEvent, ReadError>>,
+    outbox: VecDeque<Told>,
+    events: mpsc::Sender<Told>,
 }
 
 impl Desk {
-    pub(super) fn new(events: mpsc::Sender<Result<LogEvent, ReadError>>) -> Self {
+    pub(super) fn new(events: mpsc::Sender<Told>) -> Self {
         Self { seats: BTreeMap::new(), batches: Batches::default(), outbox: VecDeque::new(), events }
     }
 
     pub(super) fn say(&mut self, event: Result<LogEvent, ReadError>) {
-        self.outbox.push_back(event);
+        self.outbox.push_back(Told { of: None, event });
+    }
+
+    /// Ends the reading of a partition, and says why after what was read.
+    pub(super) fn stop(&mut self, partition: i32, error: ReadError) {
+        self.flush();
+        let Some(seat) = self.seats.get_mut(&partition) else { return };
+        seat.next = None;
+        let of = seat.reading.map(|reading| (partition_id(partition), reading));
+        self.outbox.push_back(Told { of, event: Err(error) });
     }
 
     /// Hands over as much as there is room for; true if nothing is left.
     pub(super) fn hand_over(&mut self, live: &Live) -> bool {
         while let Ok(permit) = self.events.try_reserve() {
-            let Some(event) = self.outbox.pop_front() else { return true };
-            if let Ok(LogEvent::Records { records, .. }) = &event {
+            let Some(told) = self.outbox.pop_front() else { return true };
+            if let Ok(LogEvent::Records { records, .. }) = &told.event {
                 live.read_records.add(records.len() as u64);
                 live.read_bytes.add(records.iter().map(|record| record.size_bytes() as u64).sum());
             }
-            permit.send(event);
+            permit.send(told);
         }
         self.outbox.is_empty()
     }
@@ -73,20 +84,25 @@ impl Desk {
 
     /// Closes the open batches.
     pub(super) fn flush(&mut self) {
-        self.outbox.extend(self.batches.drain().map(Ok));
+        for (partition, records) in self.batches.drain() {
+            let reading = self.seats.get(&partition).and_then(|seat| seat.reading);
+            let of = reading.map(|reading| (partition_id(partition), reading));
+            self.outbox.push_back(Told { of, event: Ok(records) });
+        }
     }
 
     pub(super) fn assign(&mut self, partition: i32) {
-        self.seats.insert(partition, Seat { next: None, moved: clock::now() });
+        self.seats.insert(partition, Seat { next: None, reading: None, moved: clock::now() });
         self.say(Ok(LogEvent::Assigned(partition_id(partition))));
     }
 
     /// Takes a partition away; what was read of it comes before the notice.
     pub(super) fn revoke(&mut self, partition: i32) -> bool {
-        if self.seats.remove(&partition).is_none() {
+        if !self.seats.contains_key(&partition) {
             return false;
         }
         self.flush();
+        self.seats.remove(&partition);
         self.say(Ok(LogEvent::Revoked(partition_id(partition))));
         true
     }

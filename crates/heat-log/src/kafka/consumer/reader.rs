@@ -22,12 +22,12 @@ use rdkafka::{
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    Hub, Start,
+    Hub, Start, Told,
     desk::{Desk, Hooks, list, lock},
 };
 use crate::{
     clock,
-    consumer::{LogEvent, ReadError, StartFrom},
+    consumer::{ReadError, StartFrom},
     kafka::{client_config, context::Watcher, next_offset, offset_number, partition_id, partition_number},
     settings::{ConsumerSettings, KafkaSettings},
     stats::Live,
@@ -72,7 +72,7 @@ struct Reader {
 pub(super) fn start(
     plan: Plan,
     hub: Arc<Hub>,
-    events: mpsc::Sender<Result<LogEvent, ReadError>>,
+    events: mpsc::Sender<Told>,
     end: watch::Sender<bool>,
 ) -> Result<(), ReadError> {
     let failed =
@@ -332,14 +332,7 @@ impl Reader {
     }
 
     fn stop_partition(&mut self, partition: i32, error: ReadError) {
-        {
-            let mut desk = lock(&self.desk);
-            desk.flush();
-            if let Some(seat) = desk.seats.get_mut(&partition) {
-                seat.next = None;
-            }
-            desk.say(Err(error));
-        }
+        lock(&self.desk).stop(partition, error);
         let stopped = list(&self.hub.topic, [(partition, Offset::Invalid)]);
         if let Err(error) = self.consumer.pause(&stopped) {
             tracing::debug!(%error, topic = self.hub.topic, partition, "cannot pause a stopped partition");
@@ -348,12 +341,15 @@ impl Reader {
 
     fn start_partition(&mut self, start: Start) {
         let partition = partition_number(start.partition);
+        if let Some(seat) = lock(&self.desk).seats.get_mut(&partition) {
+            seat.next = None;
+        }
         let outcome = self.resolve(start.partition, start.from).and_then(|next| {
             self.position(partition, next).map_err(|error| self.failed("seek in", error.to_string()))?;
             let mut desk = lock(&self.desk);
             desk.batches.forget(partition);
             let seat = desk.seats.get_mut(&partition).ok_or_else(|| self.not_assigned(start.partition))?;
-            seat.next = Some(next);
+            (seat.next, seat.reading) = (Some(next), Some(start.reading));
             seat.moved = clock::now();
             Ok(next_offset(next))
         });
