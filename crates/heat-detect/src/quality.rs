@@ -12,6 +12,8 @@ pub(crate) mod gate;
 pub(crate) mod rhythm;
 mod steps;
 
+use std::collections::BTreeMap;
+
 use heat_model::{QualityCode, incident::Class};
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +34,7 @@ const CLOCK_MARKS: u8 = 2;
 const CLOCK_WELL_US: i64 = 2 * 3_600_000_000;
 /// Spikes noted between two quarter hours; more are no longer isolated anyway.
 const SPIKES_MAX: usize = 4_096;
-/// So many signals that spike in one quarter hour show an event of the plant, not of a sensor.
+/// So many signals of a kind that spike, or are odd, in one quarter hour show an event of the plant, not of a sensor.
 const SPIKES_OF_PLANT: usize = 3;
 /// After so long a fault that no longer shows is over.
 const CLEAR_US: i64 = 6 * 3_600_000_000;
@@ -209,14 +211,21 @@ impl Quality {
         for (gate, placed) in self.gates.iter_mut().zip(&layout.placed).filter(|(gate, _)| gate.is_fresh()) {
             gate.note_rest(moving[placed.site as usize] >= MOVING_SHARE);
         }
+        let mut odd = BTreeMap::<Role, usize>::new();
+        for (gate, placed) in self.gates.iter_mut().zip(&layout.placed) {
+            *odd.entry(placed.role).or_default() += usize::from(gate.odd_for > 0);
+            gate.odd_for = gate.odd_for.saturating_sub(1);
+        }
         for signal in 0..self.gates.len() {
             let placed = layout.placed[signal];
             let gate = &self.gates[signal];
+            let is_plant = odd[&placed.role] > SPIKES_OF_PLANT;
             let shows = if gate.shows_sentinel(at_us)
-                && (placed.role.is_temperature() || is_contradicted(layout, trackers, signal))
+                && (placed.role.is_temperature()
+                    || (gate.is_known_word() || !is_plant) && is_contradicted(layout, trackers, signal))
             {
                 Some(Fault::Sentinel)
-            } else if gate.slipped {
+            } else if gate.slipped && !is_plant {
                 Some(Fault::UnitSlip)
             } else if gate.shows_stuck(placed.role, at_us)
                 && moving[placed.site as usize] >= MOVING_SHARE

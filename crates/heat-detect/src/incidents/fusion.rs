@@ -46,7 +46,34 @@ const fn can_be_effect(class: Class) -> bool {
             | Class::PressureRegime
             | Class::NetworkThermal
             | Class::TicketCluster
+            | Class::Unknown
     )
+}
+
+/// Whether an incident says what is the matter at a site: then signals there that left the others have their name.
+fn names_site(incident: &Incident, site: Option<&str>) -> bool {
+    let place = incident.place.as_deref();
+    let is_the_site = place.is_some() && place == site;
+    match incident.class {
+        Class::ConsumerThermal | Class::Underheating | Class::ExchangerLeak => is_the_site,
+        // The place is a signal or a device of the network.
+        Class::SensorFault | Class::ClockFault => {
+            is_the_site || place.and_then(|place| place.split('/').nth(1)).is_some_and(|of| site == Some(of))
+        }
+        Class::Burst
+        | Class::LeakAbrupt
+        | Class::LeakIncipient
+        | Class::StandingLoss
+        | Class::Draining
+        | Class::PumpTrip
+        | Class::PowerFailure
+        | Class::PressureRegime
+        | Class::FrostRisk
+        | Class::NetworkThermal
+        | Class::TicketCluster
+        | Class::Silence
+        | Class::Unknown => false,
+    }
 }
 
 /// Whether `cause` explains `effect`. A pressure beyond its limits is as urgent as can be: only what is as urgent
@@ -117,6 +144,12 @@ impl Book {
                     && kept.incident.kind.as_deref() != Some(SECONDARY)
                     && finding.onset.as_micros() >= kept.incident.onset.as_micros() - EFFECT_LEAD_US
             });
+            let cause = cause.or_else(|| {
+                let named = |kept: &Kept| {
+                    kept.is_open() && kept.active && names_site(&kept.incident, finding.place.as_deref())
+                };
+                (finding.class == Class::Unknown).then(|| newest(&named)).flatten()
+            });
             if let Some(index) = cause {
                 return Place::Effect(index);
             }
@@ -171,9 +204,11 @@ impl Book {
         let explained: Vec<usize> = (0..self.kept.len())
             .filter(|&index| {
                 let kept = &self.kept[index];
-                kept.is_open()
-                    && explains(class, kept.incident.class)
-                    && kept.incident.onset.as_micros() >= onset.as_micros() - EFFECT_LEAD_US
+                let has_name = kept.incident.class == Class::Unknown
+                    && names_site(&self.kept[cause].incident, kept.incident.place.as_deref());
+                let is_effect = explains(class, kept.incident.class)
+                    && kept.incident.onset.as_micros() >= onset.as_micros() - EFFECT_LEAD_US;
+                kept.is_open() && (has_name || is_effect)
             })
             .collect();
         for index in explained {

@@ -16,6 +16,8 @@ use crate::{
 
 /// A value so many standard deviations off is odd.
 const ODD_Z: f64 = 8.0;
+/// Quarter hours after an odd value in which an event of the plant is still under way.
+const ODD_BINS: u8 = 3;
 /// And, for a temperature, at least so far off, K.
 const ODD_KELVIN: f64 = 4.0;
 /// And, for a pressure that may mean "no measurement", Pa: the swings of a loss or a pump are smaller, and a coarse meter
@@ -152,6 +154,8 @@ pub(crate) struct Gate {
     off: u8,
     slips: u8,
     slip: u8,
+    /// Quarter hours for which it still counts as odd.
+    pub(super) odd_for: u8,
     /// Whether it slipped, and whether a counter began anew, since the last quarter hour ended.
     pub(super) slipped: bool,
     pub(super) reset: bool,
@@ -264,6 +268,7 @@ impl Gate {
         let floor = if role.is_temperature() { ODD_KELVIN } else { 0.0 };
         if step.z.abs() >= ODD_Z && step.change.abs() >= floor {
             self.off = self.off.saturating_add(1);
+            self.odd_for = ODD_BINS;
             let reference = value - step.change;
             self.note_slip(role, value, reference);
             return false;
@@ -370,6 +375,11 @@ impl Gate {
         at_us - self.moved_us >= STUCK_US
             && f64::from(self.still)
                 >= by_chance.max(f64::from(STUCK_BINS)).max(2.0 * f64::from(self.longest))
+    }
+
+    /// Whether the odd value is one that cannot be a measurement.
+    pub(super) const fn is_known_word(&self) -> bool {
+        self.is_known_word
     }
 
     pub(super) fn shows_sentinel(&self, at_us: i64) -> bool {

@@ -13,8 +13,8 @@ use crate::{
     network::statements::{Place, Statement},
 };
 
-/// Intervals without a reading that make a silence: two or three readings in a row are lost every day somewhere.
-const MISSED: f64 = 4.5;
+/// Intervals without a reading that make a silence: five readings in a row are lost every week somewhere.
+const MISSED: f64 = 6.2;
 /// A signal whose device speaks must be silent so many times longer: single values are lost more easily.
 const ALONE: f64 = 2.5;
 /// Shorter silences are restarts, microseconds.
@@ -222,8 +222,8 @@ mod tests {
     #[test]
     fn a_signal_is_silent_after_its_own_rhythm() {
         let slow = beat(15 * MINUTE_US, 3 * KNOWN_US);
-        assert!(!slow.is_silent(slow.last_us + 60 * MINUTE_US));
-        assert!(slow.is_silent(slow.last_us + 70 * MINUTE_US));
+        assert!(!slow.is_silent(slow.last_us + 90 * MINUTE_US));
+        assert!(slow.is_silent(slow.last_us + 100 * MINUTE_US));
         let fast = beat(MINUTE_US, 3 * KNOWN_US);
         assert!(fast.is_silent(fast.last_us + 16 * MINUTE_US));
     }

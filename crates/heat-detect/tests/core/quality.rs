@@ -188,3 +188,26 @@ fn heating_up_with_unmetered_relief_and_a_late_return_blames_no_sensor() {
     );
     assert!(of_class(&feed, Class::SensorFault).is_empty(), "{:?}", of_class(&feed, Class::SensorFault));
 }
+
+#[test]
+fn what_has_a_name_is_listed_no_second_time_without_one() {
+    let mut feed = Feed::new(DetectSettings::default(), plant());
+    let onset = 20 * DAY;
+    feed.run_with(
+        0,
+        onset + 3 * DAY,
+        SCAN,
+        |_| CALM,
+        |at, list| {
+            swing(at, list);
+            if at >= onset {
+                *value(list, "b1", "primary_return_temperature") += 6.0;
+            }
+        },
+    );
+    let found = feed.incidents();
+    let classes: Vec<Class> = found.iter().map(|incident| incident.class).collect();
+    assert_eq!(classes, [Class::Unknown, Class::SensorFault], "{found:?}");
+    assert_eq!(found[0].cleared, Some(found[1].opened), "the name takes the nameless entry's place");
+    assert_eq!(found[1].cleared, None);
+}
