@@ -96,6 +96,8 @@ impl Child {
         let task = serde_json::to_string(task).map_err(BenchError::act("write a child's task"))?;
         let mut process = Command::new(program)
             .args(["bench", "child", &task])
+            // As the roles run (they start themselves anew with it).
+            .env("MALLOC_ARENA_MAX", "2")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
