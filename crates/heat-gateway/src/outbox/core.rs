@@ -247,6 +247,10 @@ impl<L: Ord + Copy, T, K: Sink, B: Sink> Core<L, T, K, B> {
         self.buffer_state = buffer_state;
         self.settle(acknowledged);
         if self.buffer.is_some() {
+            // Also where nothing more comes: what is new must not make an old chunk count as fresh.
+            if self.is_chunk_due(now) {
+                self.close_chunk(clock);
+            }
             self.change_mode(now, clock);
         }
         self.pump(now, clock)?;

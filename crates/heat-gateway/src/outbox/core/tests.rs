@@ -153,6 +153,31 @@ fn old_records_wait_for_the_fresh_ones_and_for_a_short_queue() {
 }
 
 #[test]
+fn what_was_buffered_before_a_long_silence_is_old() {
+    let mut world = outage();
+    for _ in 0..30 {
+        for act in [Act::Send(0), Act::Sync] {
+            world.act(&act);
+        }
+    }
+    for _ in 0..40 {
+        world.act(&Act::Seconds(60));
+        world.act(&Act::Sync);
+    }
+    world.act(&Act::Thaw);
+    let mut left = None;
+    for _ in 0..100 {
+        for act in [Act::Deliver(60), Act::Read(5), Act::Sync, Act::Send(1), Act::Seconds(1)] {
+            world.act(&act);
+        }
+        if left.is_none() && !world.core.is_buffering() {
+            left = Some(world.core.backlog().records(world.state().end));
+        }
+    }
+    assert!(left.is_some_and(|left| left >= 25), "they wait behind what came since: {left:?}");
+}
+
+#[test]
 fn a_rate_bounds_old_records() {
     let mut world = outage();
     world.rules.drain_records_per_second_max = Some(10);
