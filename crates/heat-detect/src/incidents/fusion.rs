@@ -1,7 +1,7 @@
 //! One cause, one incident: which incident a finding belongs to, and what explains what.
 
 use heat_model::{
-    AppendTime,
+    AppendTime, EventTime,
     incident::{ChangeKind, Class, Incident, Priority},
 };
 
@@ -76,12 +76,19 @@ fn names_site(incident: &Incident, site: Option<&str>) -> bool {
     }
 }
 
-/// Whether `cause` explains `effect`. A pressure beyond its limits is as urgent as can be: only what is as urgent
-/// explains it, so a leak that at last empties the network pages. Where a pipe has burst, pumps are stopped by hand or
-/// by their protection.
-fn explains(cause: Class, effect: Class) -> bool {
-    let is_enough = effect != Class::PressureRegime || cause.priority() == Priority::P1;
-    (is_cause(cause) && can_be_effect(effect) && is_enough) || (cause == Class::Burst && is_stop(effect))
+/// Whether an incident explains what is of this class and place and began then. A pressure beyond its limits is as urgent
+/// as can be: only what is as urgent explains it, so a leak that at last empties the network pages. Where a pipe has burst,
+/// pumps are stopped by hand or by their protection.
+fn explains(cause: &Incident, effect: Class, place: Option<&str>, onset: EventTime) -> bool {
+    if effect == Class::Unknown && names_site(cause, place) {
+        return true;
+    }
+    let is_enough = effect != Class::PressureRegime || cause.class.priority() == Priority::P1;
+    let can_cause = (is_cause(cause.class) && can_be_effect(effect) && is_enough)
+        || (cause.class == Class::Burst && is_stop(effect));
+    can_cause
+        && cause.kind.as_deref() != Some(SECONDARY)
+        && onset.as_micros() >= cause.onset.as_micros() - EFFECT_LEAD_US
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,23 +143,12 @@ impl Book {
                 (_, None, None) => self.recently_cleared(finding, now).map_or(Place::New, Place::Reopen),
             };
         }
-        if can_be_effect(finding.class) || is_stop(finding.class) {
-            let cause = newest(&|kept| {
-                kept.is_open()
-                    && kept.active
-                    && explains(kept.incident.class, finding.class)
-                    && kept.incident.kind.as_deref() != Some(SECONDARY)
-                    && finding.onset.as_micros() >= kept.incident.onset.as_micros() - EFFECT_LEAD_US
-            });
-            let cause = cause.or_else(|| {
-                let named = |kept: &Kept| {
-                    kept.is_open() && kept.active && names_site(&kept.incident, finding.place.as_deref())
-                };
-                (finding.class == Class::Unknown).then(|| newest(&named)).flatten()
-            });
-            if let Some(index) = cause {
-                return Place::Effect(index);
-            }
+        let cause = newest(&|kept| {
+            let place = finding.place.as_deref();
+            kept.is_open() && kept.active && explains(&kept.incident, finding.class, place, finding.onset)
+        });
+        if let Some(index) = cause {
+            return Place::Effect(index);
         }
         newest(&|kept| kept.is_open() && is_of(&kept.incident, finding)).map_or_else(
             || self.recently_cleared(finding, now).map_or(Place::New, Place::Reopen),
@@ -194,21 +190,13 @@ impl Book {
 
     /// What was raised just before its cause was known becomes the cause's effect.
     pub(super) fn absorb_effects(&mut self, cause: usize, emit: &mut Emitter<'_>) {
-        let (class, onset, id) = {
-            let incident = &self.kept[cause].incident;
-            (incident.class, incident.onset, incident.id)
-        };
-        if self.kept[cause].incident.kind.as_deref() == Some(SECONDARY) {
-            return;
-        }
+        let id = self.kept[cause].incident.id;
         let explained: Vec<usize> = (0..self.kept.len())
             .filter(|&index| {
-                let kept = &self.kept[index];
-                let has_name = kept.incident.class == Class::Unknown
-                    && names_site(&self.kept[cause].incident, kept.incident.place.as_deref());
-                let is_effect = explains(class, kept.incident.class)
-                    && kept.incident.onset.as_micros() >= onset.as_micros() - EFFECT_LEAD_US;
-                kept.is_open() && (has_name || is_effect)
+                let incident = &self.kept[index].incident;
+                let place = incident.place.as_deref();
+                self.kept[index].is_open()
+                    && explains(&self.kept[cause].incident, incident.class, place, incident.onset)
             })
             .collect();
         for index in explained {

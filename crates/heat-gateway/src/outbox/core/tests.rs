@@ -81,6 +81,20 @@ fn outage() -> World {
     world
 }
 
+/// Live messages go on while Kafka takes what is buffered; how many records were left when the direct mode came back.
+fn back_to_direct(world: &mut World, rounds: usize) -> Option<u64> {
+    let mut left = None;
+    for _ in 0..rounds {
+        for act in [Act::Deliver(60), Act::Read(5), Act::Sync, Act::Send(1), Act::Seconds(1)] {
+            world.act(&act);
+        }
+        if left.is_none() && !world.core.is_buffering() {
+            left = Some(world.core.backlog().records(world.state().end));
+        }
+    }
+    left
+}
+
 #[test]
 fn senders_are_acknowledged_from_the_disk_when_kafka_hangs() {
     let mut world = outage();
@@ -138,16 +152,7 @@ fn old_records_wait_for_the_fresh_ones_and_for_a_short_queue() {
         }
     }
     world.act(&Act::Thaw);
-    let mut first_old = None;
-    for round in 0..400 {
-        for act in [Act::Deliver(60), Act::Read(5), Act::Sync, Act::Send(1), Act::Seconds(1)] {
-            world.act(&act);
-        }
-        if first_old.is_none() && !world.core.is_buffering() {
-            first_old = Some((round, world.core.backlog().records(world.state().end)));
-        }
-    }
-    let (_, left) = first_old.expect("it goes back to direct mode");
+    let left = back_to_direct(&mut world, 400).expect("it goes back to direct mode");
     assert!(left > 20, "when the fresh records are through, the old ones wait: {left}");
     assert_eq!(world.core.backlog().records(world.state().end), 0, "and come in the end");
 }
@@ -165,15 +170,7 @@ fn what_was_buffered_before_a_long_silence_is_old() {
         world.act(&Act::Sync);
     }
     world.act(&Act::Thaw);
-    let mut left = None;
-    for _ in 0..100 {
-        for act in [Act::Deliver(60), Act::Read(5), Act::Sync, Act::Send(1), Act::Seconds(1)] {
-            world.act(&act);
-        }
-        if left.is_none() && !world.core.is_buffering() {
-            left = Some(world.core.backlog().records(world.state().end));
-        }
-    }
+    let left = back_to_direct(&mut world, 100);
     assert!(left.is_some_and(|left| left >= 25), "they wait behind what came since: {left:?}");
 }
 
