@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use heat_archive::{ArchiveError, CommitWriter, Dataset, Keep, Published, writer};
 use heat_codec::envelope::EnvelopeDecoder;
 use heat_ledger::{
@@ -99,17 +100,7 @@ impl Feed {
                 biased;
                 () = shutdown.begun() => break,
                 _ = tick.tick() => self.close_by_time(&mut consumer, &shutdown).await?,
-                event = consumer.next_in_time() => match event? {
-                    LogEvent::Assigned(partition) => self.assigned(&mut consumer, partition, &shutdown).await?,
-                    LogEvent::Revoked(partition) => {
-                        self.publish(&mut consumer, partition, &shutdown).await?;
-                        self.parts.remove(&partition);
-                        self.disown(partition);
-                    }
-                    LogEvent::Records { partition, records, .. } => {
-                        self.records(&mut consumer, partition, records, &shutdown).await?;
-                    }
-                },
+                event = consumer.next_in_time() => self.take(&mut consumer, event?, &shutdown).await?,
             }
         }
         self.drain(&mut consumer, &shutdown).await?;
@@ -117,8 +108,37 @@ impl Feed {
         Ok(())
     }
 
+    async fn take(
+        &mut self,
+        consumer: &mut Consumer,
+        event: LogEvent,
+        shutdown: &Shutdown,
+    ) -> Result<(), FeedError> {
+        match event {
+            LogEvent::Assigned(partition) => self.assigned(consumer, partition, shutdown).await,
+            LogEvent::Revoked(partition) => {
+                self.publish(consumer, partition, shutdown).await?;
+                self.parts.remove(&partition);
+                self.disown(partition);
+                Ok(())
+            }
+            LogEvent::Records { partition, records, .. } => {
+                self.records(consumer, partition, records, shutdown).await
+            }
+        }
+    }
+
     /// Takes what the log holds at this moment, as far as time allows, and publishes it.
     async fn drain(&mut self, consumer: &mut Consumer, shutdown: &Shutdown) -> Result<(), FeedError> {
+        // A stop that comes right after the start finds partitions that are ours and not yet taken up.
+        while let Some(event) = consumer.next().now_or_never() {
+            let event = event?;
+            let is_change = !matches!(event, LogEvent::Records { .. });
+            self.take(consumer, event, shutdown).await?;
+            if !is_change {
+                break;
+            }
+        }
         let mut ends = BTreeMap::new();
         let deadline = self.deps.clock.instant() + self.deps.settings.drain;
         for partition in self.parts.keys() {
@@ -139,9 +159,7 @@ impl Feed {
                 tracing::warn!(topic = self.kind.topic(), "time to drain is over; the log keeps what waits");
                 break;
             };
-            if let LogEvent::Records { partition, records, .. } = event? {
-                self.records(consumer, partition, records, shutdown).await?;
-            }
+            self.take(consumer, event?, shutdown).await?;
         }
         let partitions: Vec<_> = self.parts.keys().copied().collect();
         for partition in partitions {
