@@ -23,7 +23,12 @@ use heat_model::{
 use serde::{Deserialize, Serialize};
 
 use self::site::{Change, Site};
-use crate::{DetectSettings, Finding, layout::SignalKey, network::findings};
+use crate::{
+    DetectSettings, Finding,
+    budget::{Budget, Test},
+    layout::SignalKey,
+    network::findings,
+};
 
 /// Name of the detector.
 pub(crate) const DETECTOR: &str = "station_behaviour";
@@ -129,7 +134,7 @@ impl Behaviour {
         let common = f64::from(self.off) >= COMMON_MIN.max(COMMON_SHARE * self.sites.len() as f64);
         let site = &mut self.sites[at as usize];
         let was_off = site.is_off();
-        let per_month = settings.listed_per_station_month;
+        let per_month = Budget::of(settings).share(Test::Behaviour);
         let change = site.observe(usize::from(column), at_us, value, live, per_month, !common);
         match (was_off, site.is_off()) {
             (false, true) => self.off += 1,

@@ -3,7 +3,8 @@
 //! `false_pages_per_month` is what a network may page (P1 and P2) by mistake in 30 days. Half of it is left to what no
 //! test foresees: operators' surprises and faults of several meters at once. Rules that need independent devices to
 //! agree (burst, pressure regime) get a fifth; the rest is shared by the sequential tests that may page. What is listed
-//! for the next working day (P3) has as much again as the pages; the daily list (P4) is bounded per station.
+//! for the next working day (P3) has as much again as the pages; the daily list (P4) is bounded per station, and a fifth of it is left
+//! to checks of single signals (silence, stuck values), which have no threshold to move.
 
 use crate::settings::DetectSettings;
 
@@ -18,6 +19,10 @@ pub(crate) enum Test {
     NightFlow,
     /// A station's secondary make-up, which never pages; per station.
     Secondary,
+    /// Relations of a site's temperatures, flows and pressures; per station.
+    Thermal,
+    /// Sites whose signals do not move together as usual; per station.
+    Behaviour,
 }
 
 /// What each priority may say by mistake in 30 days.
@@ -43,7 +48,8 @@ impl Budget {
         match test {
             Test::BalanceQuarters | Test::BalanceHours => 0.1 * self.pages,
             Test::NightFlow => 0.2 * self.pages,
-            Test::Secondary => 0.2 * self.listed_per_station,
+            Test::Secondary | Test::Behaviour => 0.2 * self.listed_per_station,
+            Test::Thermal => 0.4 * self.listed_per_station,
         }
     }
 }

@@ -42,7 +42,7 @@ use self::{
     hunting::Hunting,
     hypothesis::CHANNELS,
     outdoors::Outdoors,
-    relation::Tail,
+    relation::{Tail, Thresholds},
     reserve::Reserve,
     say::{Kind, Said},
     source::Source,
@@ -86,6 +86,7 @@ pub(crate) struct Thermal {
     reserve: Reserve,
     outdoors: Outdoors,
     plan_said: Option<Kind>,
+    per_month: f64,
     station_tails: [Tail; CHANNELS],
     source_tails: [Tail; CHANNELS],
 }
@@ -102,12 +103,15 @@ pub(crate) struct Quarter<'a> {
     pub(crate) loses: bool,
     /// Promised indoor temperature, degC.
     pub(crate) promised: f64,
+    /// Deviations that the relations of a station may name by chance in 30 days.
+    pub(crate) per_month: f64,
 }
 
 impl Thermal {
     /// Takes a quarter hour.
     pub(crate) fn close_bin(&mut self, quarter: Quarter<'_>, quality: &mut Quality) -> Vec<Statement> {
-        let Quarter { layout, bins, bin, judge, loses, promised } = quarter;
+        let Quarter { layout, bins, bin, judge, loses, promised, per_month } = quarter;
+        self.per_month = per_month;
         self.enrol(layout);
         let mut said = Vec::new();
         if judge {
@@ -146,7 +150,7 @@ impl Thermal {
         self.judge_nights(&surround, &stations, &mut said);
         let is_normal = !self.source.is_off_target(bin);
         said.extend(self.homes.judge(means, bin, (bin + 1) * BIN_US, is_normal));
-        said.extend(self.outdoors.judge(bin, quality));
+        said.extend(self.outdoors.judge(bin, per_month, quality));
         self.judge_source(layout, bin, loses, quality, &mut said);
         if is_normal {
             self.judge_stations(layout, &surround, quality, &mut said);
@@ -157,6 +161,14 @@ impl Thermal {
     /// How many homes are warm enough, of the network and by station.
     pub(crate) fn compliance(&self, layout: &Layout) -> Vec<Compliance> {
         self.homes.compliance(layout)
+    }
+
+    fn station_thresholds(&self) -> [Thresholds; CHANNELS] {
+        self.station_tails.each_ref().map(|tail| tail.thresholds(self.per_month))
+    }
+
+    fn source_thresholds(&self) -> [Thresholds; CHANNELS] {
+        self.source_tails.each_ref().map(|tail| tail.thresholds(self.per_month))
     }
 
     fn enrol(&mut self, layout: &Layout) {
@@ -269,7 +281,8 @@ impl Thermal {
             let is_told = !is_for_balance(cause, loses, has_heat_meter) && (is_off_target || !is_cold_or_hot);
             if is_told { 0 } else { i64::MAX }
         };
-        let news = self.source.bank.judge(bin, &rules, waits, &source::LIMITS, &self.source_tails);
+        let thresholds = self.source_thresholds();
+        let news = self.source.bank.judge(bin, &rules, waits, &source::LIMITS, &thresholds);
         match news {
             Some(News::Opened(case, best)) => {
                 let what = say::of_source(site, case).filter(|what| opens(*what, quality, bin));
@@ -299,6 +312,7 @@ impl Thermal {
         said: &mut Vec<Statement>,
     ) {
         let bin = surround.bin;
+        let thresholds = self.station_thresholds();
         let still_bins = i64::try_from(STILL_BINS).unwrap_or(i64::MAX);
         let patience = if surround.by_peers { PEERS_BINS } else { 0 };
         for (index, station) in &mut self.stations {
@@ -318,14 +332,13 @@ impl Thermal {
                     patience
                 }
             };
-            match station.bank.judge(bin, &rules, waits, &station::LIMITS, &self.station_tails) {
+            match station.bank.judge(bin, &rules, waits, &station::LIMITS, &thresholds) {
                 Some(News::Opened(case, best)) => {
                     let what =
                         say::of_station(site, station, case, bin).filter(|what| opens(*what, quality, bin));
                     station.said = what;
                     let Some(what) = what else { continue };
-                    station.quiet =
-                        station.over.is_some_and(|(rule, over)| rule == case.rule && bin - over < QUIET_BINS);
+                    station.quiet = station.over.get(&case.rule).is_some_and(|over| bin - over < QUIET_BINS);
                     if station.quiet {
                         continue;
                     }
@@ -346,7 +359,7 @@ impl Thermal {
                         if !std::mem::take(&mut station.quiet) {
                             said.push(say::statement(what, *index, case.onset_bin * BIN_US, false));
                         }
-                        station.over = Some((case.rule, bin));
+                        station.over.insert(case.rule, bin);
                     }
                 }
                 None => {}

@@ -8,6 +8,7 @@ use super::{Network, statements};
 use crate::{
     DetectSettings, DetectorState, DetectorStatus,
     bins::{BIN_US, Bins},
+    budget::{Budget, Test},
     burst,
     core::Emitter,
     layout::Layout,
@@ -144,5 +145,6 @@ fn quarter<'a>(
     judge: bool,
     loses: bool,
 ) -> Quarter<'a> {
-    Quarter { layout, bins, bin, judge, loses, promised: settings.promised_indoor_celsius }
+    let per_month = Budget::of(settings).share(Test::Thermal);
+    Quarter { layout, bins, bin, judge, loses, promised: settings.promised_indoor_celsius, per_month }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     hypothesis::{CHANNELS, Deviations, Ranked, Rule, Want, rank},
-    relation::{Course, Relation, SCALES, Tail, Take},
+    relation::{Course, Relation, SCALES, Tail, Take, Thresholds},
     rls::Inputs,
 };
 
@@ -125,13 +125,13 @@ impl Bank {
     }
 
     /// The span at which a relation is off, if any is: the shortest.
-    fn off(&self, bin: i64, limits: &Limits, tails: &[Tail; CHANNELS]) -> Option<usize> {
+    fn off(&self, bin: i64, limits: &Limits, thresholds: &[Thresholds; CHANNELS]) -> Option<usize> {
         (0..SCALES).find(|&scale| {
-            self.relations.iter().zip(limits).zip(tails).any(|((relation, limit), tail)| {
+            self.relations.iter().zip(limits).zip(thresholds).any(|((relation, limit), threshold)| {
                 let mean = relation.mean(scale);
                 // A long mean that the newest hour does not bear out is a past that nobody needs to be told.
                 relation.is_current(bin)
-                    && relation.z(scale, limit.floor).abs() > tail.threshold(scale)
+                    && relation.z(scale, limit.floor).abs() > threshold[scale]
                     && mean.abs() > limit.smallest
                     && relation.mean(0) * mean.signum() > 0.5 * mean.abs()
             })
@@ -155,7 +155,7 @@ impl Bank {
         rules: &[Rule],
         waits: impl Fn(usize) -> i64,
         limits: &Limits,
-        tails: &[Tail; CHANNELS],
+        thresholds: &[Thresholds; CHANNELS],
     ) -> Option<News> {
         if self.case.is_some() {
             return self.follow(bin, limits);
@@ -164,7 +164,7 @@ impl Bank {
             // At rest for the night: what was off by day goes on in the morning.
             return None;
         }
-        let Some(scale) = self.off(bin, limits, tails) else {
+        let Some(scale) = self.off(bin, limits, thresholds) else {
             self.off_since = None;
             return None;
         };
@@ -228,7 +228,7 @@ impl Bank {
         &self,
         rule: &Rule,
         limits: &Limits,
-        tails: &[Tail; CHANNELS],
+        thresholds: &[Thresholds; CHANNELS],
     ) -> Option<(f64, &'static str)> {
         let moved = |channel: usize| match rule.wants[channel] {
             Want::Per(factor) if factor != 0.0 && self.relations[channel].is_known() => Some(factor.abs()),
@@ -241,7 +241,7 @@ impl Bank {
                 let (factor, limit) = (moved(channel)?, &limits[channel]);
                 let shows = |scale: usize| {
                     let least =
-                        tails[channel].threshold(scale) * self.relations[channel].sigma(scale, limit.floor);
+                        thresholds[channel][scale] * self.relations[channel].sigma(scale, limit.floor);
                     least.max(limit.smallest) / factor
                 };
                 (0..SCALES).map(shows).min_by(f64::total_cmp)

@@ -91,8 +91,9 @@ impl Outdoors {
     }
 
     /// Which sensors became wrong or right.
-    pub(super) fn judge(&mut self, bin: i64, quality: &mut Quality) -> Vec<Statement> {
+    pub(super) fn judge(&mut self, bin: i64, per_month: f64, quality: &mut Quality) -> Vec<Statement> {
         let mut said = Vec::new();
+        let thresholds = self.tail.thresholds(per_month);
         for sensor in self.sensors.iter_mut().filter(|sensor| sensor.relation.is_current(bin)) {
             let relation = &sensor.relation;
             if let Some(fault) = sensor.said {
@@ -113,7 +114,7 @@ impl Outdoors {
             }
             let is_off = (0..SCALES).any(|scale| {
                 let mean = relation.mean(scale);
-                relation.z(scale, FLOOR_KELVIN).abs() > self.tail.threshold(scale)
+                relation.z(scale, FLOOR_KELVIN).abs() > thresholds[scale]
                     && mean.abs() > SMALLEST_KELVIN
                     && relation.mean(0) * mean.signum() > 0.5 * mean.abs()
             });
@@ -139,10 +140,10 @@ impl Outdoors {
     }
 
     /// Sensors that others tell the level of, each with the least bias that they can show, K.
-    pub(super) fn told(&self) -> impl Iterator<Item = (u32, f64)> {
-        self.sensors.iter().filter(|sensor| sensor.relation.is_known()).map(|sensor| {
-            let shows =
-                |scale: usize| self.tail.threshold(scale) * sensor.relation.sigma(scale, FLOOR_KELVIN);
+    pub(super) fn told(&self, per_month: f64) -> impl Iterator<Item = (u32, f64)> {
+        let thresholds = self.tail.thresholds(per_month);
+        self.sensors.iter().filter(|sensor| sensor.relation.is_known()).map(move |sensor| {
+            let shows = |scale: usize| thresholds[scale] * sensor.relation.sigma(scale, FLOOR_KELVIN);
             let least = (0..SCALES).map(shows).fold(f64::INFINITY, f64::min);
             (sensor.signal, least.max(SMALLEST_KELVIN))
         })

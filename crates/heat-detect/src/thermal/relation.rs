@@ -3,7 +3,7 @@
 //! The residual is measured less modelled. Its median over three quarter hours, so that a spike is nothing, is smoothed
 //! over three spans; each mean is told in standard deviations of its own past, which takes the noise's correlation into
 //! account. The threshold follows from the budget: [`Tail`] holds the largest deviations of each day over all stations,
-//! and Gumbel's law through their median and 90 % quantile gives the level that is passed once in [`RETURN_DAYS`].
+//! and Gumbel's law through their median and 90 % quantile gives the level that is passed as seldom as the budget says.
 //! (Quantiles, because some of those days hold real faults.) Baseline and scale stand still while a relation is off, so
 //! that neither learns the fault; after [`ACCEPT_BINS`] what it says is the new normal.
 
@@ -16,9 +16,8 @@ pub(super) const SPANS: [f64; 3] = [4.0, 20.0, 80.0];
 pub(super) const SCALES: usize = SPANS.len();
 /// Readings before a relation is judged: three days of quarter hours.
 const KNOWN: u32 = 288;
-/// Days between two passes of the threshold by chance, per relation and span: a station has eight relations in three
-/// spans, and 0.05 findings a month.
-const RETURN_DAYS: f64 = 30.0 / 0.05 * 24.0;
+/// Relations and spans of a station, which share its budget.
+const SHARERS: f64 = 24.0;
 /// Threshold until the tail is known, and its bounds, in standard deviations.
 const THRESHOLD_UNKNOWN: f64 = 6.5;
 const THRESHOLD_MIN: f64 = 5.0;
@@ -48,6 +47,9 @@ const CONFIRM: u32 = 96;
 const COURSE_EVERY: i64 = 12;
 const COURSE: usize = 20;
 
+/// Thresholds of one kind of relation by span, standard deviations.
+pub(super) type Thresholds = [f64; SCALES];
+
 /// Largest deviations of a day, over all stations, in quarter octaves from 2^-1 up.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Tail {
@@ -76,15 +78,20 @@ impl Tail {
         THRESHOLD_UNKNOWN
     }
 
-    /// Standard deviations that are passed once in [`RETURN_DAYS`].
-    pub(super) fn threshold(&self, scale: usize) -> f64 {
+    /// Standard deviations, by span, that a station's relations together pass so often in 30 days by chance.
+    pub(super) fn thresholds(&self, per_month: f64) -> Thresholds {
+        let return_days = 30.0 / per_month * SHARERS;
+        std::array::from_fn(|scale| self.threshold(scale, return_days))
+    }
+
+    fn threshold(&self, scale: usize, return_days: f64) -> f64 {
         let days: u32 = self.counts[scale].iter().sum();
         if days < 60 {
             return THRESHOLD_UNKNOWN;
         }
         let (middle, high) = (self.quantile(scale, 0.5), self.quantile(scale, 0.9));
         let slope = (high - middle) / 1.883_86;
-        (middle + slope * (RETURN_DAYS.ln() - 0.366_51)).clamp(THRESHOLD_MIN, THRESHOLD_MAX)
+        (middle + slope * (return_days.ln() - 0.366_51)).clamp(THRESHOLD_MIN, THRESHOLD_MAX)
     }
 }
 
@@ -397,9 +404,10 @@ mod tests {
         let mut tail = Tail::default();
         for day in 0..100 {
             tail.add(0, if day % 10 == 0 { 3.0 } else { 2.0 });
-            tail.add(1, if day % 5 == 0 { 6.0 } else { 2.0 });
+            tail.add(1, if day % 5 == 0 { 3.0 } else { 2.0 });
         }
-        assert!(tail.threshold(0) < tail.threshold(1));
-        assert!(tail.threshold(0) >= THRESHOLD_MIN);
+        let [quarter, day, _] = tail.thresholds(0.02);
+        assert!(THRESHOLD_MIN <= quarter && quarter < day && day < THRESHOLD_MAX, "{quarter} {day}");
+        assert!(day < tail.thresholds(0.002)[1], "a smaller budget asks for a larger deviation");
     }
 }

@@ -1,5 +1,7 @@
 //! One station: what physics holds constant in it, and what can be the matter.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -19,6 +21,8 @@ const STILL_SHARE: f64 = 0.5;
 /// Openings and differential pressures (10 kPa) below which a valve's characteristic says nothing.
 const OPENING_MIN: f64 = 0.03;
 const DIFFERENTIAL_MIN: f64 = 0.5;
+/// A valve this near to open or closed moves no further.
+const STOP: f64 = 0.05;
 
 /// Supply temperature against that of the source with its delay and loss, K.
 pub(super) const SUPPLY: usize = 0;
@@ -175,8 +179,8 @@ pub(super) struct Station {
     pub(super) said: Option<super::say::Said>,
     /// Whether it stays off the list, because the same was listed not long ago.
     pub(super) quiet: bool,
-    /// Rule that was over last, and when.
-    pub(super) over: Option<(u8, i64)>,
+    /// When what a rule had named was over last, by rule.
+    pub(super) over: BTreeMap<u8, i64>,
 }
 
 fn inputs<const N: usize>(values: [f64; N]) -> Inputs {
@@ -233,7 +237,8 @@ impl Station {
         let control = own
             .set_point
             .map(|should| inputs([1.0, (should - self.set_point.take(bin, should, SECONDARY_BINS)) / 5.0]));
-        set(CONTROL, own.secondary_supply.zip(own.set_point).map(|(is, should)| is - should), control);
+        let off = own.secondary_supply.zip(own.set_point).map(|(is, should)| is - should);
+        set(CONTROL, off.filter(|off| !is_at_stop(own.opening, *off)), control);
         let spread = own.secondary_supply.zip(load).zip(slow_load).map(|((hot, load), slow)| {
             inputs([1.0, slow, load, (hot - self.secondary.take(bin, hot, SECONDARY_BINS)) / 5.0])
         });
@@ -279,6 +284,12 @@ impl Station {
         let context = self.context?;
         Some(CAUSES.map(|cause| rule(cause, &context)))
     }
+}
+
+/// Whether the valve has done all it can against the deviation. What is left then is the size of the station in a hard frost,
+/// or the supply; neither a sensor nor a controller.
+fn is_at_stop(opening: Option<f64>, off: f64) -> bool {
+    opening.is_some_and(|opening| if off < 0.0 { opening > 1.0 - STOP } else { opening < STOP })
 }
 
 /// Flow against the valve: the logarithm of what the valve lets through per root of pressure, over its opening.
@@ -362,6 +373,13 @@ mod tests {
         assert_eq!(named([0.0, 0.0, 0.0, 0.0, -4.0, -4.1, 0.0, 0.0]), Cause::SecondarySupplySensor);
         assert_eq!(named([0.0, -1.0, -0.4, 0.0, -9.0, 0.4, 0.0, 0.0]), Cause::Shortfall);
         assert_eq!(named([0.0, -1.0, -0.4, -0.6, -9.0, 0.4, 0.0, 0.0]), Cause::Blocked);
+    }
+
+    #[test]
+    fn a_valve_at_its_stop_has_no_say_over_the_set_point_and_any_other_has() {
+        assert!(is_at_stop(Some(0.99), -2.0) && is_at_stop(Some(0.01), 2.0));
+        assert!(!is_at_stop(Some(0.99), 2.0) && !is_at_stop(Some(0.01), -2.0));
+        assert!(!is_at_stop(Some(0.5), -2.0) && !is_at_stop(None, -2.0));
     }
 
     #[test]

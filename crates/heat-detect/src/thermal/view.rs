@@ -28,7 +28,7 @@ impl Thermal {
 
     /// Signals whose level others tell, in order.
     pub(crate) fn told_signals(&self, layout: &Layout) -> Vec<u32> {
-        let mut told: Vec<u32> = self.outdoors.told().map(|(signal, _)| signal).collect();
+        let mut told: Vec<u32> = self.outdoors.told(self.per_month).map(|(signal, _)| signal).collect();
         if let Some((_, site)) = layout.of_kind(SiteKind::Source).next() {
             for (cause, rule) in source::CAUSES.into_iter().zip(&self.source.rules()) {
                 told.extend(say::source_sensor(site, cause).filter(|_| self.source.bank.tells(rule)));
@@ -49,12 +49,13 @@ impl Thermal {
     /// Signals that others say the level of, each with the least bias that they can show, SI, and its unit. A signal that
     /// is not among them may be off by anything without being noticed.
     pub(crate) fn redundancy(&self, layout: &Layout) -> Vec<(u32, f64, &'static str)> {
+        let (source_thresholds, station_thresholds) = (self.source_thresholds(), self.station_thresholds());
         let mut known: Vec<(u32, f64, &'static str)> =
-            self.outdoors.told().map(|(signal, least)| (signal, least, "K")).collect();
+            self.outdoors.told(self.per_month).map(|(signal, least)| (signal, least, "K")).collect();
         if let Some((_, site)) = layout.of_kind(SiteKind::Source).next() {
             for (cause, rule) in source::CAUSES.into_iter().zip(&self.source.rules()) {
                 let signal = say::source_sensor(site, cause);
-                let least = self.source.bank.least(rule, &source::LIMITS, &self.source_tails);
+                let least = self.source.bank.least(rule, &source::LIMITS, &source_thresholds);
                 known.extend(signal.zip(least).map(|(signal, (least, unit))| (signal, least, unit)));
             }
         }
@@ -63,7 +64,7 @@ impl Thermal {
             let Some(rules) = station.rules() else { continue };
             for (cause, rule) in station::CAUSES.into_iter().zip(&rules) {
                 let signal = say::station_sensor(site, cause);
-                let least = station.bank.least(rule, &station::LIMITS, &self.station_tails);
+                let least = station.bank.least(rule, &station::LIMITS, &station_thresholds);
                 known.extend(signal.zip(least).map(|(signal, (least, unit))| (signal, least, unit)));
             }
         }
