@@ -13,9 +13,9 @@ mod config;
 mod data_dir;
 mod desk;
 mod incidents;
-mod memory;
 mod metrics;
 mod out;
+mod process;
 mod rejected;
 mod replay;
 mod report;
@@ -67,7 +67,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
         }
     };
     if cli.command.runs_on() {
-        memory::keep_arenas_few();
+        process::keep_arenas_few();
+        process::allow_open_files();
     }
     match dispatch(cli) {
         Ok(status) => status,

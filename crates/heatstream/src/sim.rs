@@ -43,12 +43,20 @@ impl SpeakingCity {
 
     /// Advances the city and publishes what its devices say, as history or as live data.
     pub(crate) async fn speak(&mut self, to: EventTime, scan: Scan, lane: Lane) -> Result<(), PublishError> {
+        self.advance(to, scan, lane);
+        self.publish().await
+    }
+
+    fn advance(&mut self, to: EventTime, scan: Scan, lane: Lane) {
         let Self { city, topics, outgoing, readings, .. } = self;
         city.advance(to, scan, &mut |message| {
             *readings += message.raw.len() as u64;
             topics.entry(message.index).or_insert_with(|| topic(message));
             outgoing.push((message.index, payload(message, lane)));
         });
+    }
+
+    async fn publish(&mut self) -> Result<(), PublishError> {
         for (device, payload) in self.outgoing.drain(..) {
             let topic = self.topics.get(&device).expect("entered when the message was made");
             self.publisher.publish(topic, Bytes::from(payload)).await?;
@@ -73,7 +81,8 @@ impl SpeakingCity {
         Ok(())
     }
 
-    /// Runs live at the clock's pace until shutdown or `until`; then waits until all is acknowledged.
+    /// Runs live at the clock's pace until shutdown or `until`; then waits until all is acknowledged. `each_second` sees
+    /// the city before what it says is published.
     pub(crate) async fn live(
         &mut self,
         clock: Clock,
@@ -84,8 +93,9 @@ impl SpeakingCity {
         loop {
             let now = second_of(clock);
             if now > self.city.now() {
-                self.speak(now, Scan::Live, Lane::Live).await?;
+                self.advance(now, Scan::Live, Lane::Live);
                 each_second(&self.city);
+                self.publish().await?;
             }
             if until.is_some_and(|until| self.city.now() >= until) {
                 break;

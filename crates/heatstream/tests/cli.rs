@@ -168,7 +168,7 @@ fn told(supervisor: &UnixDatagram, wanted: &str) -> Result<(), Vec<String>> {
 }
 
 #[test]
-fn a_supervisor_is_told_ready_alive_and_stopping() {
+fn a_supervisor_is_told_ready_alive_and_stopping_and_a_shells_limit_of_open_files_does_not_bind() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let path = folder.path().join("notify");
     let supervisor = UnixDatagram::bind(&path).expect("a socket can be made");
@@ -177,7 +177,8 @@ fn a_supervisor_is_told_ready_alive_and_stopping() {
     let any = "address = \"127.0.0.1:0\"\n";
     fs::write(&config, format!("[gateway.listen]\n{any}[api]\n{any}[admin]\n{any}"))
         .expect("a file can be written");
-    let mut up = Command::new(env!("CARGO_BIN_EXE_heatstream"))
+    let mut up = Command::new("bash")
+        .args(["-c", "ulimit -Sn 256; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_heatstream")])
         .args(["up", "--sim", "off", "--data-dir"])
         .arg(folder.path().join("data"))
         .arg("--config")
@@ -192,10 +193,15 @@ fn a_supervisor_is_told_ready_alive_and_stopping() {
     let ready = told(&supervisor, "READY=1");
     let alive = told(&supervisor, "WATCHDOG=1").and_then(|()| told(&supervisor, "WATCHDOG=1"));
     let id = up.id().to_string();
+    let limits = fs::read_to_string(format!("/proc/{id}/limits"));
     let stopped = Command::new("kill").args(["-TERM", &id]).status().expect("kill can be run");
     let stopping = told(&supervisor, "STOPPING=1");
     let ended = up.wait().expect("it can be waited for");
 
     assert_eq!((ready, alive, stopping), (Ok(()), Ok(()), Ok(())));
     assert!(stopped.success() && ended.success(), "{ended}");
+    let limits = limits.expect("the process can be looked at");
+    let files = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let numbers: Vec<&str> = files.into_iter().flat_map(str::split_ascii_whitespace).take(2).collect();
+    assert!(matches!(numbers[..], [soft, hard] if soft == hard && soft != "256"), "{limits}");
 }

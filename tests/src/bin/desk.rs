@@ -28,7 +28,7 @@ const WORKERS: u32 = 16;
 struct Size {
     seconds: u32,
     per_second: u32,
-    clients: usize,
+    clients: [usize; 2],
     devices: u32,
     scrapes: u32,
 }
@@ -36,9 +36,9 @@ struct Size {
 fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
     let size = if quick {
-        Size { seconds: 3, per_second: 50, clients: 50, devices: 200, scrapes: 3 }
+        Size { seconds: 3, per_second: 50, clients: [50, 200], devices: 200, scrapes: 3 }
     } else {
-        Size { seconds: 30, per_second: 200, clients: 1_000, devices: 10_000, scrapes: 20 }
+        Size { seconds: 30, per_second: 200, clients: [1_000, 10_000], devices: 10_000, scrapes: 20 }
     };
     of_demo_city(&size);
     of_many_series(&size);
@@ -105,7 +105,7 @@ fn of_demo_city(size: &Size) {
     let (mqtt, api, admin) = (free_port(), free_port(), free_port());
     let config = format!(
         "[gateway.listen]\naddress = \"127.0.0.1:{mqtt}\"\n[api]\naddress = \"127.0.0.1:{api}\"\nrequests_per_second = \
-         100000\nconnections_max = 4000\nevent_clients_max = 2000\n[admin]\naddress = \"127.0.0.1:{admin}\"\n"
+         100000\nconnections_max = 12000\nevent_clients_max = 10000\n[admin]\naddress = \"127.0.0.1:{admin}\"\n"
     );
     fs::write(folder.path().join("up.toml"), config).expect("the temporary folder can be written");
     let at = |name: &str| folder.path().join(name).into_os_string();
@@ -171,7 +171,9 @@ fn of_demo_city(size: &Size) {
             "/".to_owned(),
         ],
     );
-    of_event_clients(size, api, up.id());
+    for clients in size.clients {
+        of_event_clients(clients, api, up.id());
+    }
     up.stop().ended_with(0);
 }
 
@@ -208,9 +210,9 @@ fn of_api(size: &Size, port: u16, paths: &[String]) {
 }
 
 /// Memory that clients of events take: of the whole process, before and with them, each having heard something.
-fn of_event_clients(size: &Size, port: u16, process: u32) {
+fn of_event_clients(clients: usize, port: u16, process: u32) {
     let before = resident_mib(process);
-    let mut clients: Vec<BufReader<TcpStream>> = (0..size.clients)
+    let mut clients: Vec<BufReader<TcpStream>> = (0..clients)
         .map(|_| {
             let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the server takes connections");
             stream.set_read_timeout(Some(SOON)).expect("a socket takes options");
@@ -231,10 +233,14 @@ fn of_event_clients(size: &Size, port: u16, process: u32) {
         }
     }
     let with = resident_mib(process);
+    let asked = Instant::now();
+    let (status, _) = Http::open(port).get("/api/v1/incidents");
     println!(
-        "{} clients of events: {:.1} MiB more ({before:.1} before, {with:.1} with them)",
+        "{} clients of events: {:.1} MiB more ({before:.1} before, {with:.1} with them); a request beside them: {status} \
+         after {:.1} ms",
         clients.len(),
-        with - before
+        with - before,
+        asked.elapsed().as_secs_f64() * 1e3
     );
 }
 

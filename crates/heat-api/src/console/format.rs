@@ -95,14 +95,19 @@ pub(crate) fn quantity(value: f64, unit: &str) -> String {
     if unit.is_empty() { text } else { format!("{text} {unit}") }
 }
 
+/// Whether a signal is on or off, and nothing between.
+pub(crate) fn is_state(name: &str) -> bool {
+    name.ends_with("pump_running") || name.ends_with("power_supply")
+}
+
+/// A state in a word.
+pub(crate) const fn state(lang: Lang, value: f64) -> &'static str {
+    if value > 0.5 { lang.pick("开", "on") } else { lang.pick("关", "off") }
+}
+
 /// A signal's value: states in words.
 pub(crate) fn value(lang: Lang, name: &str, value: f64, unit: &str) -> String {
-    let is_state = name.ends_with("pump_running") || name.ends_with("power_supply");
-    if is_state {
-        let word = if value > 0.5 { lang.pick("开", "on") } else { lang.pick("关", "off") };
-        return word.to_owned();
-    }
-    quantity(value, unit)
+    if is_state(name) { state(lang, value).to_owned() } else { quantity(value, unit) }
 }
 
 /// The factor from SI and the unit's name, for axes.

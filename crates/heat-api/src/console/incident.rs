@@ -145,20 +145,20 @@ fn where_it_is(view: &View, state: &ApiState, incident: &Incident) -> Markup {
                 table.candidates {
                     thead { tr {
                         th { (view.t("管段", "Pipe")) }
+                        th.num { (view.t("概率", "Probability")) }
                         th { (view.t("供/回水", "Side")) }
                         th.num { (view.t("长度", "Length")) }
                         th.num { (view.t("口径", "Bore")) }
-                        th.num { (view.t("概率", "Probability")) }
                     } }
                     tbody {
                         @for candidate in incident.candidates.iter().take(CANDIDATES_MAX) {
                             @let row = plant.pipes.get(&candidate.pipe);
                             tr {
                                 td { code { (candidate.pipe) } }
+                                td.num { meter value=(format!("{:.3}", candidate.probability)) min="0" max="1" { } " " (format::percent(candidate.probability)) }
                                 td { @if let Some(side) = row.and_then(|row| row.side) { (side_word(view, side)) } }
                                 td.num { @if let Some(length) = row.and_then(|row| row.length_m) { (format!("{length:.0} m")) } }
                                 td.num { @if let Some(bore) = row.and_then(|row| row.inner_diameter_mm) { (format!("{bore:.0} mm")) } }
-                                td.num { meter value=(format!("{:.3}", candidate.probability)) min="0" max="1" { } " " (format::percent(candidate.probability)) }
                             }
                         }
                     }

@@ -85,7 +85,8 @@ pub(crate) async fn of_signal(
     let title = words::signal(view.lang, signal.name.as_str());
     let mark = query.mark.map(|at| at.0);
     let begin = begin(&buckets, from, to, mark);
-    let drawing = Drawing { title: &title, unit: &unit, from, begin, to, mark, zone: &view.zone };
+    let is_state = format::is_state(signal.name.as_str());
+    let drawing = Drawing { title: &title, unit: &unit, is_state, from, begin, to, mark, zone: &view.zone };
     let picture = drawing.svg(&view, &buckets).into_string();
     Ok(([(header::CONTENT_TYPE, "image/svg+xml")], picture).into_response())
 }
@@ -168,6 +169,8 @@ fn add(buckets: &mut Buckets, number: i64, value: f64) {
 struct Drawing<'a> {
     title: &'a str,
     unit: &'a str,
+    /// On or off: its axis has words.
+    is_state: bool,
     /// Where the buckets are counted from.
     from: EventTime,
     /// Where the drawing begins.
@@ -192,7 +195,7 @@ fn begin(buckets: &Buckets, from: EventTime, to: EventTime, mark: Option<EventTi
 
 impl Drawing<'_> {
     fn svg(&self, view: &View, buckets: &Buckets) -> Markup {
-        let (factor, unit) = format::axis(self.unit);
+        let (factor, unit) = if self.is_state { (1.0, "") } else { format::axis(self.unit) };
         let low = buckets.values().map(|bucket| bucket.min * factor).fold(f64::MAX, f64::min);
         let high = buckets.values().map(|bucket| bucket.max * factor).fold(f64::MIN, f64::max);
         let nothing = view.t("该时段没有数据", "No data in this time");
@@ -206,13 +209,14 @@ impl Drawing<'_> {
                 @if buckets.is_empty() {
                     text x=(WIDTH / 2.0) y=(HEIGHT / 2.0) text-anchor="middle" fill="#57606a" { (nothing) }
                 } @else {
-                    (self.filled(buckets, factor, unit, scale(low, high)))
+                    @let scale = if self.is_state { Scale { low: 0.0, high: 1.0, step: 1.0 } } else { scale(low, high) };
+                    (self.filled(view, buckets, (factor, unit), scale))
                 }
             }
         }
     }
 
-    fn filled(&self, buckets: &Buckets, factor: f64, unit: &str, scale: Scale) -> Markup {
+    fn filled(&self, view: &View, buckets: &Buckets, (factor, unit): (f64, &str), scale: Scale) -> Markup {
         let y = |value: f64| {
             let share = (value - scale.low) / (scale.high - scale.low);
             HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
@@ -221,7 +225,7 @@ impl Drawing<'_> {
         html! {
             @for tick in scale.ticks() {
                 line.grid x1=(LEFT) x2=(WIDTH - RIGHT) y1=(tenth(y(tick))) y2=(tenth(y(tick))) stroke="#d8dee4" {}
-                text x=(LEFT - 6.0) y=(tenth(y(tick) + 4.0)) text-anchor="end" fill="#57606a" { (number(tick, scale.step)) }
+                text x=(LEFT - 6.0) y=(tenth(y(tick) + 4.0)) text-anchor="end" fill="#57606a" { @if self.is_state { (format::state(view.lang, tick)) } @else { (number(tick, scale.step)) } }
             }
             @for (at, text) in self.hours() {
                 text x=(tenth(self.x(at))) y=(HEIGHT - 6.0) text-anchor="middle" fill="#57606a" { (text) }

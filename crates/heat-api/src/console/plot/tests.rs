@@ -4,7 +4,7 @@ const MINUTE: i64 = 60_000_000;
 
 fn drawing(zone: &TimeZone, minutes: i64) -> Drawing<'_> {
     let (from, to) = (EventTime::from_micros(0), EventTime::from_micros(minutes * MINUTE));
-    Drawing { title: "t", unit: "Pa", from, begin: from, to, mark: None, zone }
+    Drawing { title: "t", unit: "Pa", is_state: false, from, begin: from, to, mark: None, zone }
 }
 
 fn bucket(value: f64) -> Bucket {

@@ -1,8 +1,9 @@
-//! Keeps the system's allocator from holding memory that nobody uses.
+//! What a process that runs on asks of the system, once, before it begins.
 
 use std::{os::unix::process::CommandExt as _, process::Command};
 
 use heat_runtime::config::environment;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// The variable by which glibc is told, at the start of a process only.
 const VARIABLE: &str = "MALLOC_ARENA_MAX";
@@ -20,5 +21,14 @@ pub(crate) fn keep_arenas_few() {
     if let Ok(program) = std::env::current_exe() {
         let error = Command::new(program).args(std::env::args_os().skip(1)).env(VARIABLE, ARENAS).exec();
         tracing::debug!(%error, "memory arenas stay as they are");
+    }
+}
+
+/// Takes as many open files as the system allows this process: each connection of a device or a browser is one, and what
+/// a shell allows unasked (1,024, often) is less than the listeners' own bounds.
+pub(crate) fn allow_open_files() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
     }
 }
