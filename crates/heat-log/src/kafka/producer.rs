@@ -25,7 +25,7 @@ use crate::{
     stats::Live,
 };
 
-/// Between polls while reports are due: the group in which they wake the appender.
+/// Between polls while reports are due: the group in which they wake the appender, and in which records are handed over.
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
 /// The same when none has come for a while.
 const SLOW_POLL_INTERVAL: Duration = Duration::from_millis(20);
@@ -40,7 +40,6 @@ const ORPHAN_FLUSH: Duration = Duration::from_secs(30);
 pub(super) fn config(settings: &KafkaSettings, bounds: &AppenderSettings) -> ClientConfig {
     let mut defaults = KafkaSettings { librdkafka: Default::default(), ..settings.clone() };
     for (key, value) in [
-        ("linger.ms", "3".to_owned()),
         ("batch.size", (1 << 20).to_string()),
         ("request.timeout.ms", "10000".to_owned()),
         ("message.max.bytes", (bounds.record_max_bytes + (64 << 10)).to_string()),
@@ -231,15 +230,19 @@ impl Feeder {
                 self.fail(code);
             }
             self.judge();
-            let interval = if self.retained == 0 {
-                IDLE_INTERVAL
-            } else if clock::now().saturating_duration_since(self.moved) < Duration::from_millis(200) {
-                POLL_INTERVAL
-            } else {
-                SLOW_POLL_INTERVAL
-            };
-            let core = &self.core;
-            self.wake.park(interval, || core.has_work());
+            self.rest();
+        }
+    }
+
+    /// Sleeps. A record wakes it only where none is under way; behind others it waits for the next poll: waking for each
+    /// one costs more than sending it.
+    fn rest(&self) {
+        if self.retained == 0 {
+            self.wake.park(IDLE_INTERVAL, || self.core.has_work());
+        } else if clock::now().saturating_duration_since(self.moved) < Duration::from_millis(200) {
+            std::thread::park_timeout(POLL_INTERVAL);
+        } else {
+            std::thread::park_timeout(SLOW_POLL_INTERVAL);
         }
     }
 
