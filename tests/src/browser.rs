@@ -14,7 +14,7 @@ use crate::{Process, find_program, free_port, require, wait_until};
 
 const HOW_TO_GET: &str = "Debian and Ubuntu have it in the packages chromium and chromium-driver";
 const START: Duration = Duration::from_secs(60);
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_secs(120);
 /// How WebDriver names an element in its JSON.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 /// Nothing is asked of the network but what a page asks for.
@@ -66,6 +66,7 @@ impl Browser {
         arguments.push(format!("--user-data-dir={}", profile.path().display()));
         let capabilities = json!({ "capabilities": { "alwaysMatch": {
             "browserName": "chrome",
+            "timeouts": { "script": ANSWER.as_millis() },
             "goog:chromeOptions": { "binary": chromium, "args": arguments },
             "goog:loggingPrefs": { "browser": "ALL" },
         } } });
@@ -120,15 +121,27 @@ impl Browser {
     /// Clicks what a selector of CSS finds first, as a hand would: it must be visible.
     #[track_caller]
     pub fn click(&self, selector: &str) {
-        let element = self.element(selector);
-        self.ask(&format!("element/{element}/click"), &json!({}));
+        self.act(selector, "click", &json!({}));
     }
 
     /// Types into what a selector of CSS finds first.
     #[track_caller]
     pub fn fill(&self, selector: &str, text: &str) {
-        let element = self.element(selector);
-        self.ask(&format!("element/{element}/value"), &json!({ "text": text }));
+        self.act(selector, "value", &json!({ "text": text }));
+    }
+
+    /// Does something with an element; once more where the page replaced it meanwhile.
+    #[track_caller]
+    fn act(&self, selector: &str, what: &str, body: &Value) {
+        loop {
+            let address = format!("{}/element/{}/{what}", self.session, self.element(selector));
+            let answer = post(&self.agent, &address, body);
+            match answer["value"]["error"].as_str() {
+                None => return,
+                Some("stale element reference") => {}
+                Some(fault) => panic!("{what} of {selector}: {fault}: {}", answer["value"]["message"]),
+            }
+        }
     }
 
     #[track_caller]

@@ -70,13 +70,15 @@ pub fn tear(path: &Path, bytes: usize) {
     file.write_all(&whole[..bytes.min(whole.len())]).expect("the file can be written");
 }
 
-/// Turns the bits of one byte in the middle of the file.
-pub fn damage_middle(path: &Path) {
-    let file = OpenOptions::new().read(true).write(true).open(path).expect("the file can be opened");
-    let middle = file.metadata().expect("the file can be asked").len() / 2;
-    let mut byte = [0];
-    file.read_exact_at(&mut byte, middle).expect("the file can be read");
-    file.write_all_at(&[!byte[0]], middle).expect("the file can be written");
+/// Turns the bits of the first byte of a word: where it comes first in the second half of the file.
+pub fn damage(path: &Path, word: &str) {
+    let whole = fs::read(path).expect("the file can be read");
+    let middle = whole.len() / 2;
+    let place = whole[middle..].windows(word.len()).position(|window| window == word.as_bytes());
+    let place =
+        middle + place.unwrap_or_else(|| panic!("the second half of {} has no {word:?}", path.display()));
+    let file = OpenOptions::new().write(true).open(path).expect("the file can be opened");
+    file.write_all_at(&[!whole[place]], place as u64).expect("the file can be written");
 }
 
 #[cfg(test)]
@@ -88,12 +90,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a/b.segment");
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, [1, 2, 3, 4]).unwrap();
+        fs::write(&path, "abababab").unwrap();
         assert_eq!(files_ending(folder.path(), ".segment"), std::slice::from_ref(&path));
 
-        damage_middle(&path);
+        damage(&path, "ba");
         tear(&path, 2);
 
-        assert_eq!(fs::read(&path).unwrap(), [1, 2, !3, 4, 1, 2]);
+        assert_eq!(fs::read(&path).unwrap(), [b"ababa", &[!b'b'][..], b"ab", b"ab"].concat());
     }
 }

@@ -5,9 +5,11 @@
 //! returns. With `HEATSTREAM_REQUIRE_SERVERS=1` (CI) it fails.
 
 use std::{
+    collections::BTreeSet,
     net::TcpListener,
     path::{Path, PathBuf},
     process::Child,
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -43,12 +45,17 @@ pub fn require<T>(found: Option<T>, server: &str, how_to_get: &str) -> Option<T>
     found
 }
 
-/// A port that nothing listened on a moment ago.
+/// A port that nothing listened on a moment ago, and that this process was not given before.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("loopback has a free port")
-        .port()
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let port = listener.expect("loopback has a free port").port();
+        if given.insert(port) {
+            return port;
+        }
+    }
 }
 
 /// The repository's root.

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::{Process, find_program, free_port, require, wait_until};
 
 const HOW_TO_GET: &str = "Debian and Ubuntu have it in the packages mosquitto and mosquitto-clients";
-const START: Duration = Duration::from_secs(20);
+const START: Duration = Duration::from_secs(60);
 
 /// A broker on a loopback port of its own, with its own folder. It ends with the test.
 #[derive(Debug)]

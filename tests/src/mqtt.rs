@@ -9,7 +9,7 @@ use std::{
 };
 
 /// How long a server may take to answer a CONNECT.
-const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT: Duration = Duration::from_secs(60);
 
 /// A connection.
 #[derive(Debug)]

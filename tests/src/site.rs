@@ -100,7 +100,7 @@ impl Site {
 
 /// The body of an answer; none without an answer or with an error's status.
 pub fn get(url: &str) -> Option<String> {
-    let config = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(10))).build();
+    let config = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(60))).build();
     let agent: ureq::Agent = config.into();
     agent.get(url).call().ok()?.body_mut().read_to_string().ok()
 }

@@ -37,7 +37,7 @@ fn a_full_disk_stops_acknowledging_loses_nothing_and_recovers_by_itself() {
     // What the last pages still hold may be acknowledged.
     let unacknowledged = (0..5_000).find_map(|_| {
         let id = send(&mut client);
-        client.acknowledgement(Duration::from_secs(5)).unwrap().is_none().then_some(id)
+        client.acknowledgement(SOON).unwrap().is_none().then_some(id)
     });
 
     let unacknowledged = unacknowledged.expect("a full disk must stop acknowledgements");

@@ -192,12 +192,13 @@ fn wrong_clocks_are_archived_with_both_times_and_named_and_move_nobody_elses_tim
     let good = row("good");
     assert_eq!((&good["quality"], &good["lane"]), (&json!("good"), &json!("live")), "{good}");
     let days = "SELECT DISTINCT regexp_extract(filename, 'date=([0-9-]+)', 1) AS day FROM \
-                read_parquet(getvariable('root') || '/readings/**/*.parquet', filename = true)";
+                read_parquet(getvariable('root') || '/readings/**/*.parquet', filename = true) ORDER BY day";
     let today = python.query(
         &site.archive(),
         &days.replace("getvariable('root')", &format!("'{}'", site.archive().display())),
     );
-    let expected = "SELECT DISTINCT strftime(make_timestamp(ingest_time), '%Y-%m-%d') AS day FROM readings";
+    let expected =
+        "SELECT DISTINCT strftime(make_timestamp(ingest_time), '%Y-%m-%d') AS day FROM readings ORDER BY day";
     assert_eq!(
         today,
         python.query(&site.archive(), expected),

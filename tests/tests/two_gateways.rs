@@ -22,6 +22,7 @@ const READY: Duration = Duration::from_secs(120);
 /// A killed member's partitions are another's after its session has ended.
 const TAKEN: Duration = Duration::from_secs(180);
 const LETTERS: usize = 60;
+const PARTITIONS: usize = 4;
 
 const MAPPING: &str = r#"
 format = "json"
@@ -62,7 +63,7 @@ impl Town {
         let path = self.folder.path().join(format!("{name}.toml"));
         let archive = self.folder.path().join("archive");
         let text = format!(
-            "[log]\nengine = \"kafka\"\npartitions = 4\n[log.kafka]\nbrokers = \"{}\"\n[archive]\nlocation = {:?}\n\
+            "[log]\nengine = \"kafka\"\npartitions = {PARTITIONS}\n[log.kafka]\nbrokers = \"{}\"\n[archive]\nlocation = {:?}\n\
              rotation = \"1s\"\n[admin]\naddress = \"127.0.0.1:{admin}\"\n[logging]\nfilter = \"info\"\n{tables}",
             self.brokers,
             archive.display().to_string(),
@@ -74,6 +75,16 @@ impl Town {
     fn start(&self, role: &str, tables: &str) -> Running {
         let (config, admin) = self.write(role, tables);
         start(role, role, &config, admin)
+    }
+
+    /// An archiver that has taken up all partitions: what its group gave it before it is stopped, it archives.
+    fn archiver(&self) -> Running {
+        let mut archiver = self.start("archiver", "");
+        archiver.wait_until("it archives all partitions", READY, |archiver| {
+            let taken = |line: &&str| line.contains("archiving") && line.contains("heat.input.v1");
+            archiver.stderr().lines().filter(taken).count() >= PARTITIONS
+        });
+        archiver
     }
 
     /// A gateway with its own buffer and listener, and more settings: of its own table, and further tables.
@@ -120,7 +131,7 @@ fn two_gateways_take_letters_again_once_though_one_is_killed() {
     let Some(kafka) = Kafka::start() else { return };
     let town = Town { folder: tempfile::tempdir().unwrap(), brokers: kafka.brokers(), api: free_port() };
     let config = town.apply_topics();
-    let archiver = town.start("archiver", "");
+    let archiver = town.archiver();
     let api = town.start("api", &format!("[api]\naddress = \"127.0.0.1:{}\"\n", town.api));
     let first = town.gateway("a", "", "");
     let mut client = Client::connect(first.port, "field", true).unwrap();
@@ -184,7 +195,7 @@ fn a_changed_plant_model_holds_for_both_gateways_and_for_no_reading_before_it() 
     write_unit("MPa");
     let plant =
         format!("[plant]\ndirectory = {:?}\n", town.folder.path().join("plant").display().to_string());
-    let archiver = town.start("archiver", "");
+    let archiver = town.archiver();
     let gateways = ["a", "b"].map(|id| town.gateway(id, "", &plant));
     let wait_for_reloads = |count: f64| {
         for gateway in &gateways {

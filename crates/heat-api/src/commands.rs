@@ -20,13 +20,9 @@ use heat_model::{
 };
 use tokio::sync::watch;
 
-use crate::state::lock;
+use crate::{settings::Settings, state::lock};
 
-/// How long a command may take to become durable.
-const DURABLE_MAX_WAIT: Duration = Duration::from_secs(5);
-/// How long an outcome is waited for.
-pub(crate) const OUTCOME_MAX_WAIT: Duration = Duration::from_secs(2);
-/// Outcomes and own offsets remembered; far more than are waited for within two seconds.
+/// Outcomes and own offsets remembered; far more than are waited for at once.
 const REMEMBERED: usize = 4_096;
 
 /// A command's place: who numbered it is this process.
@@ -43,8 +39,11 @@ pub(crate) enum SubmitError {
     #[error("the log did not take the command")]
     Append(#[from] AppendError),
     /// It is not durable yet; it may still become so.
-    #[error("the log did not make the command durable within {} s; it may still take effect", DURABLE_MAX_WAIT.as_secs())]
-    Slow,
+    #[error("the log did not make the command durable within {} s; it may still take effect", .waited.as_secs())]
+    Slow {
+        /// For so long.
+        waited: Duration,
+    },
 }
 
 /// Numbers and appends.
@@ -53,13 +52,15 @@ pub(crate) struct Commander {
     gateway: GatewayId,
     epoch: u64,
     appender: Appender,
+    durable_max_wait: Duration,
     next: Vec<tokio::sync::Mutex<u64>>,
 }
 
 impl Commander {
-    pub(crate) fn new(gateway: GatewayId, epoch: u64, appender: Appender, partitions: u32) -> Self {
+    pub(crate) fn new(settings: &Settings, epoch: u64, appender: Appender, partitions: u32) -> Self {
+        let Settings { gateway, durable_max_wait, .. } = settings;
         let next = (0..partitions).map(|_| tokio::sync::Mutex::new(0)).collect();
-        Self { gateway, epoch, appender, next }
+        Self { gateway: gateway.clone(), epoch, appender, durable_max_wait: *durable_max_wait, next }
     }
 
     /// Whether a record of the input is one of ours.
@@ -81,7 +82,8 @@ impl Commander {
             self.durable(ticket).await?;
             Ok(CommandId { partition, seq })
         };
-        tokio::time::timeout(DURABLE_MAX_WAIT, work).await.unwrap_or(Err(SubmitError::Slow))
+        let waited = self.durable_max_wait;
+        tokio::time::timeout(waited, work).await.unwrap_or(Err(SubmitError::Slow { waited }))
     }
 
     /// The lock is held until the log has taken the record, so that numbers lie in the log in their order.
@@ -150,13 +152,14 @@ struct Remembered {
 /// Where outcomes meet those who wait for them.
 #[derive(Debug)]
 pub(crate) struct Outcomes {
+    max_wait: Duration,
     remembered: Mutex<Remembered>,
     changed: watch::Sender<u64>,
 }
 
 impl Outcomes {
-    pub(crate) fn new() -> Self {
-        Self { remembered: Mutex::default(), changed: watch::Sender::new(0) }
+    pub(crate) fn new(max_wait: Duration) -> Self {
+        Self { max_wait, remembered: Mutex::default(), changed: watch::Sender::new(0) }
     }
 
     /// A command of ours was read back.
@@ -206,7 +209,7 @@ impl Outcomes {
                 }
             }
         };
-        tokio::time::timeout(OUTCOME_MAX_WAIT, found).await.ok()
+        tokio::time::timeout(self.max_wait, found).await.ok()
     }
 
     fn find(&self, command: CommandId, user: &str, incident: IncidentId) -> Option<Outcome> {

@@ -114,11 +114,12 @@ fn input(state: &ApiState, feed: &mut InputFeed, partition: PartitionId, chunk: 
         }
     }
     let over = table.counts().over_bound - before.over_bound;
-    drop(table);
+    // Before the table is free, so that a plot holds every reading that the table shows.
     if let Some(recent) = state.recent.get(partition.0 as usize) {
         let mut recent = lock(recent);
         fresh.into_iter().for_each(|readings| recent.push(readings));
     }
+    drop(table);
     if !said.is_empty() {
         let mut desk = lock(&state.desk);
         said.iter().for_each(|(position, envelope)| desk.apply(position, envelope));

@@ -173,7 +173,7 @@ impl Api {
             deps.log.partitions(topic).await.map_err(|source| BuildError::Topic { topic, source })?;
         let appender =
             deps.log.appender(&[topic], AppenderSettings::default()).await.map_err(BuildError::Append)?;
-        let requeuer = requeuer(&deps.log).await?;
+        let requeuer = requeuer(&deps.log, settings.durable_max_wait).await?;
         let follows = [
             open(&deps.log, topics::INPUT, ReadBack::Last(settings.read_back_records)).await?,
             open(&deps.log, topics::INCIDENTS, ReadBack::All).await?,
@@ -210,8 +210,8 @@ impl Api {
             recent: (0..partitions).map(|_| Mutex::new(RecentReadings::new(recent_max))).collect(),
             hub: hub(settings.event_clients_max),
             city: hub(settings.event_clients_max.min(CITY_CLIENTS_MAX)),
-            outcomes: Outcomes::new(),
-            commander: Commander::new(settings.gateway.clone(), epoch, appender, partitions),
+            outcomes: Outcomes::new(settings.outcome_max_wait),
+            commander: Commander::new(&settings, epoch, appender, partitions),
             letters: Mutex::new(LetterIndex::new(settings.letters_kept)),
             requeuer,
             log: deps.log,
@@ -246,7 +246,6 @@ impl Api {
         let mut tasks = Tasks::new(shutdown.child());
         let stop = tasks.shutdown().clone();
         let state = self.state;
-        state.readiness.say();
         for (follow, topic) in self.follows {
             tasks.spawn("api: reading", follow::follow(follow, topic, Arc::clone(&state), stop.clone()));
         }
@@ -272,11 +271,11 @@ impl Api {
     }
 }
 
-async fn requeuer(log: &Log) -> Result<Requeuer, BuildError> {
+async fn requeuer(log: &Log, durable_max_wait: Duration) -> Result<Requeuer, BuildError> {
     let topic = topics::REQUEUE;
     let partitions = log.partitions(topic).await.map_err(|source| BuildError::Topic { topic, source })?;
     let appender = log.appender(&[topic], AppenderSettings::default()).await.map_err(BuildError::Append)?;
-    Ok(Requeuer::new(appender, partitions))
+    Ok(Requeuer::new(appender, durable_max_wait, partitions))
 }
 
 async fn users(settings: &Settings) -> Result<Users, BuildError> {

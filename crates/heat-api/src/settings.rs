@@ -15,6 +15,11 @@ use crate::{tls::TlsFiles, work::Deadlines};
 pub const DEFAULT_ADDRESS: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
 
+/// What the log needs when it is loaded; a person at a form waits no longer.
+const DURABLE_MAX_WAIT: Duration = Duration::from_secs(5);
+/// The processor answers within milliseconds, or it is behind and may be so for minutes.
+const OUTCOME_MAX_WAIT: Duration = Duration::from_secs(2);
+
 /// The table as written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -100,6 +105,10 @@ pub struct Settings {
     pub desk: DeskSettings,
     /// What commands are numbered under.
     pub gateway: GatewayId,
+    /// How long what is appended for a user may take to become durable.
+    pub durable_max_wait: Duration,
+    /// How long the processor's answer to a command is waited for.
+    pub outcome_max_wait: Duration,
     /// Whether tickets keep their free text.
     pub ticket_text: FreeText,
     /// Bounds of each live table.
@@ -160,6 +169,8 @@ impl Settings {
             desk_files_max: raw.desk_files_max.unwrap_or(2_000),
             desk: DeskSettings::default(),
             gateway: gateway.unwrap_or_else(|| GatewayId::new("api-1").expect("a constant id")),
+            durable_max_wait: DURABLE_MAX_WAIT,
+            outcome_max_wait: OUTCOME_MAX_WAIT,
             ticket_text: if raw.ticket_text { FreeText::KeepMasked } else { FreeText::Drop },
             live,
             board: BoardSettings::default(),

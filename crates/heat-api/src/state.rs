@@ -3,10 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::IpAddr,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use heat_archive::Archive;
@@ -114,35 +111,30 @@ impl Sight {
 #[derive(Debug)]
 pub(crate) struct Readiness {
     health: Health,
-    parts: [(&'static str, AtomicBool); 6],
+    behind: Mutex<Vec<&'static str>>,
 }
 
 impl Readiness {
     pub(crate) fn new(health: Health, topics: [&'static str; 6]) -> Self {
-        Self { health, parts: topics.map(|topic| (topic, AtomicBool::new(false))) }
+        let readiness = Self { health, behind: Mutex::new(topics.to_vec()) };
+        readiness.say(&topics);
+        readiness
     }
 
-    pub(crate) fn say(&self) {
-        let behind: Vec<_> = self.behind().collect();
-        let state = serde_json::json!({ "reading_back": behind }).to_string();
-        self.health.set("api", behind.is_empty(), state);
-    }
-
+    /// Said under the lock, so that of two topics that catch up at once the later one's word stays.
     pub(crate) fn caught_up(&self, topic: &str) {
-        for (name, done) in &self.parts {
-            if *name == topic {
-                done.store(true, Ordering::Release);
-            }
-        }
-        self.say();
+        let mut behind = lock(&self.behind);
+        behind.retain(|name| *name != topic);
+        self.say(&behind);
     }
 
     pub(crate) fn is_caught_up(&self) -> bool {
-        self.behind().next().is_none()
+        lock(&self.behind).is_empty()
     }
 
-    fn behind(&self) -> impl Iterator<Item = &'static str> {
-        self.parts.iter().filter(|(_, done)| !done.load(Ordering::Acquire)).map(|(name, _)| *name)
+    fn say(&self, behind: &[&'static str]) {
+        let state = serde_json::json!({ "reading_back": behind }).to_string();
+        self.health.set("api", behind.is_empty(), state);
     }
 }
 

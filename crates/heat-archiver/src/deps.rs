@@ -57,9 +57,9 @@ impl Deps {
             if error.disposition() != Disposition::Retry {
                 return Err(error);
             }
+            tracing::warn!(error = %Chain(&error), "the archive takes nothing; the log keeps what waits");
             self.metrics.stalled.set(1);
             self.health.set(PART, false, "{\"store\":\"stalled\"}");
-            tracing::warn!(error = %Chain(&error), "the archive takes nothing; the log keeps what waits");
             if shutdown.has_begun() {
                 return Err(error);
             }

@@ -130,17 +130,22 @@ impl Feed {
 
     /// Takes what the log holds at this moment, as far as time allows, and publishes it.
     async fn drain(&mut self, consumer: &mut Consumer, shutdown: &Shutdown) -> Result<(), FeedError> {
+        let mut ends = BTreeMap::new();
+        let deadline = self.deps.clock.instant() + self.deps.settings.drain;
         // A stop that comes right after the start finds partitions that are ours and not yet taken up.
         while let Some(event) = consumer.next().now_or_never() {
             let event = event?;
-            let is_change = !matches!(event, LogEvent::Records { .. });
-            self.take(consumer, event, shutdown).await?;
-            if !is_change {
+            let LogEvent::Assigned(partition) = event else {
+                self.take(consumer, event, shutdown).await?;
                 break;
+            };
+            let left = deadline.saturating_duration_since(self.deps.clock.instant());
+            match tokio::time::timeout(left, self.assigned(consumer, partition, shutdown)).await {
+                Ok(done) => done?,
+                // A log that does not answer in time keeps what waits.
+                Err(_) => break,
             }
         }
-        let mut ends = BTreeMap::new();
-        let deadline = self.deps.clock.instant() + self.deps.settings.drain;
         for partition in self.parts.keys() {
             let left = deadline.saturating_duration_since(self.deps.clock.instant());
             let asked = self.deps.log.bounds_in_time(self.kind.topic(), *partition);

@@ -144,7 +144,7 @@ impl ArchiverSettings {
             rotation,
             repeats,
             retry_max_interval: Duration::from_secs(10),
-            drain: Duration::from_secs(10),
+            drain: Duration::from_secs(20),
             compaction,
         })
     }

@@ -146,6 +146,7 @@ impl Exporter {
         };
         let mut rooms = RoomTable::default();
         rooms.set_plant(&deps.plant);
+        deps.health.set(PART, false, "");
         let exporter = Self {
             shards,
             rooms: Arc::new(Mutex::new(rooms)),

@@ -284,7 +284,6 @@ impl Watched {
     }
 
     fn refuse(&self, faults: &PlantFaults) {
-        self.metrics.failures.inc();
         let count = faults.faults.len() + faults.more;
         let mut report = String::new();
         for fault in faults.faults.iter().take(REPORTED_FAULTS) {
@@ -298,6 +297,7 @@ impl Watched {
             files = %self.settings.files.path().display(),
             "the plant tables are refused whole, the model in use stays:{report}"
         );
+        self.metrics.failures.inc();
     }
 
     /// Publishes the model, has the gateway activate and use it, and says so on the log.

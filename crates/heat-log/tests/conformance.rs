@@ -3,7 +3,7 @@
 
 use std::{future::Future, pin::Pin, time::Duration};
 
-use heat_log::{EmbeddedSettings, KafkaSettings, Log, TopicSpec};
+use heat_log::{EmbeddedSettings, KafkaSettings, Log, OpenError, TopicSpec};
 use heat_tests::kafka::Kafka;
 use tempfile::TempDir;
 
@@ -12,6 +12,7 @@ mod scenarios;
 
 /// Longest wait for anything that must happen.
 const PATIENCE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Where a scenario finds its engine.
 enum Engine {
@@ -74,12 +75,24 @@ impl Bench {
 
 async fn open(engine: &Engine) -> Log {
     match engine {
-        Engine::Embedded(dir) => {
-            let mut settings = EmbeddedSettings::new(dir.path());
-            settings.segment_max_bytes = 64 << 10;
-            Log::open_embedded(settings).unwrap()
+        Engine::Embedded(dir) => within(open_free(dir)).await,
+        Engine::Kafka(brokers) => {
+            let mut settings = KafkaSettings::new(brokers);
+            settings.connect_timeout = PATIENCE;
+            Log::connect_kafka(settings).await.unwrap()
         }
-        Engine::Kafka(brokers) => Log::connect_kafka(KafkaSettings::new(brokers)).await.unwrap(),
+    }
+}
+
+/// Opens the directory once nobody has its lock: a child of this process holds it too until it has begun its program.
+async fn open_free(dir: &TempDir) -> Log {
+    loop {
+        let mut settings = EmbeddedSettings::new(dir.path());
+        settings.segment_max_bytes = 64 << 10;
+        match Log::open_embedded(settings) {
+            Err(OpenError::InUse { .. }) => tokio::time::sleep(PAUSE).await,
+            opened => return opened.unwrap(),
+        }
     }
 }
 

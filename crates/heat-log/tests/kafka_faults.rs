@@ -16,7 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const TOPIC: &str = "test.faults";
 
 async fn connect(kafka: &Kafka) -> Log {
-    Log::connect_kafka(KafkaSettings::new(&kafka.brokers())).await.unwrap()
+    let mut settings = KafkaSettings::new(&kafka.brokers());
+    settings.connect_timeout = Duration::from_secs(60);
+    Log::connect_kafka(settings).await.unwrap()
 }
 
 async fn apply(log: &Log, specs: &[TopicSpec]) -> heat_log::TopicPlan {

@@ -63,8 +63,10 @@ impl World {
         self.folder.path().join(name)
     }
 
+    /// As tools do that replace files, so that a change is seen however coarse the file system's times are.
     fn write(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).unwrap();
+        fs::write(self.path("new"), text).unwrap();
+        fs::rename(self.path("new"), self.path(name)).unwrap();
     }
 
     fn write_pair(&self, name: &str, pair: &Pair) {
@@ -211,8 +213,11 @@ async fn a_certificate_names_the_device_and_its_rights_go_with_its_messages() {
     eventually("a certificate that names no user is refused", || stranger.last_error().is_some()).await;
     let impostor = server.publisher("other", Some(world.device("station-1")));
     eventually("a client id of somebody else is refused", || impostor.last_error().is_some()).await;
-    let refused = server.handle.stats().refused;
-    assert!(refused.not_authorized >= 1 && refused.client_id_rule >= 1, "{refused:?}");
+    eventually("both are counted", || {
+        let refused = server.handle.stats().refused;
+        refused.not_authorized >= 1 && refused.client_id_rule >= 1
+    })
+    .await;
     assert_eq!(stranger.counts().acknowledged + impostor.counts().acknowledged, 0);
 }
 
@@ -282,8 +287,14 @@ async fn a_hundred_kilobytes_come_through_in_one_piece() {
 #[tokio::test]
 async fn failed_handshakes_are_counted_by_reason() {
     let world = World::new();
-    let tls = world.tls(ClientCertificate::Required);
-    let server = server(tls, |settings| settings.connect_timeout = Duration::from_millis(500)).await;
+    let impatient = server(world.tls(ClientCertificate::Required), |settings| {
+        settings.connect_timeout = Duration::from_millis(500);
+    })
+    .await;
+    let _silent = TcpStream::connect(("127.0.0.1", impatient.tls)).await.unwrap();
+    impatient.until("silence ends", |tls| tls.timeout == 1).await;
+
+    let server = server(world.tls(ClientCertificate::Required), |_| {}).await;
     let (ours, other) = (world.authority.pem(), Authority::new("another authority"));
 
     let mut plain = TcpStream::connect(("127.0.0.1", server.tls)).await.unwrap();
@@ -292,9 +303,6 @@ async fn failed_handshakes_are_counted_by_reason() {
 
     drop(TcpStream::connect(("127.0.0.1", server.tls)).await.unwrap());
     server.until("a peer that goes is seen", |tls| tls.closed == 1).await;
-
-    let _silent = TcpStream::connect(("127.0.0.1", server.tls)).await.unwrap();
-    server.until("silence ends", |tls| tls.timeout == 1).await;
 
     // In TLS 1.3 the client may believe that it is connected before the server has seen its certificate.
     tls_client(&server, &ours, None).await.ok();
@@ -337,7 +345,8 @@ async fn new_certificates_are_taken_into_use_and_open_connections_stay() {
     assert_eq!(connack, [0x20, 2, 0, 0]);
     server.one(&open).await;
     assert_eq!(open.counts().connections, 1, "the open connection has stayed");
-    assert_eq!(server.handle.stats().tls.reloads, 1);
+    // The listener's own look at the files may have come at the same moment.
+    assert!(matches!(server.handle.stats().tls.reloads, 1 | 2));
 }
 
 #[tokio::test]
@@ -470,7 +479,11 @@ async fn a_broker_with_another_name_or_authority_is_not_connected_to() {
 async fn devices_that_come_back_all_at_once_wait_for_their_handshakes_and_are_all_served() {
     const DEVICES: usize = 300;
     let world = World::new();
-    let server = server(world.tls(ClientCertificate::Required), |_| {}).await;
+    let server = server(world.tls(ClientCertificate::Required), |settings| {
+        // Longer than the last of them may wait for its handshake.
+        settings.connect_timeout = 2 * PATIENCE;
+    })
+    .await;
     let (ours, device) = (world.authority.pem(), world.authority.issue("station-1", &[]));
     let config = Arc::new(client_config(&ours, Some(&device)));
     let mut tasks = JoinSet::new();

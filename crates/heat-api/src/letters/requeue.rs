@@ -11,9 +11,6 @@ use heat_ledger::durable::{Marks, Ticket};
 use heat_log::{AppendError, Appender, partition_of, topics};
 use heat_model::IngestTime;
 
-/// How long requests may take to become durable.
-const DURABLE_MAX_WAIT: Duration = Duration::from_secs(5);
-
 /// Why a letter is not taken again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -106,20 +103,24 @@ pub(crate) enum RequeueError {
     #[error("the log did not take a request")]
     Append(#[from] AppendError),
     /// They are not durable yet; they may still become so.
-    #[error("the log did not make the requests durable within {} s; they may still take effect", DURABLE_MAX_WAIT.as_secs())]
-    Slow,
+    #[error("the log did not make the requests durable within {} s; they may still take effect", .waited.as_secs())]
+    Slow {
+        /// For so long.
+        waited: Duration,
+    },
 }
 
 /// Appends requests.
 #[derive(Debug)]
 pub(crate) struct Requeuer {
     appender: Appender,
+    durable_max_wait: Duration,
     partitions: u32,
 }
 
 impl Requeuer {
-    pub(crate) fn new(appender: Appender, partitions: u32) -> Self {
-        Self { appender, partitions }
+    pub(crate) fn new(appender: Appender, durable_max_wait: Duration, partitions: u32) -> Self {
+        Self { appender, durable_max_wait, partitions }
     }
 
     /// Appends all and returns once they are durable; gives the letters that have no room in a record.
@@ -139,7 +140,8 @@ impl Requeuer {
             self.durable(&tickets).await?;
             Ok(too_large)
         };
-        tokio::time::timeout(DURABLE_MAX_WAIT, work).await.unwrap_or(Err(RequeueError::Slow))
+        let waited = self.durable_max_wait;
+        tokio::time::timeout(waited, work).await.unwrap_or(Err(RequeueError::Slow { waited }))
     }
 
     async fn durable(&self, tickets: &[Ticket]) -> Result<(), AppendError> {

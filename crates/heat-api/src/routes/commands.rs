@@ -250,7 +250,7 @@ async fn submit(
         state.metrics.commands.with_label_values(&[word, "not_durable"]).inc();
         tracing::warn!(error = %Chain(&error), action = word, "a command is not durable");
         match error {
-            SubmitError::Slow => Problem::unavailable(error.to_string()),
+            SubmitError::Slow { .. } => Problem::unavailable(error.to_string()),
             SubmitError::Append(_) => Problem::unavailable("the log does not take commands at present"),
         }
     })

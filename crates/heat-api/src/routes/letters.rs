@@ -194,7 +194,7 @@ pub(crate) async fn requeue(
         count(&state, "not_durable", asked.len());
         tracing::warn!(error = %Chain(&error), "a request to take dead letters again is not durable");
         match error {
-            RequeueError::Slow => Problem::unavailable(error.to_string()),
+            RequeueError::Slow { .. } => Problem::unavailable(error.to_string()),
             RequeueError::Append(_) => Problem::unavailable("the log does not take requests at present"),
         }
     })?;

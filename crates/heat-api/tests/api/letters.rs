@@ -285,10 +285,9 @@ fn behind_the_logs_retention_letters_are_listed_shown_and_requeued_from_the_arch
     let (api, first) = runtime.block_on(async {
         log.ensure_topics(&product_topics(2, Retention::default())).await.unwrap();
         let (archive, first) = with_old_letters(&dir.path().join("archive"), &log, &letters).await;
-        let raw =
-            RawApi { address: Some("127.0.0.1:0".to_owned()), letters_kept: Some(3), ..RawApi::default() };
+        let raw = RawApi { letters_kept: Some(3), ..RawApi::default() };
         let deps = Deps { archive: Some(archive), ..deps(&log, &metrics) };
-        (Api::build(Settings::from_raw(&raw).unwrap(), deps).await.unwrap(), first)
+        (Api::build(super::settings(raw), deps).await.unwrap(), first)
     });
     assert!(first > 5, "some letters are gone from the log: it begins at {first}");
     let appender = runtime.block_on(log.appender(&[topics::INPUT], AppenderSettings::default())).unwrap();

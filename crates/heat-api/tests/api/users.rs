@@ -46,7 +46,7 @@ fn login(bench: &Bench, token: &str, next: &str) -> (u16, String) {
 
 #[test]
 fn the_console_wants_a_login_and_its_session_ends_with_the_logout() {
-    let (bench, _dir) = with_users(&format!("duty operator {ABC}\n"), &[opened(1)], RawApi::default());
+    let (bench, _dir) = with_users(&format!("duty operator {HELLO}\n"), &[opened(1)], RawApi::default());
     let (status, head, _) = raw_request(bench.address, "GET", "/incidents?state=all", &[], "");
     assert_eq!((status, header(&head, "location")), (303, Some("/login?next=%2fincidents%3fstate%3dall")));
     assert_eq!(bench.request("GET", "/login", &[], "").0, 200);
@@ -56,12 +56,13 @@ fn the_console_wants_a_login_and_its_session_ends_with_the_logout() {
     assert!(header(&head, "location").unwrap().starts_with("/login?wrong=1"), "{head}");
     assert_eq!(header(&head, "set-cookie"), None);
 
-    let (status, head) = login(&bench, "abc", "%2Fincidents");
+    let (status, head) = login(&bench, "hello", "%2Fincidents");
     assert_eq!((status, header(&head, "location")), (303, Some("/incidents")));
     let cookie = header(&head, "set-cookie").unwrap();
     assert!(cookie.contains("httponly") && cookie.contains("samesite=strict"), "{cookie}");
     let cookie = cookie.split(';').next().unwrap().to_owned();
-    assert!(!cookie.contains("abc"), "the token is not in the cookie");
+    // Hexadecimal digits cannot spell this token by chance.
+    assert!(!cookie.contains("hello"), "the token is not in the cookie");
 
     let session = [("cookie", cookie.as_str())];
     assert_eq!(bench.request("GET", "/incidents", &session, "").0, 200);
@@ -100,14 +101,20 @@ fn what_another_site_makes_a_browser_send_is_refused() {
     bench.stop();
 }
 
+/// How often the API answers so before it says that this was too often. On a slow machine its limit grows meanwhile.
+fn asked_until_refused(bench: &Bench, headers: [(&str, &str); 1], expected: u16) -> usize {
+    let statuses = (0..1_000).map(|_| bench.request("GET", "/api/v1/networks", &headers, "").0);
+    let answered: Vec<u16> = statuses.take_while(|status| *status != 429).collect();
+    assert!(answered.len() < 1_000, "nothing was too often");
+    assert!(answered.iter().all(|status| *status == expected), "{answered:?}");
+    answered.len()
+}
+
 #[test]
 fn many_wrong_tokens_close_the_door_to_their_address_for_a_while() {
     let (bench, _dir) = with_users(&format!("duty operator {ABC}\n"), &[], RawApi::default());
     let wrong = [("authorization", "Bearer wrong")];
-    let statuses: Vec<u16> =
-        (0..12).map(|_| bench.request("GET", "/api/v1/networks", &wrong, "").0).collect();
-    assert_eq!(statuses.iter().filter(|status| **status == 401).count(), 10, "{statuses:?}");
-    assert_eq!(statuses.last(), Some(&429));
+    assert!(asked_until_refused(&bench, wrong, 401) >= 10);
     // Not even the right one is looked at now: guessing would go on otherwise.
     assert_eq!(bench.request("GET", "/api/v1/networks", &[("authorization", "Bearer abc")], "").0, 429);
     bench.stop();
@@ -119,9 +126,7 @@ fn a_user_that_asks_too_often_is_told_so_and_others_are_not() {
     let lines = format!("duty operator {ABC}\ncity city-centre {HELLO}\n");
     let (bench, _dir) = with_users(&lines, &[], raw);
     let duty = [("authorization", "Bearer abc")];
-    let statuses: Vec<u16> = (0..6).map(|_| bench.request("GET", "/api/v1/networks", &duty, "").0).collect();
-    assert_eq!(statuses[..2], [200, 200]);
-    assert!(statuses.contains(&429), "{statuses:?}");
+    assert!(asked_until_refused(&bench, duty, 200) >= 2);
     let city = [("authorization", "Bearer hello")];
     assert_eq!(bench.request("GET", "/api/v1/feeds/city", &city, "").0, 200);
     bench.stop();
@@ -141,7 +146,7 @@ fn a_scoped_user_sees_its_operators_networks_and_nothing_of_the_others() {
     let begun = clock.instant();
     while ask("hello", "/api/v1/signals").1["items"].as_array().is_none_or(Vec::is_empty) {
         assert!(clock.instant().duration_since(begun) < PATIENCE);
-        std::thread::yield_now();
+        bench.pause();
     }
     let id = incident(1, 1).id;
     for (path, pointer) in [

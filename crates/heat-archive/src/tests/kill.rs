@@ -231,16 +231,17 @@ fn a_process_killed_at_any_named_step_leaves_every_row_once() {
 fn processes_killed_at_random_moments_leave_every_row_once() {
     let Some(python) = Python::find() else { return };
     let (mut random, folder) = (Random::new(SEED), heat_tests::memory_folder());
-    let mut killed = 0;
-    let kills = kills();
-    for part in 1..=kills {
+    let (kills, mut part, mut killed) = (kills(), 0, 0);
+    // On a fast machine many a process has done its work before its moment comes.
+    while part < kills || killed < kills / 2 {
+        part += 1;
+        assert!(part <= 10 * kills, "kills hardly ever meet a process at work: {killed} of {part}");
         let mut child = Task::new(folder.path(), usize::try_from(part).unwrap() * 24).start();
         pace(Duration::from_millis(random.between(5, 120)));
         child.kill().unwrap();
         killed += u64::from(child.wait().unwrap().signal() == Some(9));
     }
-    assert!(killed >= kills / 2, "most kills meet a process at work: {killed} of {kills}");
-    assert_whole(&python, &folder, usize::try_from(kills).unwrap() * 24, "after kills at random moments");
+    assert_whole(&python, &folder, usize::try_from(part).unwrap() * 24, "after kills at random moments");
 }
 
 #[test]

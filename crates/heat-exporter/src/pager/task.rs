@@ -161,17 +161,19 @@ impl Telling {
         }
         let pause = PAUSES[self.failures.min(PAUSES.len() - 1)];
         self.failures += 1;
+        // It may come back without its silences.
+        self.silenced = None;
         pause
     }
 
     /// Silences come before the alerts that they cover, and go after the ends of theirs, so that nothing that somebody
     /// takes care of pages between.
     async fn tell(&mut self) -> Result<(), CallError> {
-        let acts = self.silences_to_change().await?;
+        let posts = lock(&self.pager.book).plan(self.target, self.pager.clock.now());
+        let acts = self.silences_to_change(&posts).await?;
         let (made, ended): (Vec<Act>, Vec<Act>) =
             acts.into_iter().partition(|act| matches!(act, Act::Set { .. }));
         self.act(made).await?;
-        let posts = lock(&self.pager.book).plan(self.target, self.pager.clock.now());
         for message in posts.chunks(MESSAGE_ALERTS) {
             self.post(message.to_vec()).await?;
         }
@@ -203,18 +205,19 @@ impl Telling {
         Ok(())
     }
 
-    /// Looks at the silences when the quiet incidents changed, and every `resend`.
-    async fn silences_to_change(&mut self) -> Result<Vec<Act>, CallError> {
+    /// Looks at the silences when the quiet incidents changed, before anything is told of one of them, and every `resend`.
+    async fn silences_to_change(&mut self, posts: &[Post]) -> Result<Vec<Act>, CallError> {
         let now = self.pager.clock.now();
-        let revision = {
+        let (revision, tells_of_quiet) = {
             let book = lock(&self.pager.book);
             if !book.is_live() {
                 return Ok(Vec::new());
             }
-            book.quiet().0
+            let (revision, quiet) = book.quiet();
+            (revision, posts.iter().any(|post| !post.is_end && quiet.contains_key(&post.key.incident)))
         };
-        let is_settled =
-            self.silenced.is_some_and(|(seen, at)| seen == revision && now.since(at) < self.pager.resend);
+        let is_settled = !tells_of_quiet
+            && self.silenced.is_some_and(|(seen, at)| seen == revision && now.since(at) < self.pager.resend);
         if is_settled {
             return Ok(Vec::new());
         }
@@ -238,10 +241,7 @@ impl Telling {
                     metrics.refused.inc();
                     tracing::warn!(alertmanager = %metrics.address, status, reason, "a silence was refused");
                 }
-                Err(error) => {
-                    self.silenced = None;
-                    return Err(error);
-                }
+                Err(error) => return Err(error),
             }
         }
         Ok(())

@@ -93,6 +93,8 @@ pub(crate) struct Core {
     progress: Notify,
     space: Notify,
     health: watch::Sender<Health>,
+    /// Records are counted under the state's lock, so that whoever sees them durable finds them counted, and none leaves
+    /// the queue's gauge before it came.
     live: Arc<Live>,
 }
 
@@ -198,9 +200,9 @@ impl Core {
             return Err(TryAppendError::Full(record));
         }
         let ticket = Self::take(&mut state, stream, record);
-        drop(state);
         self.live.queued_records.add(1);
         self.live.queued_bytes.add(bytes as u64);
+        drop(state);
         self.wake.wake();
         Ok(ticket)
     }
@@ -236,10 +238,12 @@ impl Core {
                 }
             }
         }
-        drop(state);
         if count > 0 {
             self.live.queued_records.add(count);
             self.live.queued_bytes.add(total);
+        }
+        drop(state);
+        if count > 0 {
             self.wake.wake();
         }
         outcome
@@ -353,11 +357,11 @@ impl Core {
         state.queued_records -= usize::try_from(records).expect("as many were counted in as usize");
         state.queued_bytes -= bytes;
         state.moved = clock::now();
-        drop(state);
         self.live.queued_records.subtract(records);
         self.live.queued_bytes.subtract(bytes as u64);
         self.live.appended_records.add(records);
         self.live.appended_bytes.add(bytes as u64);
+        drop(state);
         self.generation.fetch_add(1, Ordering::AcqRel);
         self.progress.notify_waiters();
         self.space.notify_waiters();

@@ -262,29 +262,41 @@ pub(super) async fn apply(log: &KafkaLog, plan: &TopicPlan) -> Result<(), TopicE
         }
     }
     for change in &plan.changes {
-        if let TopicChange::Create { topic, .. } = change {
-            wait_until_known(log, topic).await?;
+        match change {
+            TopicChange::Create { topic, .. } => {
+                wait_until_known(log, &topic.name, |found| found.partitions == topic.partitions).await?
+            }
+            TopicChange::Alter { topic, settings, .. } => {
+                let is_set = |found: &Found| {
+                    settings.iter().all(|(name, _, wanted)| found.settings.get(name) == Some(wanted))
+                };
+                wait_until_known(log, topic, is_set).await?
+            }
+            TopicChange::Refuse { .. } => {}
         }
     }
     Ok(())
 }
 
-/// A topic is created before all brokers know it: whoever starts next must find it.
-async fn wait_until_known(log: &KafkaLog, spec: &TopicSpec) -> Result<(), TopicError> {
+/// A topic is created or altered before all brokers know it: whoever starts next must find it so.
+async fn wait_until_known(
+    log: &KafkaLog,
+    topic: &str,
+    is_as_wanted: impl Fn(&Found) -> bool,
+) -> Result<(), TopicError> {
     const EVERY: std::time::Duration = std::time::Duration::from_millis(100);
     let known = async {
-        // Metadata may come from any broker, so one answer is not yet all of them.
+        // The answer may come from any broker, so one is not yet all of them.
         let mut answers = 0;
         while answers < 5 {
-            let found = find(log, &spec.name).await?;
-            answers =
-                if found.is_some_and(|found| found.partitions == spec.partitions) { answers + 1 } else { 0 };
+            let found = find(log, topic).await?;
+            answers = if found.as_ref().is_some_and(&is_as_wanted) { answers + 1 } else { 0 };
             tokio::time::sleep(EVERY).await;
         }
         Ok(())
     };
     tokio::time::timeout(log.shared.settings.connect_timeout, known).await.unwrap_or_else(|_| {
-        Err(engine("see the new", &spec.name)("the brokers do not know it in time".to_owned()))
+        Err(engine("see the change of", topic)("the brokers do not know it in time".to_owned()))
     })
 }
 

@@ -96,7 +96,8 @@ impl Road {
             }
             Act::BufferDiskFull => self.fill_buffer_disk(lasts),
             Act::BufferTorn => self.spoil_buffer(lasts, |file| disk::tear(file, 100)),
-            Act::BufferDamaged => self.spoil_buffer(lasts, disk::damage_middle),
+            // A heartbeat carries no message; a record with a network's name does.
+            Act::BufferDamaged => self.spoil_buffer(lasts, |file| disk::damage(file, "town-")),
         }
     }
 
