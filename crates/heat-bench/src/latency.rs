@@ -1,6 +1,6 @@
 //! How soon: from a burst to its incident, and from a reading to its Parquet file; in real time.
 //!
-//! Gateway (listening), processor and archiver run in one process on the embedded log, as `up` wires them, with their
+//! Gateway (listening), processor, archiver and exporter run in one process on the embedded log, as `up` wires them, with their
 //! defaults. The parent is the city: many small networks, simulated second by second at the wall clock's pace, whose
 //! devices publish over MQTT with QoS 1 at their own intervals (10 s; pressures that move, at once); in each network one
 //! pipe bursts. Parent and child read the same clock.
@@ -10,6 +10,8 @@
 //! - from the publication of the second device's reading that shows the burst: what a device shows is found without the
 //!   detector, by a twin city in which nothing bursts ([`shows`]);
 //! - from the publication of the last reading among the incident's own evidence: the pipeline alone.
+//!
+//! And the same until the incident's alert is at Alertmanager's door, where a listener of the bench's own stands.
 //!
 //! The detector may open an incident on less than the twin's thresholds: such incidents are counted, and no negative
 //! delay is taken into the percentiles.
@@ -185,6 +187,9 @@ struct Outcome {
     onset: Vec<u64>,
     second_device: Vec<u64>,
     evidence: Vec<u64>,
+    page_onset: Vec<u64>,
+    page_second_device: Vec<u64>,
+    page_evidence: Vec<u64>,
     file: Vec<u64>,
     /// Incidents that were opened before a second device passed the twin's thresholds; no delay is taken of them.
     earlier: u64,
@@ -201,6 +206,12 @@ impl Outcome {
             live.city.labels().into_iter().map(|label| (label.network.clone(), label)).collect();
         let mut outcome = Self { bursts: labels.len() as u64, ..Self::default() };
         let mut opened: BTreeMap<&NetworkId, ()> = BTreeMap::new();
+        let mut paged: BTreeMap<&NetworkId, i64> = BTreeMap::new();
+        for line in seen {
+            if let Seen::Paged { network, wall_us } = line {
+                paged.entry(network).or_insert(*wall_us);
+            }
+        }
         for line in seen {
             match line {
                 Seen::Opened { network, wall_us, evidence } => {
@@ -208,11 +219,13 @@ impl Outcome {
                     match label {
                         None => outcome.unfounded += 1,
                         Some(label) if opened.insert(network, ()).is_none() => {
-                            outcome.burst(live, label, *wall_us, evidence);
+                            let paged_us = paged.get(network).copied();
+                            outcome.burst(live, label, (*wall_us, paged_us), evidence);
                         }
                         Some(_) => {}
                     }
                 }
+                Seen::Paged { .. } => {}
                 Seen::File { device, event_us, wall_us } => {
                     let published = live.published(device, *event_us);
                     outcome.file.extend(published.and_then(|at| delay(at, *wall_us)));
@@ -222,20 +235,32 @@ impl Outcome {
         outcome
     }
 
-    fn burst(&mut self, live: &Live, label: &Label, wall_us: i64, evidence: &[(String, i64)]) {
+    fn burst(
+        &mut self,
+        live: &Live,
+        label: &Label,
+        (wall_us, paged_us): (i64, Option<i64>),
+        evidence: &[(String, i64)],
+    ) {
         self.found += 1;
+        let page = |from_us: i64| delay(from_us, paged_us?);
         self.onset.extend(delay(label.start.as_micros(), wall_us));
+        self.page_onset.extend(page(label.start.as_micros()));
         let second = live.twin.second_device(&label.network);
         let shown = second.and_then(|(device, time)| live.published(&device, time));
         match shown.and_then(|at| delay(at, wall_us)) {
-            Some(delay) => self.second_device.push(delay),
+            Some(delay) => {
+                self.second_device.push(delay);
+                self.page_second_device.extend(shown.and_then(page));
+            }
             None => self.earlier += 1,
         }
         let last = evidence.iter().filter_map(|(device, time)| live.published(device, *time)).max();
         self.evidence.extend(last.and_then(|at| delay(at, wall_us)));
+        self.page_evidence.extend(last.and_then(page));
     }
 
-    fn delays(self, live: &Live, cores: f64, peak_bytes: u64) -> [Delays; 2] {
+    fn delays(self, live: &Live, cores: f64, peak_bytes: u64) -> [Delays; 3] {
         let load = vec![
             ("messages", live.messages as f64),
             ("readings", live.readings as f64),
@@ -268,6 +293,17 @@ impl Outcome {
             ]
             .concat(),
         };
+        let paged = self.page_onset.len() as f64;
+        let page = Delays {
+            name: "latency.page".to_owned(),
+            what: "until the incident's alert is at Alertmanager's door".to_owned(),
+            latencies: latencies(vec![
+                ("from the onset", self.page_onset),
+                ("from the second device's reading", self.page_second_device),
+                ("from the last reading of the evidence", self.page_evidence),
+            ]),
+            details: vec![("paged", paged)],
+        };
         let file = Delays {
             name: "latency.file".to_owned(),
             what: "every hundredth message, from its publication until the manifest of its Parquet file is published; \
@@ -276,7 +312,7 @@ impl Outcome {
             latencies: latencies(vec![("to its Parquet file", self.file)]),
             details: Vec::new(),
         };
-        [incident, file]
+        [incident, page, file]
     }
 }
 

@@ -9,6 +9,7 @@ use std::{
 
 use heat_archiver::{Archiver, ArchiverSettings, RawArchive};
 use heat_codec::envelope::EnvelopeDecoder;
+use heat_exporter::{Exporter, RawExporter, pager::RawAlertmanager};
 use heat_ledger::repeats::RepeatSettings;
 use heat_log::{ConsumerSettings, Log, LogEvent, Membership, StartFrom, topics};
 use heat_model::{Body, plant::PlantModel};
@@ -118,6 +119,26 @@ pub(crate) async fn build_archiver(
     Archiver::build(settings, log.clone(), Clock, &PlantModel::default(), metrics, Health::default())
         .await
         .map_err(BenchError::act("build the archiver"))
+}
+
+/// Builds the exporter with its default settings, and this Alertmanager.
+pub(crate) async fn build_exporter(
+    log: &Log,
+    plant: PlantModel,
+    alertmanager: String,
+    metrics: &Metrics,
+) -> Result<Exporter, BenchError> {
+    let alertmanager = RawAlertmanager { urls: vec![alertmanager], ..RawAlertmanager::default() };
+    let raw = RawExporter { alertmanager: Some(alertmanager), ..RawExporter::default() };
+    let settings = settled(heat_exporter::Settings::from_raw(&raw))?;
+    let deps = heat_exporter::Deps {
+        log: log.clone(),
+        metrics: metrics.clone(),
+        health: Health::default(),
+        clock: Clock,
+        plant: Arc::new(plant),
+    };
+    Exporter::build(settings, deps).await.map_err(BenchError::act("build the exporter"))
 }
 
 /// Runs a role until its metrics say that it has taken all readings, then lets it drain.

@@ -29,6 +29,8 @@ use crate::{
 
 /// Sites on one page.
 const SITES: usize = 60;
+/// Circuits of which nothing is said, up to which each has a line.
+const UNSAID_MAX: usize = 6;
 /// What the plots show.
 const PLOT_US: i64 = 6 * 3_600_000_000;
 /// Plots of the heat source.
@@ -234,9 +236,11 @@ fn desk(view: &View, state: &ApiState, network: &NetworkId) -> Markup {
                 }
             }
         }
+        @let unsaid = circuits.iter().filter(|circuit| circuit.season.is_none()).count();
+        @let is_long = unsaid > UNSAID_MAX;
         @if !circuits.is_empty() {
             table.dense { tbody {
-                @for circuit in circuits.iter().take(200) {
+                @for circuit in circuits.iter().filter(|circuit| circuit.season.is_some() || !is_long).take(200) {
                     tr {
                         th scope="row" { (circuit.id) " " span.quiet { (words::circuit_kind(view.lang, circuit.kind)) } }
                         td { @match &circuit.season {
@@ -246,6 +250,9 @@ fn desk(view: &View, state: &ApiState, network: &NetworkId) -> Markup {
                     }
                 }
             } }
+        }
+        @if is_long {
+            p.quiet { (unsaid) (view.t(" 个回路未登记（按供热处理）。", " circuits of which nothing is said (taken as heating).")) }
         }
     }
 }

@@ -1,7 +1,9 @@
-//! The roles in one process, and observers of what comes out: incidents on the log, files in the archive.
+//! The roles in one process, and observers of what comes out: incidents on the log, pages at Alertmanager's door, files
+//! in the archive.
 
 use std::{collections::VecDeque, path::Path, time::Duration};
 
+use axum::{Json, Router, body::Bytes, http::Uri};
 use heat_archive::Archive;
 use heat_codec::envelope::EnvelopeDecoder;
 use heat_detect::Output;
@@ -14,13 +16,14 @@ use heat_model::{
 };
 use heat_runtime::{Clock, Shutdown, Tasks, admin::Health, metrics::Metrics};
 use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
 
 use crate::{
     child::{Commands, say},
     engine::{Engine, PARTITIONS},
     error::BenchError,
     gateway, plant,
-    roles::{build_archiver, build_processor},
+    roles::{build_archiver, build_exporter, build_processor},
 };
 
 /// One message in so many is followed to its file.
@@ -40,6 +43,8 @@ pub(crate) enum Seen {
         /// Site (`network/site`) and event time of each reading that it rests upon.
         evidence: Vec<(String, i64)>,
     },
+    /// A burst's page came to Alertmanager's door.
+    Paged { network: NetworkId, wall_us: i64 },
     /// A message is in a published file.
     File { device: String, event_us: i64, wall_us: i64 },
 }
@@ -57,6 +62,9 @@ pub(crate) async fn run(
     let port = gateway.mqtt_address().map_or(0, |address| address.port());
     let processor = build_processor(&log, plant::read(plant)?, REPEATS, &metrics).await?;
     let archiver = build_archiver(&log, archive.to_path_buf(), REPEATS, &metrics).await?;
+    let door = TcpListener::bind("127.0.0.1:0").await.map_err(BenchError::act("listen for pages"))?;
+    let address = door.local_addr().map_err(BenchError::act("listen for pages"))?;
+    let exporter = build_exporter(&log, plant::read(plant)?, format!("http://{address}"), &metrics).await?;
     let events = started(&log, topics::INCIDENT_EVENTS).await?;
     let input = started(&log, topics::INPUT).await?;
     let published = Archive::open(archive.to_string_lossy().as_ref())
@@ -68,6 +76,8 @@ pub(crate) async fn run(
     tasks.spawn("gateway", gateway.run(shutdown.clone()));
     tasks.spawn("processor", processor.run(shutdown.clone()));
     tasks.spawn("archiver", archiver.run(shutdown.clone()));
+    tasks.spawn("exporter", exporter.run(shutdown.clone()));
+    tasks.spawn("observer of pages", take_pages(door, shutdown.clone()));
     tasks.spawn("observer of incidents", watch_incidents(events, shutdown.clone()));
     tasks.spawn("observer of files", watch_files(input, published, shutdown.clone()));
     say(&port)?;
@@ -127,6 +137,40 @@ fn opened_burst(event: &IncidentEvent, wall_us: i64) -> Option<Seen> {
         (site, evidence.at.as_micros())
     });
     Some(Seen::Opened { network: incident.network.clone(), wall_us, evidence: evidence.collect() })
+}
+
+/// What an alert is known by.
+#[derive(Deserialize)]
+struct Alert {
+    labels: AlertLabels,
+}
+
+#[derive(Deserialize)]
+struct AlertLabels {
+    network: NetworkId,
+    class: String,
+}
+
+/// Stands where Alertmanager does, and takes everything.
+async fn take_pages(door: TcpListener, shutdown: Shutdown) -> Result<(), BenchError> {
+    let router = Router::new().fallback(take_page);
+    let serving = axum::serve(door, router).with_graceful_shutdown(async move { shutdown.begun().await });
+    serving.await.map_err(BenchError::act("take pages"))
+}
+
+async fn take_page(uri: Uri, body: Bytes) -> Json<[(); 0]> {
+    let wall_us = Clock.now().as_micros();
+    // Silences are asked for as well.
+    if uri.path().ends_with("/alerts") {
+        let alerts: Vec<Alert> = serde_json::from_slice(&body).unwrap_or_default();
+        for Alert { labels } in alerts {
+            if labels.class == Class::Burst.as_str() {
+                // A parent that hears nothing has ended, and ends this process.
+                say(&Seen::Paged { network: labels.network, wall_us }).ok();
+            }
+        }
+    }
+    Json([])
 }
 
 /// A followed message that is not yet in a file.
