@@ -76,7 +76,7 @@ pub(crate) async fn follow(
                     }
                 }
             }
-            FollowEvent::CaughtUp => state.readiness.caught_up(topic),
+            FollowEvent::CaughtUp => state.catch_up.caught_up(topic),
             FollowEvent::Trouble(error) => {
                 state.metrics.trouble.with_label_values(&[topic]).inc();
                 tracing::warn!(error = %Chain(&error), topic, "reading met an error and goes on");

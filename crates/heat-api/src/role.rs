@@ -17,7 +17,12 @@ use heat_log::{
     topics,
 };
 use heat_model::plant::PlantModel;
-use heat_runtime::{Clock, Shutdown, Tasks, admin::Health, metrics::Metrics, tasks::TaskError};
+use heat_runtime::{
+    Clock, Shutdown, Tasks,
+    admin::{CatchUp, Health},
+    metrics::Metrics,
+    tasks::TaskError,
+};
 use heat_view::{Desk, IncidentBoard, LiveTable, Privacy, RecentReadings};
 use tokio::{net::TcpListener, sync::Semaphore};
 
@@ -35,7 +40,7 @@ use crate::{
     routes,
     serve::{self, Door},
     settings::Settings,
-    state::{ApiState, PlantIndex, Readiness, Shared, lock},
+    state::{ApiState, PlantIndex, Shared, lock},
     tls::{ServerTls, TlsFault},
 };
 
@@ -220,8 +225,9 @@ impl Api {
             audit: deps.audit,
             metrics,
             clock: deps.clock,
-            readiness: Readiness::new(
+            catch_up: CatchUp::new(
                 deps.health,
+                "api",
                 [
                     topics::INPUT,
                     topics::INCIDENTS,

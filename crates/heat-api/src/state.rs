@@ -12,7 +12,7 @@ use heat_model::{
     CircuitId, EventTime, NetworkId, NodeId, PipeId, SiteId,
     plant::{Circuit, Network, Node, Pipe, PlantModel, Site, SiteKind, Valve},
 };
-use heat_runtime::{Clock, admin::Health};
+use heat_runtime::{Clock, admin::CatchUp};
 use heat_view::{Desk, IncidentBoard, LiveTable, Privacy, RecentReadings};
 use jiff::tz::TimeZone;
 use tokio::sync::Semaphore;
@@ -59,7 +59,7 @@ pub(crate) struct Shared {
     pub(crate) audit: Option<AuditSource>,
     pub(crate) metrics: RoleMetrics,
     pub(crate) clock: Clock,
-    pub(crate) readiness: Readiness,
+    pub(crate) catch_up: CatchUp,
 }
 
 impl std::fmt::Debug for Shared {
@@ -104,37 +104,6 @@ impl Sight {
     /// Whether the network is seen.
     pub(crate) fn of(&self, network: &NetworkId) -> bool {
         self.scope.covers(self.plant.networks.get(network))
-    }
-}
-
-/// Which topics have been read up to where they ended at the start.
-#[derive(Debug)]
-pub(crate) struct Readiness {
-    health: Health,
-    behind: Mutex<Vec<&'static str>>,
-}
-
-impl Readiness {
-    pub(crate) fn new(health: Health, topics: [&'static str; 6]) -> Self {
-        let readiness = Self { health, behind: Mutex::new(topics.to_vec()) };
-        readiness.say(&topics);
-        readiness
-    }
-
-    /// Said under the lock, so that of two topics that catch up at once the later one's word stays.
-    pub(crate) fn caught_up(&self, topic: &str) {
-        let mut behind = lock(&self.behind);
-        behind.retain(|name| *name != topic);
-        self.say(&behind);
-    }
-
-    pub(crate) fn is_caught_up(&self) -> bool {
-        lock(&self.behind).is_empty()
-    }
-
-    fn say(&self, behind: &[&'static str]) {
-        let state = serde_json::json!({ "reading_back": behind }).to_string();
-        self.health.set("api", behind.is_empty(), state);
     }
 }
 

@@ -1,7 +1,7 @@
-//! How soon: from a burst to its incident, and from a reading to its Parquet file; in real time.
+//! How soon: from a burst to its incident and its page, and from a reading to its Parquet file; in real time.
 //!
-//! Gateway (listening), processor, archiver and exporter run in one process on the embedded log, as `up` wires them, with their
-//! defaults. The parent is the city: many small networks, simulated second by second at the wall clock's pace, whose
+//! Gateway (listening), processor, archiver and exporter run in one process on the embedded log, as `up` wires them, with
+//! their defaults. The parent is the city: many small networks, simulated second by second at the wall clock's pace, whose
 //! devices publish over MQTT with QoS 1 at their own intervals (10 s; pressures that move, at once); in each network one
 //! pipe bursts. Parent and child read the same clock.
 //!

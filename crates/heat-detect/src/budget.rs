@@ -3,8 +3,8 @@
 //! `false_pages_per_month` is what a network may page (P1 and P2) by mistake in 30 days. Half of it is left to what no
 //! test foresees: operators' surprises and faults of several meters at once. Rules that need independent devices to
 //! agree (burst, pressure regime) get a fifth; the rest is shared by the sequential tests that may page. What is listed
-//! for the next working day (P3) has as much again as the pages; the daily list (P4) is bounded per station, and a fifth of it is left
-//! to checks of single signals (silence, stuck values), which have no threshold to move.
+//! for the next working day (P3) has as much again as the pages; the daily list (P4) is bounded per station, and a fifth
+//! of it is left to checks of single signals (silence, stuck values), which have no threshold to move.
 
 use crate::settings::DetectSettings;
 

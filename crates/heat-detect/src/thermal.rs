@@ -86,6 +86,7 @@ pub(crate) struct Thermal {
     reserve: Reserve,
     outdoors: Outdoors,
     plan_said: Option<Kind>,
+    /// What the settings allowed at the last quarter hour; see [`Quarter::per_month`].
     per_month: f64,
     station_tails: [Tail; CHANNELS],
     source_tails: [Tail; CHANNELS],

@@ -11,7 +11,7 @@ use heat_log::{
     topics,
 };
 use heat_model::{IngestTime, PartitionId, plant::PlantModel};
-use heat_runtime::{Shutdown, tasks::Chain};
+use heat_runtime::{Shutdown, admin::CatchUp, tasks::Chain};
 use heat_view::{
     Applied, IncidentBoard, Privacy, RoomTable,
     feed::{self, InputFeed, PlantFeed},
@@ -21,7 +21,6 @@ use crate::{
     metrics::RoleMetrics,
     pager::Pager,
     plant::{Shard, lock},
-    role::Readiness,
 };
 
 /// Records applied under one lock of a table, so that a scrape waits for a few milliseconds at most.
@@ -35,7 +34,7 @@ pub(crate) struct Follower {
     pub(crate) rooms: Arc<Mutex<RoomTable>>,
     pub(crate) pager: Option<Pager>,
     pub(crate) metrics: RoleMetrics,
-    pub(crate) readiness: Readiness,
+    pub(crate) catch_up: CatchUp,
     pub(crate) shutdown: Shutdown,
 }
 
@@ -56,7 +55,7 @@ impl Follower {
                         *lock(&shard.last_heartbeat) = beat;
                     }
                 }
-                FollowEvent::CaughtUp => self.readiness.caught_up(topics::INPUT),
+                FollowEvent::CaughtUp => self.catch_up.caught_up(topics::INPUT),
                 FollowEvent::Trouble(error) => self.trouble(topics::INPUT, &error),
             }
         }
@@ -92,7 +91,7 @@ impl Follower {
                     }
                 }
                 FollowEvent::CaughtUp => {
-                    self.readiness.caught_up(topic);
+                    self.catch_up.caught_up(topic);
                     if topic == topics::INCIDENTS
                         && let Some(pager) = &self.pager
                     {
@@ -160,7 +159,7 @@ impl Follower {
                         }
                     }
                 }
-                FollowEvent::CaughtUp => self.readiness.caught_up(topics::PLANT),
+                FollowEvent::CaughtUp => self.catch_up.caught_up(topics::PLANT),
                 FollowEvent::Trouble(error) => self.trouble(topics::PLANT, &error),
             }
         }

@@ -1,7 +1,6 @@
 //! The role: build opens, run reads, a scrape writes.
 
 use std::{
-    collections::BTreeSet,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -12,7 +11,12 @@ use heat_log::{
     topics,
 };
 use heat_model::{PartitionId, plant::PlantModel};
-use heat_runtime::{Clock, Shutdown, Tasks, admin::Health, metrics::Metrics, tasks::TaskError};
+use heat_runtime::{
+    Clock, Shutdown, Tasks,
+    admin::{CatchUp, Health},
+    metrics::Metrics,
+    tasks::TaskError,
+};
 use heat_view::{IncidentBoard, LiveTable, Privacy, RoomTable};
 
 use crate::{
@@ -75,33 +79,6 @@ pub enum BuildError {
 #[error("the exporter ended")]
 pub struct RunError(#[from] TaskError);
 
-/// Which topics have been read up to where they ended at the start.
-#[derive(Debug, Clone)]
-pub(crate) struct Readiness {
-    health: Health,
-    behind: Arc<Mutex<BTreeSet<&'static str>>>,
-}
-
-impl Readiness {
-    fn new(health: Health) -> Self {
-        let behind =
-            BTreeSet::from([topics::INPUT, topics::INCIDENTS, topics::INCIDENT_EVENTS, topics::PLANT]);
-        let readiness = Self { health, behind: Arc::new(Mutex::new(behind)) };
-        readiness.say();
-        readiness
-    }
-
-    pub(crate) fn caught_up(&self, topic: &str) {
-        lock(&self.behind).remove(topic);
-        self.say();
-    }
-
-    fn say(&self) {
-        let behind = lock(&self.behind);
-        self.health.set(PART, behind.is_empty(), serde_json::json!({ "reading_back": *behind }).to_string());
-    }
-}
-
 /// Built, not yet running.
 #[derive(Debug)]
 pub struct Exporter {
@@ -111,7 +88,7 @@ pub struct Exporter {
     rooms: Arc<Mutex<RoomTable>>,
     pager: Option<Pager>,
     metrics: RoleMetrics,
-    health: Health,
+    catch_up: CatchUp,
     clock: Clock,
     input: Follow,
     states: Follow,
@@ -146,14 +123,14 @@ impl Exporter {
         };
         let mut rooms = RoomTable::default();
         rooms.set_plant(&deps.plant);
-        deps.health.set(PART, false, "");
+        let topics = [topics::INPUT, topics::INCIDENTS, topics::INCIDENT_EVENTS, topics::PLANT];
         let exporter = Self {
             shards,
             rooms: Arc::new(Mutex::new(rooms)),
             pager,
             board: Arc::new(Mutex::new(IncidentBoard::new(settings.board))),
             metrics: RoleMetrics::register(&deps.metrics),
-            health: deps.health,
+            catch_up: CatchUp::new(deps.health, PART, topics),
             clock: deps.clock,
             settings,
             input,
@@ -198,7 +175,6 @@ impl Exporter {
     /// Reads until shutdown.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), RunError> {
         let mut tasks = Tasks::new(shutdown.child());
-        let readiness = Readiness::new(self.health);
         let stop = tasks.shutdown().clone();
         let metrics = self.metrics;
         let follower = Follower {
@@ -207,7 +183,7 @@ impl Exporter {
             rooms: Arc::clone(&self.rooms),
             pager: self.pager,
             metrics: metrics.clone(),
-            readiness,
+            catch_up: self.catch_up,
             shutdown: stop.clone(),
         };
         tasks.spawn("exporter: input", follower.clone().input(self.input));

@@ -1,7 +1,7 @@
 //! The admin port: `/livez`, `/readyz`, `/metrics`, `/state`.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     net::SocketAddr,
     sync::{Arc, Mutex},
@@ -86,6 +86,47 @@ impl Health {
     }
 }
 
+/// The readiness of a part that first reads topics up to where they ended at its start. Cheap to clone; all clones are one.
+#[derive(Debug, Clone)]
+pub struct CatchUp {
+    health: Health,
+    part: &'static str,
+    behind: Arc<Mutex<BTreeSet<&'static str>>>,
+}
+
+impl CatchUp {
+    /// Says that the part is not ready, and reads these topics back.
+    pub fn new(health: Health, part: &'static str, topics: impl IntoIterator<Item = &'static str>) -> Self {
+        let behind = Arc::new(Mutex::new(topics.into_iter().collect()));
+        let catch_up = Self { health, part, behind };
+        catch_up.say(&catch_up.lock());
+        catch_up
+    }
+
+    /// A topic is read up to there; with the last one the part is ready.
+    pub fn caught_up(&self, topic: &str) {
+        // Said under the lock, so that of two topics that catch up at once the later one's word stays.
+        let mut behind = self.lock();
+        behind.remove(topic);
+        self.say(&behind);
+    }
+
+    /// Whether all are.
+    pub fn is_caught_up(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    fn say(&self, behind: &BTreeSet<&'static str>) {
+        let names: Vec<String> = behind.iter().map(|topic| format!("\"{topic}\"")).collect();
+        let state = format!("{{\"reading_back\":[{}]}}", names.join(","));
+        self.health.set(self.part, behind.is_empty(), state);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<&'static str>> {
+        self.behind.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
 /// The admin server cannot work.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
@@ -159,6 +200,20 @@ async fn state(State((_, health)): State<(Metrics, Health)>) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_is_ready_with_the_last_topic_that_it_has_caught_up_with_and_says_which_are_behind() {
+        let health = Health::default();
+        let catch_up = CatchUp::new(health.clone(), "api", ["input", "plant"]);
+        assert_eq!(health.state(), r#"{"api":{"ready":false,"state":{"reading_back":["input","plant"]}}}"#);
+
+        catch_up.caught_up("input");
+        assert!(!catch_up.is_caught_up() && health.unready() == ["api"]);
+        catch_up.caught_up("plant");
+
+        assert!(catch_up.is_caught_up());
+        assert_eq!(health.state(), r#"{"api":{"ready":true,"state":{"reading_back":[]}}}"#);
+    }
 
     #[test]
     fn readiness_is_a_metric() {

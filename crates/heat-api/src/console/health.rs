@@ -53,7 +53,7 @@ fn figures(view: &View, state: &ApiState) -> Markup {
         h2 { (view.t("现在", "Now")) }
         dl.figures {
             div { dt { (view.t("日志读取", "Reading the log")) } dd {
-                @if state.readiness.is_caught_up() { span.badge.good { (view.t("已追上", "caught up")) } }
+                @if state.catch_up.is_caught_up() { span.badge.good { (view.t("已追上", "caught up")) } }
                 @else { span.badge.P2 { (view.t("正在追赶", "reading back")) } }
             } }
             div { dt { (view.t("最新数据", "Newest reading")) } dd {

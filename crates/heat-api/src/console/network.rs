@@ -217,6 +217,9 @@ pub(crate) fn detector_line(view: &View, detector: &DetectorStatus) -> Markup {
 /// Maintenance windows that hold, and the circuits' seasons.
 fn desk(view: &View, state: &ApiState, network: &NetworkId) -> Markup {
     let circuits = circuits(state, network);
+    let unsaid = circuits.iter().filter(|circuit| circuit.season.is_none()).count();
+    let listed: Vec<_> =
+        circuits.iter().filter(|circuit| unsaid <= UNSAID_MAX || circuit.season.is_some()).collect();
     let desk = lock(&state.desk);
     let windows: Vec<_> = desk.windows(view.now).filter(|window| window.network == *network).collect();
     html! {
@@ -236,11 +239,9 @@ fn desk(view: &View, state: &ApiState, network: &NetworkId) -> Markup {
                 }
             }
         }
-        @let unsaid = circuits.iter().filter(|circuit| circuit.season.is_none()).count();
-        @let is_long = unsaid > UNSAID_MAX;
-        @if !circuits.is_empty() {
+        @if !listed.is_empty() {
             table.dense { tbody {
-                @for circuit in circuits.iter().filter(|circuit| circuit.season.is_some() || !is_long).take(200) {
+                @for circuit in listed.iter().take(200) {
                     tr {
                         th scope="row" { (circuit.id) " " span.quiet { (words::circuit_kind(view.lang, circuit.kind)) } }
                         td { @match &circuit.season {
@@ -251,7 +252,7 @@ fn desk(view: &View, state: &ApiState, network: &NetworkId) -> Markup {
                 }
             } }
         }
-        @if is_long {
+        @if listed.len() < circuits.len() {
             p.quiet { (unsaid) (view.t(" 个回路未登记（按供热处理）。", " circuits of which nothing is said (taken as heating).")) }
         }
     }

@@ -44,7 +44,7 @@ pub(crate) async fn feed(
     if !accepts.contains("text/event-stream") {
         return Ok(Json(snapshot(&state, &state.sight(&user), &filter)).into_response());
     }
-    if !state.readiness.is_caught_up() {
+    if !state.catch_up.is_caught_up() {
         return Err(Problem::unavailable("the API has just started and reads the log back"));
     }
     let last = last_event(&headers)?;

@@ -124,7 +124,7 @@ fn unreadable(error: &LettersError) -> Problem {
 }
 
 fn caught_up(state: &ApiState) -> Result<(), Problem> {
-    if state.readiness.is_caught_up() {
+    if state.catch_up.is_caught_up() {
         Ok(())
     } else {
         Err(Problem::unavailable("the API has just started and reads the log back"))

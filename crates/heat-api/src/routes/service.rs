@@ -21,7 +21,7 @@ pub(crate) async fn events(
     Extension(user): Extension<User>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    if !state.readiness.is_caught_up() {
+    if !state.catch_up.is_caught_up() {
         return Err(Problem::unavailable("the API has just started and reads the log back"));
     }
     let last = last_event(&headers)?;
