@@ -9,9 +9,9 @@ use crate::{
     time::{AppendTime, EventTime},
 };
 
-/// Defines the classes with word and priority in one place.
+/// Defines the classes with words and priority in one place.
 macro_rules! classes {
-    ($($(#[$doc:meta])* $name:ident, $word:literal, $zh:literal, $priority:ident;)*) => {
+    ($($(#[$doc:meta])* $name:ident, $word:literal, $zh:literal, $en:literal, $priority:ident;)*) => {
         /// What an incident is. A kind (such as `drift` of a sensor fault) stands beside it.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
@@ -29,6 +29,11 @@ macro_rules! classes {
             /// What the duty desk calls it.
             pub const fn chinese(self) -> &'static str {
                 match self { $(Self::$name => $zh,)* }
+            }
+
+            /// The same in English.
+            pub const fn english(self) -> &'static str {
+                match self { $(Self::$name => $en,)* }
             }
 
             /// The priority that it has unless its evidence raises it.
@@ -53,41 +58,41 @@ pub struct UnknownClass;
 
 classes! {
     /// A pipe has broken.
-    Burst, "burst", "爆管", P1;
+    Burst, "burst", "爆管", "Burst", P1;
     /// A leak that began within minutes.
-    LeakAbrupt, "leak_abrupt", "突发泄漏", P2;
+    LeakAbrupt, "leak_abrupt", "突发泄漏", "Sudden leak", P2;
     /// A leak that grows over days.
-    LeakIncipient, "leak_incipient", "缓慢泄漏", P3;
+    LeakIncipient, "leak_incipient", "缓慢泄漏", "Growing leak", P3;
     /// Loss that was there from the start.
-    StandingLoss, "standing_loss", "本底失水", P4;
+    StandingLoss, "standing_loss", "本底失水", "Standing loss", P4;
     /// Household water drained from radiators.
-    Draining, "draining", "用户放水", P4;
+    Draining, "draining", "用户放水", "Draining by users", P4;
     /// Primary water lost into a secondary.
-    ExchangerLeak, "exchanger_leak", "换热器内漏", P3;
+    ExchangerLeak, "exchanger_leak", "换热器内漏", "Exchanger leak", P3;
     /// Pressure near saturation, a circuit emptying, or overpressure: see the kind.
-    PressureRegime, "pressure_regime", "压力工况异常", P1;
+    PressureRegime, "pressure_regime", "压力工况异常", "Pressure regime", P1;
     /// A circulation pump stopped.
-    PumpTrip, "pump_trip", "停泵", P1;
+    PumpTrip, "pump_trip", "停泵", "Pump trip", P1;
     /// No power.
-    PowerFailure, "power_failure", "停电", P1;
+    PowerFailure, "power_failure", "停电", "Power failure", P1;
     /// The whole network is too cold or too hot.
-    NetworkThermal, "network_thermal", "供温异常", P2;
+    NetworkThermal, "network_thermal", "供温异常", "Supply temperature", P2;
     /// A station or home behaves thermally wrong: see the kind.
-    ConsumerThermal, "consumer_thermal", "热力站工况异常", P4;
+    ConsumerThermal, "consumer_thermal", "热力站工况异常", "Station regime", P4;
     /// Homes below the promised temperature.
-    Underheating, "underheating", "室温不达标", P3;
+    Underheating, "underheating", "室温不达标", "Underheating", P3;
     /// Pipes may freeze: hours are left.
-    FrostRisk, "frost_risk", "冻损风险", P1;
+    FrostRisk, "frost_risk", "冻损风险", "Frost risk", P1;
     /// A sensor is wrong: see the kind.
-    SensorFault, "sensor_fault", "传感器故障", P4;
+    SensorFault, "sensor_fault", "传感器故障", "Sensor fault", P4;
     /// A device's clock is wrong.
-    ClockFault, "clock_fault", "时钟异常", P4;
+    ClockFault, "clock_fault", "时钟异常", "Clock fault", P4;
     /// A signal is silent.
-    Silence, "silence", "数据中断", P4;
+    Silence, "silence", "数据中断", "Data interruption", P4;
     /// Complaints cluster.
-    TicketCluster, "ticket_cluster", "投诉集中", P3;
+    TicketCluster, "ticket_cluster", "投诉集中", "Complaints cluster", P3;
     /// Something that no rule names.
-    Unknown, "unknown", "未知异常", P4;
+    Unknown, "unknown", "未知异常", "Unknown", P4;
 }
 
 /// How urgent, after the alarm budget's classes.

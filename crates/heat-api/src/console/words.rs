@@ -61,29 +61,8 @@ pub(crate) fn calls(incident: &Incident) -> bool {
     incident.alarm == AlarmState::Unacknowledged && incident.priority != Priority::P4
 }
 
-pub(crate) fn class(lang: Lang, class: Class) -> &'static str {
-    let english = match class.as_str() {
-        "burst" => "Burst",
-        "leak_abrupt" => "Sudden leak",
-        "leak_incipient" => "Slow leak",
-        "standing_loss" => "Standing loss",
-        "draining" => "Draining by users",
-        "exchanger_leak" => "Exchanger leak",
-        "pressure_regime" => "Pressure regime",
-        "pump_trip" => "Pump trip",
-        "power_failure" => "Power failure",
-        "network_thermal" => "Supply temperature",
-        "consumer_thermal" => "Station regime",
-        "underheating" => "Underheating",
-        "frost_risk" => "Frost risk",
-        "sensor_fault" => "Sensor fault",
-        "clock_fault" => "Clock fault",
-        "silence" => "Data interruption",
-        "ticket_cluster" => "Complaints cluster",
-        "unknown" => "Unknown",
-        other => other,
-    };
-    lang.pick(class.chinese(), english)
+pub(crate) const fn class(lang: Lang, class: Class) -> &'static str {
+    lang.pick(class.chinese(), class.english())
 }
 
 pub(crate) const fn alarm(lang: Lang, state: AlarmState) -> &'static str {

@@ -24,13 +24,21 @@ use crate::{
     settings::{AppenderSettings, KafkaSettings},
     stats::Live,
 };
+use group::{GROUP_BYTES, Group};
 
-/// Between polls while reports are due: the group in which they wake the appender, and in which records are handed over.
-const POLL_INTERVAL: Duration = Duration::from_millis(1);
+mod group;
+
+/// Between polls while reports are due: the group in which they wake the appender.
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 /// The same when none has come for a while.
 const SLOW_POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// Without anything in flight: only librdkafka's own events wait.
 const IDLE_INTERVAL: Duration = Duration::from_millis(250);
+/// Streams that have records under way, of one producer. librdkafka's thread spins while a request is due that it may not
+/// send, and idempotence allows five to a broker.
+const STREAMS_UNDER_WAY: usize = 4;
+/// Without a delivery for so long, the bounds above serve nobody.
+const STANDSTILL: Duration = Duration::from_millis(200);
 /// First and longest wait before another producer is built.
 const RESTART_INTERVALS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How long an appender without owners is still flushed.
@@ -41,6 +49,8 @@ pub(super) fn config(settings: &KafkaSettings, bounds: &AppenderSettings) -> Cli
     let mut defaults = KafkaSettings { librdkafka: Default::default(), ..settings.clone() };
     for (key, value) in [
         ("batch.size", (1 << 20).to_string()),
+        // For the records of one group to arrive; `group` is what groups.
+        ("queue.buffering.max.ms", "1".to_owned()),
         ("request.timeout.ms", "10000".to_owned()),
         ("message.max.bytes", (bounds.record_max_bytes + (64 << 10)).to_string()),
         // The appender bounds what is queued; these bounds only have to lie above.
@@ -143,6 +153,34 @@ struct Stream {
     sent: usize,
 }
 
+impl Stream {
+    /// Whether what waits is a group by itself.
+    fn has_much(&self) -> bool {
+        let mut bytes = 0;
+        self.retained.iter().skip(self.sent).any(|record| {
+            bytes += record.size_bytes();
+            bytes >= GROUP_BYTES
+        })
+    }
+
+    /// Hands over what the producer does not have, in order, as far as it takes it.
+    fn hand_over(&mut self, index: usize, producer: &BaseProducer<Deliveries>) -> Result<(), RDKafkaErrorCode> {
+        while let Some(record) = self.retained.get(self.sent) {
+            let opaque = pack(index, self.first + self.sent as u64);
+            let mut message: BaseRecord<'_, [u8], [u8], usize> =
+                BaseRecord::with_opaque_to(&self.topic, opaque).partition(self.partition);
+            message.key = record.key.as_deref();
+            // Without a payload it deletes its key in a compacted topic.
+            message.payload = (!record.payload.is_empty()).then_some(&*record.payload);
+            producer
+                .send(message)
+                .map_err(|(error, _)| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown))?;
+            self.sent += 1;
+        }
+        Ok(())
+    }
+}
+
 struct Feeder {
     core: Arc<Core>,
     wake: Arc<Wake>,
@@ -153,6 +191,9 @@ struct Feeder {
     streams: Vec<Stream>,
     drained: Vec<Queued>,
     retained: usize,
+    group: Group,
+    /// The stream that is handed over first.
+    turn: usize,
     restart_at: Instant,
     restart_interval: Duration,
     moved: Instant,
@@ -184,6 +225,8 @@ pub(super) fn start(
         streams,
         drained: Vec::new(),
         retained: 0,
+        group: Group::new(clock::now()),
+        turn: 0,
         restart_at: clock::now(),
         restart_interval: RESTART_INTERVALS.0,
         moved: clock::now(),
@@ -234,12 +277,11 @@ impl Feeder {
         }
     }
 
-    /// Sleeps. A record wakes it only where none is under way; behind others it waits for the next poll: waking for each
-    /// one costs more than sending it.
+    /// Sleeps. A record wakes it only where none is under way: waking for each one costs more than sending it.
     fn rest(&self) {
         if self.retained == 0 {
             self.wake.park(IDLE_INTERVAL, || self.core.has_work());
-        } else if clock::now().saturating_duration_since(self.moved) < Duration::from_millis(200) {
+        } else if clock::now().saturating_duration_since(self.moved) < STANDSTILL {
             std::thread::park_timeout(POLL_INTERVAL);
         } else {
             std::thread::park_timeout(SLOW_POLL_INTERVAL);
@@ -260,10 +302,15 @@ impl Feeder {
 
     fn take(&mut self) {
         self.core.drain(&mut self.drained);
-        if self.retained == 0 && !self.drained.is_empty() {
-            self.moved = clock::now();
+        if self.drained.is_empty() {
+            return;
+        }
+        let now = clock::now();
+        if self.retained == 0 {
+            self.moved = now;
         }
         self.retained += self.drained.len();
+        self.group.take(self.drained.iter().map(Queued::size_bytes).sum(), now);
         for record in self.drained.drain(..) {
             self.streams[record.stream as usize].retained.push_back(record);
         }
@@ -284,29 +331,37 @@ impl Feeder {
         self.restart_interval = (self.restart_interval * 2).min(RESTART_INTERVALS.1);
     }
 
-    /// Hands over what the producer does not have, in order, as far as it takes it.
+    /// Hands over the group that is due, as far as there is room for it, in order for each stream.
     fn feed(&mut self) {
+        let now = clock::now();
         let Some(producer) = &self.producer else { return };
-        for (index, stream) in self.streams.iter_mut().enumerate() {
-            while let Some(record) = stream.retained.get(stream.sent) {
-                let opaque = pack(index, stream.first + stream.sent as u64);
-                let mut message: BaseRecord<'_, [u8], [u8], usize> =
-                    BaseRecord::with_opaque_to(&stream.topic, opaque).partition(stream.partition);
-                message.key = record.key.as_deref();
-                // Without a payload it deletes its key in a compacted topic.
-                message.payload = (!record.payload.is_empty()).then_some(&*record.payload);
-                match producer.send(message) {
-                    Ok(()) => stream.sent += 1,
-                    Err((error, _)) => {
-                        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-                        if code != RDKafkaErrorCode::QueueFull {
-                            producer.context().lock().failure.get_or_insert(code);
-                        }
-                        return;
-                    }
+        if !self.group.is_due(now) {
+            return;
+        }
+        let is_bounded = now.saturating_duration_since(self.moved) < STANDSTILL;
+        let mut under_way = self.streams.iter().filter(|stream| stream.sent > 0).count();
+        let mut left = None;
+        for turn in 0..self.streams.len() {
+            let index = (self.turn + turn) % self.streams.len();
+            let stream = &mut self.streams[index];
+            if stream.sent == stream.retained.len() {
+                continue;
+            }
+            if is_bounded && (under_way >= STREAMS_UNDER_WAY || stream.sent > 0) && !stream.has_much() {
+                left.get_or_insert(index);
+                continue;
+            }
+            under_way += usize::from(stream.sent == 0);
+            if let Err(code) = stream.hand_over(index, producer) {
+                if code != RDKafkaErrorCode::QueueFull {
+                    producer.context().lock().failure.get_or_insert(code);
                 }
+                left.get_or_insert(index);
+                break;
             }
         }
+        self.turn = left.unwrap_or(0);
+        self.group.handed(left.is_some(), now);
     }
 
     /// Serves reports and passes them on, in groups; returns why the producer has failed.

@@ -112,9 +112,11 @@ pub(crate) async fn transport(tls: Option<&ClientTls>) -> Result<Transport, TlsE
     }
 }
 
+/// PUBACKs come in groups, and rumqttc writes each by itself: TCP may gather what follows the first (Nagle), which spares
+/// both sides most of the segments. Nobody waits for one.
 fn network_options() -> rumqttc::NetworkOptions {
     let mut network = rumqttc::NetworkOptions::new();
-    network.set_tcp_nodelay(true);
+    network.set_tcp_nodelay(false);
     network.set_connection_timeout(CONNECT_TIMEOUT.as_secs());
     network
 }

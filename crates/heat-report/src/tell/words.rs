@@ -7,27 +7,7 @@ use crate::ground::Scope;
 
 /// What a class is called.
 pub(crate) fn class(lang: Lang, class: Class) -> &'static str {
-    let english = match class {
-        Class::Burst => "Burst",
-        Class::LeakAbrupt => "Sudden leak",
-        Class::LeakIncipient => "Slow leak",
-        Class::StandingLoss => "Standing loss",
-        Class::Draining => "Draining by users",
-        Class::ExchangerLeak => "Exchanger leak",
-        Class::PressureRegime => "Pressure regime",
-        Class::PumpTrip => "Pump trip",
-        Class::PowerFailure => "Power failure",
-        Class::NetworkThermal => "Supply temperature",
-        Class::ConsumerThermal => "Station regime",
-        Class::Underheating => "Underheating",
-        Class::FrostRisk => "Frost risk",
-        Class::SensorFault => "Sensor fault",
-        Class::ClockFault => "Clock fault",
-        Class::Silence => "Data interruption",
-        Class::TicketCluster => "Complaints cluster",
-        Class::Unknown => "Unknown",
-    };
-    lang.pick([class.chinese(), english])
+    lang.pick([class.chinese(), class.english()])
 }
 
 /// What a scope is called.
