@@ -44,8 +44,9 @@ use crate::{
 
 /// Stations of a network: a small one, so that many fit.
 const STATIONS: u32 = 5;
-/// Live data before the first burst: what the references of the burst rule need.
-const QUIET: Duration = Duration::from_secs(90);
+/// Live data before the first burst: a city that has just begun moves its pressures by some kPa until its controllers have
+/// settled. The burst rule asks a gauge that has moved so for a larger fall, until it has forgotten that (200 scans).
+const QUIET: Duration = Duration::from_secs(300);
 /// From one onset to the next.
 const EVERY: Duration = Duration::from_millis(500);
 /// What the campaign adds to a burst's time at most, and the time until it is shown and found.

@@ -7,16 +7,18 @@
 //! change by themselves is taken out before.
 //!
 //! The posterior over pipes is prior x pressures x side. The prior is length and age, and how large a hole the loss needs
-//! in this bore. Pressures are judged by a Student t likelihood, so that one wrong gauge does not decide, around a common
-//! change of all gauges of a side (the source's own gauge errs, too); place within the pipe and size of the loss are
-//! averaged over, not chosen. The side is told by the sums of the flows. Without evidence the prior is what remains, so
-//! a ranking is never worse than it for lack of data.
+//! in this bore. Pressures are judged by a Student t likelihood, so that one wrong gauge does not decide, around what
+//! all gauges of a side share ([`mod@fit`]: the source's own gauge errs, and so does a further source's meter); place
+//! within the pipe and size of the loss are averaged over, not chosen. The side is told by the sums of the flows. Without
+//! evidence the prior is what remains, so a ranking is never worse than it for lack of data.
 
+mod fit;
 pub(crate) mod response;
 
 use heat_model::plant::Side;
 
 use crate::topology::{Topology, Trench};
+use fit::{SHIFTS_MAX, Shift, fit};
 use response::Model;
 
 /// Degrees of freedom of the residuals' distribution.
@@ -66,6 +68,8 @@ pub(crate) struct Case {
     pub(crate) residuals: Vec<Residual>,
     /// Standard deviation of what all residuals of a side have in common, Pa: supply, return.
     pub(crate) common_sigma: [f64; 2],
+    /// Node of every source but those that heads are counted from, and the standard deviation of what it gives, kg/s.
+    pub(crate) given: Vec<(u32, f64)>,
     pub(crate) loss_kg_s: f64,
     /// Relative uncertainty of the loss.
     pub(crate) loss_error: f64,
@@ -104,13 +108,13 @@ pub(crate) fn rank(topology: &Topology, case: &Case) -> Ranking {
     for (number, side) in SIDES.into_iter().enumerate() {
         let gauges = most_telling(case.residuals.iter().copied().filter(|r| r.side == side).collect());
         let nodes: Vec<u32> = gauges.iter().map(|gauge| gauge.node).collect();
-        let common = case.common_sigma[number];
         let model = (!gauges.is_empty()).then(|| Model::new(topology, case, side, &nodes));
         unsolved |= matches!(model, Some(None));
         let mut model = model.flatten();
         let mut falls = vec![0.0; nodes.len()];
+        let shifts = shifts(case, case.common_sigma[number], nodes.len(), model.as_ref());
         // What these gauges say of a loss elsewhere: on the other side, or none they feel.
-        let nothing = fit(&gauges, &falls, common);
+        let nothing = fit(&gauges, &falls, &shifts);
         for (index, trench) in (0_u32..).zip(&topology.trenches) {
             if !topology.is_fed(index) || pipe_of(trench, side).is_none() {
                 continue;
@@ -124,7 +128,7 @@ pub(crate) fn rank(topology: &Topology, case: &Case) -> Ranking {
                             response::Place { trench: index, position: *position, loss_kg_s },
                             &mut falls,
                         );
-                        let fit = TEMPER * (fit(&gauges, &falls, common) - nothing);
+                        let fit = TEMPER * (fit(&gauges, &falls, &shifts) - nothing);
                         fits.push(fit + (weight / positions.len() as f64).ln());
                     }
                 }
@@ -137,6 +141,20 @@ pub(crate) fn rank(topology: &Topology, case: &Case) -> Ranking {
     let mut ranking = normalised(topology, &scored);
     ranking.unsolved = unsolved;
     ranking
+}
+
+/// What all gauges of a side may share: an error of the reference's gauge, and errors of what further sources give.
+fn shifts(case: &Case, common_sigma: f64, gauges: usize, model: Option<&Model<'_>>) -> Vec<Shift> {
+    let mut shifts = vec![vec![common_sigma.max(1.0); gauges]];
+    let Some(model) = model else { return shifts };
+    let mut given = case.given.clone();
+    given.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    for (node, sigma_kg_s) in given.into_iter().take(SHIFTS_MAX - 1) {
+        shifts.extend(
+            model.falls_per_kg_s(node).map(|falls| falls.iter().map(|fall| fall * sigma_kg_s).collect()),
+        );
+    }
+    shifts
 }
 
 /// At most [`GAUGES_MAX`] gauges: half of them those furthest from the middle one, in standard deviations, which tell
@@ -197,31 +215,6 @@ fn log_sum(logs: &[f64]) -> f64 {
     } else {
         highest
     }
-}
-
-/// Log likelihood of the gauges' residuals, where each should have fallen by this much. The common change is
-/// the one that fits best.
-fn fit(gauges: &[Residual], falls: &[f64], common_sigma: f64) -> f64 {
-    let off = |gauge: &Residual, fall: f64| (gauge.value + fall, gauge.sigma.hypot(MODEL_ERROR * fall));
-    let mut common = 0.0;
-    for _ in 0..2 {
-        let (mut sum, mut weights) = (0.0, common_sigma.max(1.0).powi(-2));
-        for (gauge, &fall) in gauges.iter().zip(falls) {
-            let (value, sigma) = off(gauge, fall);
-            let z = (value - common) / sigma;
-            let weight = (STUDENT + 1.0) / (STUDENT + z * z) / (sigma * sigma);
-            sum += weight * value;
-            weights += weight;
-        }
-        common = sum / weights;
-    }
-    let mut score = -0.5 * (common / common_sigma.max(1.0)).powi(2);
-    for (gauge, &fall) in gauges.iter().zip(falls) {
-        let (value, sigma) = off(gauge, fall);
-        let z = (value - common) / sigma;
-        score -= f64::midpoint(STUDENT, 1.0) * (1.0 + z * z / STUDENT).ln() + (sigma / gauge.sigma).ln();
-    }
-    score
 }
 
 fn side_fit(case: &Case, side: Side) -> f64 {

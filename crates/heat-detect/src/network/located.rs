@@ -36,7 +36,7 @@ const CHANGE_MOST_PA: f64 = 4_000.0;
 const LOSS_ERROR: f64 = 0.15;
 /// Error of what the stations' own changes of flow move.
 const HEAD_ERROR: f64 = 0.1;
-/// Wander of the big meters within a burst, share of circulation.
+/// Wander of the big meters within a burst, share of circulation (of a source's own meter: of its flow).
 const METER_SHARE: f64 = 0.012;
 
 /// The case of a burst, from values before and after it. `None` where the solver has no answer for the mesh.
@@ -53,10 +53,9 @@ pub(super) fn burst_case(
     let latest = |signal: u32| after(signal).or_else(|| before(signal));
     let takes_before = places.takes(layout, before);
     let takes_after = places.takes(layout, &latest);
-    // Of several sources each keeps its part: which of them feeds the loss is what the pressures are asked.
-    let gives = place::takes::gives(layout, before);
-    let picture_before = topology.picture(&takes_before.at, &gives)?;
-    let picture_after = topology.picture(&takes_after.at, &gives)?;
+    // What a further source feeds of the loss is on its own meter: the reference's feeds the rest.
+    let picture_before = topology.picture(&takes_before.at, &places.gives(layout, before, &takes_before))?;
+    let picture_after = topology.picture(&takes_after.at, &places.gives(layout, &latest, &takes_after))?;
     let noise = |signal: u32| {
         view.trackers[signal as usize].sigma(CHANGE_FLOOR_PA).min(CHANGE_MOST_PA).hypot(CHANGE_FLOOR_PA)
     };
@@ -66,7 +65,7 @@ pub(super) fn burst_case(
     for (number, (side, role)) in place::SIDES.into_iter().enumerate() {
         let sources = layout.of_kind(SiteKind::Source).filter_map(|(_, source)| source.signal(role));
         common_sigma[number] = sources.map(noise).fold(CHANGE_FLOOR_PA, f64::max);
-        for site in layout.sites.iter().filter(|site| site.kind != SiteKind::Source) {
+        for site in layout.sites.iter().filter(|site| !place::is_reference(layout, site)) {
             let (Some(node), Some(signal)) = (site.node, site.signal(role)) else { continue };
             let Some(source) = place::source_pressure(layout, role, node, &change) else { continue };
             let Some(changed) = change(signal) else { continue };
@@ -86,7 +85,8 @@ pub(super) fn burst_case(
     let supply_side =
         (loss_kg_s > 0.0).then(|| ((rise - taken) / loss_kg_s, METER_SHARE * view.circulation / loss_kg_s));
     let flows = picture_after.flows;
-    Some(Case { flows, residuals, common_sigma, loss_kg_s, loss_error: LOSS_ERROR, supply_side })
+    let given = place::given(layout, &flows, METER_SHARE);
+    Some(Case { flows, residuals, common_sigma, given, loss_kg_s, loss_error: LOSS_ERROR, supply_side })
 }
 
 /// Ranks the pipes and takes place, side, branch, stations and valves from the ranking. Where the evidence tells nothing about

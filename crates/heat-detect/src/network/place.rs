@@ -23,7 +23,7 @@ use crate::{
     balance::{Leak, features::Features},
     bins::Bins,
     burst::locate::{Case, Residual},
-    layout::{Layout, Role},
+    layout::{Layout, Role, Site},
 };
 use baseline::Baseline;
 use takes::{Shares, Takes};
@@ -42,6 +42,9 @@ const FLOW_BINS: f64 = 96.0;
 const FLOOR_PA: f64 = 150.0;
 /// Error of the loss as the balance tells it.
 const LOSS_ERROR: f64 = 0.2;
+/// How far a source's flow meter strays from what it showed on quiet days, share of its flow: a quarter of the error that
+/// class 2 allows it.
+const METER_SHARE: f64 = 0.005;
 
 pub(crate) const SIDES: [(Side, Role); 2] =
     [(Side::Supply, Role::SupplyPressure), (Side::Return, Role::ReturnPressure)];
@@ -102,6 +105,23 @@ pub(crate) fn source_pressure(
         .of_kind(SiteKind::Source)
         .filter(|(_, source)| source.node == Some(reference))
         .find_map(|(_, source)| value(source.signal(role)?))
+}
+
+/// Whether the heads of other nodes are counted from this site, so that its own pressure says nothing beside them. A
+/// further source gives what its meter shows, and its pressure follows from the network as a station's does.
+pub(crate) fn is_reference(layout: &Layout, site: &Site) -> bool {
+    site.kind == SiteKind::Source
+        && site.node.is_some_and(|node| layout.topology.reference(node) == Some(node))
+}
+
+/// Node of every further source, and the standard deviation of what it gives where its meter strays by this share, kg/s.
+pub(crate) fn given(layout: &Layout, flows: &[f64], meter_share: f64) -> Vec<(u32, f64)> {
+    layout
+        .of_kind(SiteKind::Source)
+        .filter(|(_, source)| !is_reference(layout, source))
+        .filter_map(|(_, source)| source.node)
+        .map(|node| (node, meter_share * layout.topology.outflow(node, flows).abs()))
+        .collect()
 }
 
 impl Places {
@@ -166,7 +186,7 @@ impl Places {
         if quiet {
             self.shares.learn(layout, &value, circulation);
         }
-        let picture = layout.topology.picture(&takes.at, &takes::gives(layout, &value))?;
+        let picture = layout.topology.picture(&takes.at, &self.shares.gives(layout, &value, takes.total))?;
         self.bins = self.bins.saturating_add(1);
         let weight = 1.0 / f64::from(self.bins).min(FLOW_BINS);
         self.flows.resize(layout.topology.trenches.len(), 0.0);
@@ -181,7 +201,7 @@ impl Places {
         let mut values = vec![f32::NAN; 1 + 2 * layout.sites.len()];
         values[0] = witness(features, &takes).map_or(f32::NAN, |share| share as f32);
         for (site, slots) in layout.sites.iter().zip(values[1..].chunks_exact_mut(2)) {
-            if site.kind == SiteKind::Source {
+            if is_reference(layout, site) {
                 continue;
             }
             for ((side, role), slot) in SIDES.into_iter().zip(slots) {
@@ -262,6 +282,16 @@ impl Places {
         self.shares.takes(layout, value)
     }
 
+    /// What every further source gives then.
+    pub(crate) fn gives(
+        &self,
+        layout: &Layout,
+        value: &impl Fn(u32) -> Option<f64>,
+        takes: &Takes,
+    ) -> Vec<(u32, f64)> {
+        self.shares.gives(layout, value, takes.total)
+    }
+
     /// The case of a leak as the averages since its onset tell it; without any, the flows alone. `None` where no pipes
     /// are described.
     pub(crate) fn case(&self, layout: &Layout, leak: &Leak) -> Option<Case> {
@@ -314,8 +344,10 @@ impl Places {
                 (0.5 + 0.5 * value / size, 0.5 * sigma / size)
             },
         );
+        let flows: Vec<f64> = self.flows.iter().map(|flow| flow * scale).collect();
         Some(Case {
-            flows: self.flows.iter().map(|flow| flow * scale).collect(),
+            given: given(layout, &flows, METER_SHARE),
+            flows,
             residuals,
             common_sigma: self.common.each_ref().map(|common| common.sigma(count).max(FLOOR_PA)),
             loss_kg_s,

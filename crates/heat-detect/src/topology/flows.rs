@@ -6,7 +6,7 @@ use heat_hydraulics::{
     solver::{Linear, Solver, State},
 };
 
-use super::Topology;
+use super::{Topology, Trench};
 
 /// Temperature of the water whose weight does not matter here: heads are counted without elevations, degC.
 const CELSIUS: f64 = 65.0;
@@ -53,6 +53,43 @@ impl Topology {
             *head = number.map_or(0.0, |number| -state.pressures_pa[number]);
         }
         Some(picture)
+    }
+
+    /// What the trenches carry away from a node more than they bring, kg/s.
+    pub(crate) fn outflow(&self, node: u32, flows: &[f64]) -> f64 {
+        let away = |trench: &Trench, flow: f64| match node {
+            node if trench.upper == node => flow,
+            node if trench.lower == node => -flow,
+            _ => 0.0,
+        };
+        self.trenches.iter().zip(flows).map(|(trench, flow)| away(trench, *flow)).sum()
+    }
+
+    /// By how much more head is lost to some nodes, Pa, where this much more (kg/s) is taken at a node than these flows bring
+    /// it, for every node; nothing for a node at which it cannot be taken. `None` where these flows have no solution.
+    pub(crate) fn heads_grown(&self, flows: &[f64], taken_kg_s: f64, to: &[u32]) -> Option<Vec<Vec<f64>>> {
+        let mut mesh = Mesh::new(self)?;
+        let nodes = u32::try_from(self.nodes()).expect("node indexes are u32");
+        for node in 0..nodes {
+            mesh.add_demand(self, node, -self.outflow(node, flows));
+        }
+        let sound = mesh.solver.solve(None).ok()?;
+        let mut grown = Vec::with_capacity(self.nodes());
+        for node in 0..nodes {
+            if self.reference(node).is_none_or(|reference| reference == node) {
+                grown.push(vec![0.0; to.len()]);
+                continue;
+            }
+            mesh.add_demand(self, node, taken_kg_s);
+            let broken = mesh.solver.solve(Some(&sound));
+            mesh.add_demand(self, node, -taken_kg_s);
+            // One place without a solution must not silence what the gauges say of all others.
+            let fall = |number: usize| {
+                broken.as_ref().map_or(0.0, |broken| sound.pressures_pa[number] - broken.pressures_pa[number])
+            };
+            grown.push(to.iter().map(|&at| mesh.numbers[at as usize].map_or(0.0, fall)).collect());
+        }
+        Some(grown)
     }
 
     fn tree_picture(&self, takes: &[(u32, f64)]) -> Picture {

@@ -2,7 +2,9 @@
 //!
 //! Tree: the exact difference `sum K ((Q+q)^2 - Q^2)` on the part that a gauge's way shares with the way to the break. Mesh:
 //! the solver's sensitivities say how the loss divides over the ways; in a network small enough each trench's loss of head is
-//! then taken exactly at the flow so found, in a larger one the linear answer stands.
+//! then taken exactly at the flow so found, in a larger one the linear answer stands. Where several sources feed the mesh,
+//! ways lie nearly at rest between them, and the loss turns their flow round: no straight line follows that, so a small
+//! enough network is solved for a loss at every node.
 
 use heat_model::plant::Side;
 
@@ -14,6 +16,8 @@ use crate::topology::{
 
 /// A mesh of up to this many nodes is judged from sensitivities of every node.
 const EXACT_NODES_MAX: usize = 1_200;
+/// A mesh of several sources and up to this many nodes is solved for a loss at every node: half a second's work.
+const SOLVED_NODES_MAX: usize = 400;
 
 /// A place to be judged.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +49,8 @@ enum Kind {
     },
     /// Falls of all nodes per kg/s, by the node where it is lost; and room for one place's falls.
     Exact { columns: Vec<Vec<f64>>, linear: Vec<f64>, exact: Vec<f64> },
+    /// Falls of the gauges by the node where the case's loss is; and per kg/s taken at the further sources.
+    Solved { columns: Vec<Vec<f64>>, given: Vec<(u32, Vec<f64>)> },
     /// Falls per kg/s by gauge, of losses at all nodes.
     Linear { rows: Vec<Vec<f64>> },
 }
@@ -55,7 +61,13 @@ impl<'a> Model<'a> {
         let kind = if topology.is_meshed() {
             let mut mesh = Mesh::new(topology)?;
             let mut responses = mesh.linear(&case.flows, case.loss_kg_s)?;
-            if topology.nodes() <= EXACT_NODES_MAX {
+            if !case.given.is_empty() && topology.nodes() <= SOLVED_NODES_MAX {
+                let at_gauges =
+                    |falls: Vec<f64>| gauges.iter().map(|&gauge| falls[gauge as usize]).collect::<Vec<f64>>();
+                let given =
+                    case.given.iter().map(|&(node, _)| (node, at_gauges(responses.falls(node)))).collect();
+                Kind::Solved { columns: solved(topology, case, side, gauges)?, given }
+            } else if topology.nodes() <= EXACT_NODES_MAX {
                 let nodes = u32::try_from(topology.nodes()).expect("node indexes are u32");
                 let columns = (0..nodes).map(|node| responses.falls(node)).collect();
                 let room = vec![0.0; topology.nodes()];
@@ -73,6 +85,21 @@ impl<'a> Model<'a> {
             }
         };
         Some(Self { topology, case, side, gauges, kind })
+    }
+
+    /// Fall of every gauge per kg/s taken at a node, Pa s/kg; `None` in a tree, where no source but the one gives.
+    pub(crate) fn falls_per_kg_s(&self, node: u32) -> Option<Vec<f64>> {
+        let node = node as usize;
+        match &self.kind {
+            Kind::Tree { .. } => None,
+            Kind::Exact { columns, .. } => {
+                Some(self.gauges.iter().map(|&gauge| columns[node][gauge as usize]).collect())
+            }
+            Kind::Solved { given, .. } => {
+                given.iter().find(|(at, _)| *at as usize == node).map(|(_, falls)| falls.clone())
+            }
+            Kind::Linear { rows } => Some(rows.iter().map(|row| row[node]).collect()),
+        }
     }
 
     /// Fall of every gauge, Pa, where this much is lost at this place.
@@ -100,6 +127,14 @@ impl<'a> Model<'a> {
                     *fall = exact[gauge as usize];
                 }
             }
+            Kind::Solved { columns, .. } => {
+                // Of a loss a little larger or smaller than the one that was solved.
+                let scale = place.loss_kg_s / case.loss_kg_s.max(1e-9);
+                let ends = columns[upper].iter().zip(&columns[lower]);
+                for (fall, (near, far)) in falls.iter_mut().zip(ends) {
+                    *fall = scale * (near + place.position * (far - near));
+                }
+            }
             Kind::Linear { rows } => {
                 for (fall, row) in falls.iter_mut().zip(rows) {
                     *fall = place.loss_kg_s * (row[upper] + place.position * (row[lower] - row[upper]));
@@ -107,6 +142,20 @@ impl<'a> Model<'a> {
             }
         }
     }
+}
+
+/// Falls of the gauges by the node where the case's loss is, Pa. A loss in the return is taken from what flows back, on the
+/// same ways.
+fn solved(topology: &Topology, case: &Case, side: Side, gauges: &[u32]) -> Option<Vec<Vec<f64>>> {
+    let taken_kg_s = match side {
+        Side::Supply => case.loss_kg_s,
+        Side::Return => -case.loss_kg_s,
+    };
+    let mut columns = topology.heads_grown(&case.flows, taken_kg_s, gauges)?;
+    if side == Side::Return {
+        columns.iter_mut().flatten().for_each(|grown| *grown = -*grown);
+    }
+    Some(columns)
 }
 
 /// Extra loss of head of a trench whose flow towards its lower node changes by `more` on the supply side; on the return

@@ -3,33 +3,37 @@ use heat_model::{NetworkId, plant::PlantModel};
 use super::*;
 use crate::topology::flows::Picture;
 
-/// A street from the source A by B to C and D, a branch B - E; `chord` closes a ring C - E.
-fn topology(chord: bool) -> Topology {
+type Trenches<'a> = &'a [(&'a str, &'a str, f64)];
+
+/// A street from the source A by B to C and D, a branch B - E.
+const STREET: Trenches<'static> =
+    &[("A", "B", 100.0), ("B", "C", 300.0), ("C", "D", 200.0), ("B", "E", 250.0)];
+
+fn laid(trenches: Trenches<'_>, sources: &[&str]) -> Topology {
     let mut pipes = Vec::new();
-    let mut trenches = vec![
-        ("AB", "A", "B", 100.0),
-        ("BC", "B", "C", 300.0),
-        ("CD", "C", "D", 200.0),
-        ("BE", "B", "E", 250.0),
-    ];
-    if chord {
-        trenches.push(("CE", "C", "E", 150.0));
-    }
-    for (name, from, to, length) in trenches {
+    for (from, to, length) in trenches {
         for (suffix, side) in [("s", "supply"), ("r", "return")] {
             pipes.push(
-                serde_json::json!({"id": format!("{name}{suffix}"), "circuit": "p", "from": from, "to": to,
+                serde_json::json!({"id": format!("{from}{to}{suffix}"), "circuit": "p", "from": from, "to": to,
                 "side": side, "length_m": length, "inner_diameter_mm": 100.0}),
             );
         }
     }
+    let sites: Vec<serde_json::Value> = sources
+        .iter()
+        .map(|node| serde_json::json!({"id": format!("at-{node}"), "kind": "source", "node": node}))
+        .collect();
     let plant: PlantModel = serde_json::from_value(serde_json::json!({
-        "circuits": [{"id": "p", "network": "n"}],
-        "sites": [{"id": "source", "kind": "source", "node": "A"}],
-        "pipes": pipes
+        "circuits": [{"id": "p", "network": "n"}], "sites": sites, "pipes": pipes
     }))
     .unwrap();
     Topology::new(&NetworkId::new("n").unwrap(), &plant)
+}
+
+/// The street; `chord` closes a ring C - E.
+fn topology(chord: bool) -> Topology {
+    let ring = [STREET, &[("C", "E", 150.0)]].concat();
+    laid(if chord { &ring } else { STREET }, &["A"])
 }
 
 fn node(topology: &Topology, id: &str) -> u32 {
@@ -63,6 +67,7 @@ fn case(topology: &Topology, at: &str, loss_kg_s: f64) -> Case {
         flows: sound.flows,
         residuals,
         common_sigma: [300.0; 2],
+        given: Vec::new(),
         loss_kg_s,
         loss_error: 0.15,
         supply_side: None,
@@ -170,4 +175,86 @@ fn a_loss_behind_a_ring_is_placed_there() {
     let ranking = rank(&topology, &case(&topology, "D", 3.0));
     assert_eq!(name(&topology, &ranking.pipes[0]), "CDs", "{ranking:?}");
     assert!(!ranking.unsolved);
+}
+
+/// A street from the source A by B and C to a second source at D; E hangs on B, F on C.
+fn two_sources() -> Topology {
+    laid(
+        &[("A", "B", 400.0), ("B", "C", 300.0), ("C", "D", 300.0), ("B", "E", 200.0), ("C", "F", 200.0)],
+        &["A", "D"],
+    )
+}
+
+/// What D gives of the eight that E and F take, kg/s.
+const GIVEN: f64 = 4.5;
+
+/// What gauges of the supply show, among them that of the source at D, where this is taken beside and D gives so much
+/// more than its meter says.
+fn case_of_two(topology: &Topology, more: (&str, f64), beyond_meter: f64) -> Case {
+    let at = |id: &str, flow: f64| (node(topology, id), flow);
+    let takes = [at("E", 4.0), at("F", 4.0)];
+    let sound = topology.picture(&takes, &[at("D", GIVEN)]).unwrap();
+    let broken = topology
+        .picture(&[takes[0], takes[1], at(more.0, more.1)], &[at("D", GIVEN + beyond_meter)])
+        .unwrap();
+    let gauges = ["B", "C", "D", "E", "F"].map(|id| node(topology, id));
+    let residual = |node: u32| Residual {
+        node,
+        side: Side::Supply,
+        value: sound.heads[node as usize] - broken.heads[node as usize],
+        sigma: 150.0,
+    };
+    Case {
+        flows: sound.flows,
+        residuals: gauges.map(residual).to_vec(),
+        common_sigma: [150.0; 2],
+        given: vec![(node(topology, "D"), 0.1)],
+        loss_kg_s: 0.5,
+        loss_error: 0.15,
+        supply_side: None,
+    }
+}
+
+#[test]
+fn a_loss_between_two_sources_is_placed_whichever_is_nearer() {
+    let topology = two_sources();
+    for (at, pipe) in [("E", "BEs"), ("F", "CFs")] {
+        let ranking = rank(&topology, &case_of_two(&topology, (at, 0.5), 0.0));
+        assert_eq!(name(&topology, &ranking.pipes[0]), pipe, "{ranking:?}");
+        assert!(ranking.pipes[0].probability > 0.5, "{ranking:?}");
+    }
+}
+
+#[test]
+fn an_error_of_a_further_sources_meter_names_no_place() {
+    let topology = two_sources();
+    let astray = case_of_two(&topology, ("E", 0.0), -0.15);
+    let blind = Case { given: Vec::new(), ..astray.clone() };
+
+    let (told, misled) = (rank(&topology, &astray), rank(&topology, &blind));
+
+    assert!(misled.information > 0.4, "its zone fell as if water were lost there: {misled:?}");
+    assert!(told.information < 0.4 * misled.information, "{told:?} {misled:?}");
+}
+
+#[test]
+fn a_loss_that_turns_the_flow_between_two_sources_round_is_felt_as_the_solver_says() {
+    let topology = two_sources();
+    let at_c = node(&topology, "C");
+    // D's water no longer gets past C.
+    let case = Case { loss_kg_s: 4.0, ..case_of_two(&topology, ("C", 4.0), 0.0) };
+    let gauges: Vec<u32> = case.residuals.iter().map(|residual| residual.node).collect();
+    let mut model = Model::new(&topology, &case, Side::Supply, &gauges).unwrap();
+    let trench =
+        topology.trenches.iter().position(|trench| [trench.upper, trench.lower].contains(&at_c)).unwrap();
+    let position = if topology.trenches[trench].lower == at_c { 1.0 } else { 0.0 };
+    let place = response::Place { trench: u32::try_from(trench).unwrap(), position, loss_kg_s: 4.0 };
+
+    let mut falls = vec![0.0; gauges.len()];
+    model.falls(place, &mut falls);
+
+    for (fall, residual) in falls.iter().zip(&case.residuals) {
+        assert!((fall + residual.value).abs() < 1.0 + 0.001 * residual.value.abs(), "{fall} {residual:?}");
+    }
+    assert!(falls.iter().all(|fall| *fall > 1_000.0), "{falls:?}");
 }

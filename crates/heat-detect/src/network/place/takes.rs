@@ -1,9 +1,10 @@
-//! What every station takes: as metered, else its usual share.
+//! What every station takes and every further source gives: as metered, else its usual share.
 
 use heat_hydraulics::water::density_kg_m3;
 use heat_model::plant::SiteKind;
 use serde::{Deserialize, Serialize};
 
+use super::is_reference;
 use crate::layout::{Layout, Role, Site};
 
 /// Memory of the shares, bins: a day.
@@ -28,14 +29,6 @@ pub(crate) fn station_flow(layout: &Layout, site: &Site, value: &impl Fn(u32) ->
     Some(flow * density_kg_m3(celsius))
 }
 
-/// What the sources give, where they stand at a node and are metered.
-pub(crate) fn gives(layout: &Layout, value: &impl Fn(u32) -> Option<f64>) -> Vec<(u32, f64)> {
-    layout
-        .of_kind(SiteKind::Source)
-        .filter_map(|(_, source)| Some((source.node?, station_flow(layout, source, value)?)))
-        .collect()
-}
-
 /// Flows that stations take.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Takes {
@@ -54,7 +47,8 @@ impl Takes {
     }
 }
 
-/// Usual share of the whole, by site; learned on quiet days.
+/// Usual share of what the stations take together, by site: what a station takes of it, or a source gives. Learned on
+/// quiet days.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Shares {
     shares: Vec<f64>,
@@ -92,7 +86,29 @@ impl Shares {
         takes
     }
 
-    /// Learns what stations take on a quiet day.
+    /// What the further sources give, from which the network's divide follows. A silent one gives its usual share: if it
+    /// gave nothing, all its water would seem to come from elsewhere. One that was never heard gives as much as each would.
+    pub(crate) fn gives(
+        &self,
+        layout: &Layout,
+        value: &impl Fn(u32) -> Option<f64>,
+        total: f64,
+    ) -> Vec<(u32, f64)> {
+        let each = 1.0 / layout.of_kind(SiteKind::Source).count().max(1) as f64;
+        let share = |index: u32| {
+            self.shares.get(index as usize).copied().filter(|share| *share > 0.0).unwrap_or(each)
+        };
+        layout
+            .of_kind(SiteKind::Source)
+            .filter(|(_, source)| !is_reference(layout, source))
+            .filter_map(|(index, source)| {
+                let flow = station_flow(layout, source, value).unwrap_or_else(|| share(index) * total);
+                Some((source.node?, flow))
+            })
+            .collect()
+    }
+
+    /// Learns what stations take, and sources give, on a quiet day.
     pub(crate) fn learn(&mut self, layout: &Layout, value: &impl Fn(u32) -> Option<f64>, total: f64) {
         if total <= 0.0 {
             return;
@@ -100,12 +116,68 @@ impl Shares {
         self.bins = self.bins.saturating_add(1);
         self.shares.resize(layout.sites.len(), 0.0);
         let weight = 1.0 / f64::from(self.bins).min(SHARE_BINS);
-        for (index, site) in layout.of_kind(SiteKind::Station) {
+        let sources = layout.of_kind(SiteKind::Source);
+        for (index, site) in layout.of_kind(SiteKind::Station).chain(sources) {
             if let Some(flow) = station_flow(layout, site, value) {
                 let share = &mut self.shares[index as usize];
                 let weight = if *share > 0.0 { weight } else { 1.0 };
                 *share += weight * (flow.max(0.0) / total - *share);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use heat_model::{NetworkId, plant::PlantModel};
+
+    use super::*;
+    use crate::layout::SignalKey;
+
+    /// Two sources at the ends of a street, and a station between them.
+    fn layout() -> Layout {
+        let plant: PlantModel = serde_json::from_value(serde_json::json!({
+            "circuits": [{"id": "p", "network": "n"}],
+            "sites": [
+                {"id": "east", "network": "n", "kind": "source", "node": "A"},
+                {"id": "west", "network": "n", "kind": "source", "node": "C"},
+                {"id": "st", "network": "n", "kind": "station", "node": "B"},
+            ],
+            "pipes": [
+                {"id": "ABs", "circuit": "p", "from": "A", "to": "B", "side": "supply"},
+                {"id": "BCs", "circuit": "p", "from": "B", "to": "C", "side": "supply"},
+            ]
+        }))
+        .unwrap();
+        let key = |site: &str, name: &str| SignalKey {
+            site: site.parse().unwrap(),
+            device: "meter".parse().unwrap(),
+            name: name.parse().unwrap(),
+            unit: "kg/s".into(),
+        };
+        let keys = [key("east", "supply_flow"), key("west", "supply_flow"), key("st", "primary_supply_flow")];
+        Layout::new(&NetworkId::new("n").unwrap(), &plant, &keys)
+    }
+
+    #[test]
+    fn a_further_source_whose_meter_is_silent_gives_its_usual_share() {
+        let layout = layout();
+        let west = layout.topology.node(&"C".parse().unwrap()).unwrap();
+        let heard = |signal: u32| Some([6.0, 4.0, 10.0][signal as usize]);
+        let silent = |signal: u32| heard(signal).filter(|_| signal != 1);
+        let mut shares = Shares::default();
+
+        assert_eq!(
+            shares.gives(&layout, &silent, 10.0),
+            [(west, 5.0)],
+            "as much as each, until its share is known"
+        );
+        for _ in 0..96 {
+            shares.learn(&layout, &heard, 10.0);
+        }
+
+        assert_eq!(shares.gives(&layout, &heard, 10.0), [(west, 4.0)]);
+        let given = shares.gives(&layout, &silent, 20.0);
+        assert!(given.len() == 1 && (given[0].1 - 8.0).abs() < 1e-9, "{given:?}");
     }
 }
