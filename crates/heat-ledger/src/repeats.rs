@@ -6,12 +6,18 @@
 //! [`RepeatWindow::read_back`] decides exactly as one that read from the beginning. Two whole blocks are cheaper than a
 //! sliding window: no ring, and a block is forgotten at once.
 //!
-//! Equality is judged by a 64-bit hash of signal and time and a 32-bit hash of value and quality.
+//! Equality is judged by a 64-bit hash of the signal's id, the time, and a 32-bit hash of value and quality.
 
-use hashbrown::{HashMap, HashTable};
+use std::mem;
+
+use hashbrown::HashMap;
 use heat_model::{Offset, Reading, SignalSet, SignalSetId, record::NextOffset};
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+use xxhash_rust::xxh3::xxh3_64;
+
+use block::{Block, Key, Seen, mix};
+
+mod block;
 
 /// Signal sets whose hashes are kept; beyond, they are computed anew.
 const SETS_MAX: usize = 65_536;
@@ -21,13 +27,13 @@ const SETS_MAX: usize = 65_536;
 pub struct RepeatSettings {
     /// Offsets in a block.
     pub block_records: u64,
-    /// Readings after which a block is cut early, to bound memory (15 to 30 bytes each, two blocks).
+    /// Readings after which a block is cut early, to bound memory (10 to 32 bytes each, two blocks).
     pub block_readings_max: usize,
 }
 
 impl Default for RepeatSettings {
-    /// Half a million records: a quarter of an hour at 500 messages a second and partition. And as many readings as fill
-    /// a table of 27 MB.
+    /// Half a million records: a quarter of an hour at 500 messages a second and partition. And as many readings as take
+    /// about 20 MB.
     fn default() -> Self {
         Self { block_records: 1 << 19, block_readings_max: (1 << 21) / 8 * 7 }
     }
@@ -44,17 +50,23 @@ pub enum Novelty {
     Correction,
 }
 
-/// Signal-and-time hash in two words, and value hash.
-type Entry = [u32; 3];
-
-fn entry(key: u64, value: u32) -> Entry {
-    #[expect(clippy::cast_possible_truncation, reason = "splits the hash in two")]
-    let halves = [(key >> 32) as u32, key as u32];
-    [halves[0], halves[1], value]
+/// Where a signal's readings are; found when its first reading in a block comes.
+#[derive(Debug, Clone, Copy)]
+struct SignalPlace {
+    hash: u64,
+    current: u32,
+    previous: u32,
 }
 
-fn key_of(entry: &Entry) -> u64 {
-    u64::from(entry[0]) << 32 | u64::from(entry[1])
+/// Not looked up yet, in the current block; has no readings, in the previous one.
+const NOWHERE: u32 = u32::MAX;
+
+/// The signals of a set.
+#[derive(Debug)]
+struct SetPlaces {
+    /// Of the block for which the places hold.
+    turn: u64,
+    signals: Box<[SignalPlace]>,
 }
 
 /// One partition's window.
@@ -62,9 +74,11 @@ fn key_of(entry: &Entry) -> u64 {
 pub struct RepeatWindow {
     settings: RepeatSettings,
     block: u64,
-    current: HashTable<Entry>,
-    previous: HashTable<Entry>,
-    signals: HashMap<SignalSetId, Box<[u64]>, foldhash::fast::FixedState>,
+    /// Blocks begun, cut ones included.
+    turn: u64,
+    current: Block,
+    previous: Block,
+    sets: HashMap<SignalSetId, SetPlaces, foldhash::fast::FixedState>,
 }
 
 impl RepeatWindow {
@@ -73,9 +87,10 @@ impl RepeatWindow {
         Self {
             settings,
             block: 0,
-            current: HashTable::new(),
-            previous: HashTable::new(),
-            signals: HashMap::with_hasher(foldhash::fast::FixedState::default()),
+            turn: 0,
+            current: Block::default(),
+            previous: Block::default(),
+            sets: HashMap::with_hasher(foldhash::fast::FixedState::default()),
         }
     }
 
@@ -102,46 +117,42 @@ impl RepeatWindow {
     }
 
     fn turn_over(&mut self) {
-        std::mem::swap(&mut self.previous, &mut self.current);
+        mem::swap(&mut self.previous, &mut self.current);
         self.current.clear();
+        self.turn += 1;
     }
 
     /// Judges the readings of a record in order, and remembers them. `each` gets the index and the verdict.
     pub fn observe(&mut self, set: &SignalSet, readings: &[Reading], mut each: impl FnMut(usize, Novelty)) {
-        if self.signals.len() >= SETS_MAX && !self.signals.contains_key(&set.id) {
-            self.signals.clear();
+        let Self { turn, current, previous, sets, .. } = self;
+        if sets.len() >= SETS_MAX && !sets.contains_key(&set.id) {
+            sets.clear();
         }
-        let signals = self.signals.entry(set.id).or_insert_with(|| signal_hashes(set));
+        let places = sets.entry(set.id).or_insert_with(|| SetPlaces::of(set, *turn));
+        places.move_to(*turn);
         for (index, reading) in readings.iter().enumerate() {
-            let signal = signals[reading.signal as usize];
-            let key = mix(signal, reading.event_time.as_micros().cast_unsigned());
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "a 32-bit hash is the low half of a 64-bit one"
-            )]
-            let value = mix(reading.raw.to_bits(), u64::from(reading.quality as u8)) as u32;
-            let entry = entry(key, value);
-            let same = |other: &Entry| *other == entry;
-            let same_key = |other: &Entry| key_of(other) == key;
-            let novelty = if self.current.find(key, same).is_some() {
+            let place = &mut places.signals[reading.signal as usize];
+            if place.current == NOWHERE {
+                place.current = current.place_or_new(place.hash);
+                place.previous = previous.place(place.hash).unwrap_or(NOWHERE);
+            }
+            let key =
+                Key { signal: place.hash, time: reading.event_time.as_micros(), value: fingerprint(reading) };
+            let now = current.look(place.current, key);
+            let novelty = if now == Seen::Same {
                 Novelty::Repeat
             } else {
-                let before = if self.previous.is_empty() {
-                    Novelty::New
-                } else if self.previous.find(key, same).is_some() {
-                    Novelty::Repeat
-                } else if self.previous.find(key, same_key).is_some() {
-                    Novelty::Correction
+                let before = if place.previous == NOWHERE {
+                    Seen::Nothing
                 } else {
-                    Novelty::New
+                    previous.look(place.previous, key)
                 };
-                let novelty = if before == Novelty::New && self.current.find(key, same_key).is_some() {
-                    Novelty::Correction
-                } else {
-                    before
-                };
-                self.current.insert_unique(key, entry, key_of);
-                novelty
+                current.insert(place.current, key);
+                match (before, now) {
+                    (Seen::Same, _) => Novelty::Repeat,
+                    (Seen::Nothing, Seen::Nothing) => Novelty::New,
+                    _ => Novelty::Correction,
+                }
             };
             each(index, novelty);
         }
@@ -158,13 +169,28 @@ impl RepeatWindow {
     }
 }
 
-fn signal_hashes(set: &SignalSet) -> Box<[u64]> {
-    (0..set.signals.len()).map(|index| xxh3_64(set.signal_id(index).to_string().as_bytes())).collect()
+impl SetPlaces {
+    fn of(set: &SignalSet, turn: u64) -> Self {
+        let signals = (0..set.signals.len())
+            .map(|index| xxh3_64(set.signal_id(index).to_string().as_bytes()))
+            .map(|hash| SignalPlace { hash, current: NOWHERE, previous: NOWHERE })
+            .collect();
+        Self { turn, signals }
+    }
+
+    /// Forgets the places that were found for an earlier block.
+    fn move_to(&mut self, turn: u64) {
+        if self.turn != turn {
+            self.signals.iter_mut().for_each(|place| place.current = NOWHERE);
+            self.turn = turn;
+        }
+    }
 }
 
-/// Mixes two words; xxh3 of the one seeded with the other.
-fn mix(a: u64, b: u64) -> u64 {
-    xxh3_64_with_seed(&a.to_le_bytes(), b)
+fn fingerprint(reading: &Reading) -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "a 32-bit hash is the low half of a 64-bit one")]
+    let value = mix(reading.raw.to_bits(), u64::from(reading.quality as u8)) as u32;
+    value
 }
 
 #[cfg(test)]
