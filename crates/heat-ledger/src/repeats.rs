@@ -195,7 +195,7 @@ fn fingerprint(reading: &Reading) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use heat_model::{EventTime, Quality, QualityCode, SignalDecl};
     use proptest::prelude::*;
@@ -269,6 +269,63 @@ mod tests {
         }
     }
 
+    /// Two plain sets of (signal, time, value), and the rules of blocks in so many words.
+    #[derive(Default)]
+    struct Naive {
+        block: u64,
+        current: BTreeSet<(&'static str, i64, u8)>,
+        previous: BTreeSet<(&'static str, i64, u8)>,
+    }
+
+    impl Naive {
+        fn begin(&mut self, offset: u64, settings: &RepeatSettings) {
+            let block = offset / settings.block_records;
+            if block != self.block || self.current.len() >= settings.block_readings_max {
+                self.previous = mem::take(&mut self.current);
+            }
+            if block > self.block + 1 {
+                self.previous.clear();
+            }
+            self.block = block;
+        }
+
+        fn judge(&mut self, signal: &'static str, time: i64, value: u8) -> Novelty {
+            let blocks = [&self.current, &self.previous];
+            let knows = |value: u8| blocks.iter().any(|block| block.contains(&(signal, time, value)));
+            let novelty = if knows(value) {
+                Novelty::Repeat
+            } else if (0..=u8::MAX).any(knows) {
+                Novelty::Correction
+            } else {
+                Novelty::New
+            };
+            self.current.insert((signal, time, value));
+            novelty
+        }
+    }
+
+    type Rows = Vec<(usize, i64, u8)>;
+
+    /// Records as (offset, set, rows): mostly in the order of time, in blocks of 8 records with some left out.
+    fn a_log() -> impl Strategy<Value = Vec<(u64, usize, Rows)>> {
+        let step = prop_oneof![9 => Just(1_u64), 1 => 2..20_u64];
+        let lag = prop_oneof![6 => Just(0_i64), 2 => 0..4_i64, 1 => 0..40_i64];
+        let rows = prop::collection::vec((0..2_usize, lag, 0..3_u8), 0..5);
+        prop::collection::vec((step, 0..2_usize, rows), 1..80).prop_map(|records| {
+            let (mut offset, mut now) = (0, 0);
+            let place = |(step, set, rows): (u64, usize, Rows)| {
+                offset += step;
+                now += 1;
+                (
+                    offset,
+                    set,
+                    rows.into_iter().map(|(signal, lag, value)| (signal, now - lag, value)).collect(),
+                )
+            };
+            records.into_iter().map(place).collect()
+        })
+    }
+
     proptest! {
         #[test]
         fn a_reader_that_reads_back_judges_like_one_that_read_all(
@@ -306,6 +363,38 @@ mod tests {
                 let expected = if repeat { Novelty::Repeat } else if other { Novelty::Correction } else { Novelty::New };
                 prop_assert_eq!(verdict, vec![expected]);
                 seen.insert((*micros, *value), block);
+            }
+        }
+
+        #[test]
+        fn it_agrees_with_plain_sets_over_signals_of_several_sets_and_blocks_cut_early(
+            log in a_log(), block_readings_max in 1..40_usize, resume in any::<prop::sample::Index>())
+        {
+            const NAMES: [[&str; 2]; 2] = [["a", "b"], ["b", "c"]];
+            let settings = RepeatSettings { block_records: 8, block_readings_max };
+            let sets = [set(1, &NAMES[0]), set(2, &NAMES[1])];
+            let resume = log[resume.index(log.len())].0;
+            let from = RepeatWindow::read_back(&settings, NextOffset(resume));
+            let (mut naive, mut all, mut resumed) =
+                (Naive::default(), RepeatWindow::new(settings), RepeatWindow::new(settings));
+            for (offset, of, rows) in &log {
+                naive.begin(*offset, &settings);
+                let expected: Vec<_> = rows
+                    .iter()
+                    .map(|&(signal, time, value)| naive.judge(NAMES[*of][signal], time, value))
+                    .collect();
+                let readings: Vec<_> = rows
+                    .iter()
+                    .map(|&(signal, time, value)| {
+                        reading(u32::try_from(signal).unwrap(), time, f64::from(value))
+                    })
+                    .collect();
+                prop_assert_eq!(&judge(&mut all, *offset, &sets[*of], &readings), &expected);
+                prop_assert_eq!(all.len(), naive.current.len() + naive.previous.len());
+                if *offset >= from.0 {
+                    let verdict = judge(&mut resumed, *offset, &sets[*of], &readings);
+                    prop_assert!(*offset < resume || verdict == expected, "after a restart at {}", resume);
+                }
             }
         }
     }
