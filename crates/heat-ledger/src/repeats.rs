@@ -56,6 +56,8 @@ struct SignalPlace {
     hash: u64,
     current: u32,
     previous: u32,
+    /// No reading of the previous block is later; kept here since nearly all are, and it changes no more.
+    previous_last: i64,
 }
 
 /// Not looked up yet, in the current block; has no readings, in the previous one.
@@ -135,6 +137,7 @@ impl RepeatWindow {
             if place.current == NOWHERE {
                 place.current = current.place_or_new(place.hash);
                 place.previous = previous.place(place.hash).unwrap_or(NOWHERE);
+                place.previous_last = previous.last(place.previous);
             }
             let key =
                 Key { signal: place.hash, time: reading.event_time.as_micros(), value: fingerprint(reading) };
@@ -142,7 +145,7 @@ impl RepeatWindow {
             let novelty = if now == Seen::Same {
                 Novelty::Repeat
             } else {
-                let before = if place.previous == NOWHERE {
+                let before = if key.time > place.previous_last || place.previous == NOWHERE {
                     Seen::Nothing
                 } else {
                     previous.look(place.previous, key)
@@ -173,7 +176,7 @@ impl SetPlaces {
     fn of(set: &SignalSet, turn: u64) -> Self {
         let signals = (0..set.signals.len())
             .map(|index| xxh3_64(set.signal_id(index).to_string().as_bytes()))
-            .map(|hash| SignalPlace { hash, current: NOWHERE, previous: NOWHERE })
+            .map(|hash| SignalPlace { hash, current: NOWHERE, previous: NOWHERE, previous_last: i64::MIN })
             .collect();
         Self { turn, signals }
     }

@@ -108,6 +108,11 @@ impl Block {
         place
     }
 
+    /// The latest time of the signal at `place`, if there is such a place.
+    pub(super) fn last(&self, place: u32) -> i64 {
+        self.tracks.get(place as usize).map_or(i64::MIN, |track| track.last)
+    }
+
     /// What is known of a reading of the signal at `place`.
     pub(super) fn look(&self, place: u32, key: Key) -> Seen {
         let track = &self.tracks[place as usize];
