@@ -1,7 +1,8 @@
 //! The readings of an open commit, in the order of the log, with what is needed to sort them into files.
 //!
-//! A row is 40 bytes; names stand once per signal, what a message's rows share once per message. Rows are put into
-//! buckets of one signal and one day; files are made of whole buckets.
+//! A row is 32 bytes; names stand once per signal, what a message's rows share once per message. Rows are put into
+//! buckets of one signal and one day; files are made of whole buckets. What a row needs of its signal lies apart from the
+//! names, in 24 bytes: a city's rows touch every signal in turn.
 
 use std::sync::Arc;
 
@@ -19,8 +20,14 @@ use crate::{
     writer::Keep,
 };
 
+mod files;
+
+pub(crate) use files::FileRows;
+
 /// Signals remembered from one commit to the next; beyond it the memory starts afresh.
 const REMEMBERED_SIGNALS_MAX: usize = 200_000;
+/// The same for what sets name, each signal as often as it stands in one.
+const REMEMBERED_IN_SETS_MAX: usize = 5 * REMEMBERED_SIGNALS_MAX;
 
 /// Names of one signal, with its units.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -56,30 +63,51 @@ pub(crate) struct Row {
     pub(crate) raw: f64,
     /// NaN if null.
     pub(crate) value: f64,
-    bucket: u32,
     pub(crate) message: u32,
-    pub(crate) quality: u8,
-    pub(crate) code: u8,
+    /// Its bucket, then quality and code in [`FLAG_BITS`] bits.
+    bucket_and_flags: u32,
 }
 
+const QUALITY_BITS: u32 = 2;
+const FLAG_BITS: u32 = 6;
+const _: () = assert!(QualityCode::ALL.len() <= 1 << (FLAG_BITS - QUALITY_BITS), "codes fit the flags");
+/// Buckets of a commit: far more than readings may be configured for one.
+const BUCKETS_MAX: usize = 1 << (u32::BITS - FLAG_BITS);
+
 /// Rows of one signal on one day.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 struct Bucket {
     signal: u32,
+    file: u32,
+}
+
+/// The file of one data set, network and day.
+#[derive(Debug)]
+struct Folder {
+    dataset: Dataset,
+    network: NetworkId,
     day: i64,
-    rows: usize,
     hours: HourDigests,
 }
 
-/// What the buffer knows of a signal.
-#[derive(Debug, Clone)]
+/// Names of a signal that the buffer knows.
+#[derive(Debug)]
 struct Known {
     signal: Signal,
-    hash: u64,
     dataset: Dataset,
-    /// The bucket of its last row in this commit.
-    last: Option<(i64, u32)>,
 }
+
+/// What a row needs of its signal.
+#[derive(Debug, Clone, Copy)]
+struct Filing {
+    hash: u64,
+    /// Day, bucket and file of its last row in this commit; [`NOWHERE`] if it has none.
+    day: i64,
+    bucket: u32,
+    file: u32,
+}
+
+const NOWHERE: u32 = u32::MAX;
 
 /// Tells for each signal of a set whether it belongs to a home.
 pub type Households = Arc<dyn Fn(&SignalSet, usize) -> bool + Send + Sync>;
@@ -93,29 +121,24 @@ pub(crate) struct Buffer {
     gateways: Vec<(GatewayId, u64)>,
     buckets: Vec<Bucket>,
     bucket_of: HashMap<(u32, i64), u32, FixedState>,
+    folders: Vec<Folder>,
+    folder_of: HashMap<(Dataset, NetworkId, i64), u32, FixedState>,
     known: Vec<Known>,
+    /// Of each known signal.
+    filings: Vec<Filing>,
+    /// Places of the known signals in the order of files; of those known when it was last asked for.
+    ranks: Vec<u32>,
     signal_of: HashMap<Signal, u32, FixedState>,
-    set_of: HashMap<SignalSetId, Arc<[u32]>, FixedState>,
-    last_set: Option<(SignalSetId, Arc<[u32]>)>,
+    /// The signals of all sets; where a set's begin.
+    set_signals: Vec<u32>,
+    set_of: HashMap<SignalSetId, usize, FixedState>,
+    last_set: Option<(SignalSetId, usize)>,
 }
 
 impl std::fmt::Debug for Buffer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Buffer").field("rows", &self.rows.len()).finish_non_exhaustive()
     }
-}
-
-/// Rows of one file: buckets of one data set, network and day, in order of the signal.
-#[derive(Debug)]
-pub(crate) struct FileRows {
-    pub(crate) dataset: Dataset,
-    pub(crate) network: NetworkId,
-    pub(crate) day: i64,
-    /// The signals in order, each with its number of rows.
-    pub(crate) runs: Vec<(Signal, usize)>,
-    /// The rows in order of (signal, event time).
-    pub(crate) rows: Vec<Row>,
-    pub(crate) hours: HourDigests,
 }
 
 impl Buffer {
@@ -128,8 +151,13 @@ impl Buffer {
             gateways: Vec::new(),
             buckets: Vec::new(),
             bucket_of: HashMap::with_hasher(FixedState::default()),
+            folders: Vec::new(),
+            folder_of: HashMap::with_hasher(FixedState::default()),
             known: Vec::new(),
+            filings: Vec::new(),
+            ranks: Vec::new(),
             signal_of: HashMap::with_hasher(FixedState::default()),
+            set_signals: Vec::new(),
             set_of: HashMap::with_hasher(FixedState::default()),
             last_set: None,
         }
@@ -156,7 +184,7 @@ impl Buffer {
         readings: &Readings,
         keep: Keep<'_>,
     ) -> u64 {
-        let signals = self.signals_of(&readings.set);
+        let signals = self.place_of_set(&readings.set);
         let message = u32::try_from(self.messages.len()).expect("rotation bounds the messages of a commit");
         let gateway = self.gateway_index(&envelope.origin.gateway);
         let shared = SharedFields {
@@ -174,7 +202,7 @@ impl Buffer {
         let before = self.rows.len();
         for (index, reading) in readings.readings.iter().enumerate() {
             if keep.keeps(index) {
-                let signal = signals[reading.signal as usize];
+                let signal = self.set_signals[signals + reading.signal as usize];
                 self.append_row(signal, reading, message, &shared, hour, &mut layout);
             }
         }
@@ -203,26 +231,22 @@ impl Buffer {
         layout: &mut RowLayout,
     ) {
         let day = archive_day(reading, shared.ingest_time);
-        let bucket = match self.known[signal as usize].last {
-            Some((last_day, bucket)) if last_day == day => bucket,
-            _ => self.bucket_index(signal, day),
-        };
+        let mut filing = self.filings[signal as usize];
+        if filing.day != day || filing.bucket == NOWHERE {
+            filing = self.file(signal, day);
+        }
         let usable = reading.usable();
         let raw = (!reading.raw.is_nan()).then_some(reading.raw);
-        let flags = [reading.quality as u8, reading.code as u8];
+        let (quality, code) = (reading.quality as u8, reading.code as u8);
         let event_time = reading.event_time.as_micros();
-        let hash = layout.hash(self.known[signal as usize].hash, event_time, usable, raw, flags);
-        let entry = &mut self.buckets[bucket as usize];
-        entry.rows += 1;
-        entry.hours.add_row(hour, hash);
+        let hash = layout.hash(filing.hash, event_time, usable, raw, [quality, code]);
+        self.folders[filing.file as usize].hours.add_row(hour, hash);
         self.rows.push(Row {
             event_time,
             raw: reading.raw,
             value: usable.unwrap_or(f64::NAN),
-            bucket,
             message,
-            quality: flags[0],
-            code: flags[1],
+            bucket_and_flags: filing.bucket << FLAG_BITS | flags(quality, code),
         });
     }
 
@@ -235,32 +259,53 @@ impl Buffer {
         u32::try_from(index).expect("a commit has fewer gateways than messages")
     }
 
-    fn bucket_index(&mut self, signal: u32, day: i64) -> u32 {
-        let next = u32::try_from(self.buckets.len()).expect("a commit has no more buckets than rows");
+    /// Finds or makes the bucket of a signal's day, and remembers it for the signal's next row.
+    fn file(&mut self, signal: u32, day: i64) -> Filing {
+        assert!(self.buckets.len() < BUCKETS_MAX, "rotation bounds the buckets of a commit");
+        let next = u32::try_from(self.buckets.len()).expect("there are fewer than BUCKETS_MAX");
         let bucket = *self.bucket_of.entry((signal, day)).or_insert(next);
         if bucket == next {
-            self.buckets.push(Bucket { signal, day, rows: 0, hours: HourDigests::default() });
+            let file = self.folder(signal, day);
+            self.buckets.push(Bucket { signal, file });
         }
-        self.known[signal as usize].last = Some((day, bucket));
-        bucket
+        let file = self.buckets[bucket as usize].file;
+        let filing = &mut self.filings[signal as usize];
+        *filing = Filing { hash: filing.hash, day, bucket, file };
+        *filing
     }
 
-    fn signals_of(&mut self, set: &SignalSet) -> Arc<[u32]> {
-        if let Some((id, signals)) = &self.last_set
-            && *id == set.id
-        {
-            return Arc::clone(signals);
+    fn folder(&mut self, signal: u32, day: i64) -> u32 {
+        let Known { signal: Signal { network, .. }, dataset } = &self.known[signal as usize];
+        let next = u32::try_from(self.folders.len()).expect("a commit has no more files than buckets");
+        let folder = *self.folder_of.entry((*dataset, network.clone(), day)).or_insert(next);
+        if folder == next {
+            let hours = HourDigests::default();
+            self.folders.push(Folder { dataset: *dataset, network: network.clone(), day, hours });
         }
-        let signals = match self.set_of.get(&set.id) {
-            Some(signals) => Arc::clone(signals),
+        folder
+    }
+
+    /// Where the set's signals begin in `set_signals`.
+    fn place_of_set(&mut self, set: &SignalSet) -> usize {
+        if let Some((id, place)) = self.last_set
+            && id == set.id
+        {
+            return place;
+        }
+        let place = match self.set_of.get(&set.id) {
+            Some(&place) => place,
             None => {
-                let signals: Arc<[u32]> = (0..set.signals.len()).map(|i| self.signal_index(set, i)).collect();
-                self.set_of.insert(set.id, Arc::clone(&signals));
-                signals
+                let place = self.set_signals.len();
+                for index in 0..set.signals.len() {
+                    let signal = self.signal_index(set, index);
+                    self.set_signals.push(signal);
+                }
+                self.set_of.insert(set.id, place);
+                place
             }
         };
-        self.last_set = Some((set.id, Arc::clone(&signals)));
-        signals
+        self.last_set = Some((set.id, place));
+        place
     }
 
     fn signal_index(&mut self, set: &SignalSet, index: usize) -> u32 {
@@ -281,82 +326,10 @@ impl Buffer {
         let hash = digest::signal_hash_of(set, index);
         let is_private = self.households.as_ref().is_some_and(|households| households(set, index));
         let dataset = if is_private { Dataset::Households } else { Dataset::Readings };
-        self.known.push(Known { signal: signal.clone(), hash, dataset, last: None });
+        self.known.push(Known { signal: signal.clone(), dataset });
+        self.filings.push(Filing { hash, day: 0, bucket: NOWHERE, file: NOWHERE });
         self.signal_of.insert(signal, next);
         next
-    }
-
-    /// The rows, file by file, in order of (data set, network, day); each file's rows sorted by signal and event time. The
-    /// buffer keeps them until [`Self::clear`].
-    pub(crate) fn files(&self) -> impl Iterator<Item = FileRows> {
-        let mut order: Vec<u32> =
-            (0..u32::try_from(self.buckets.len()).expect("checked at insertion")).collect();
-        order.sort_unstable_by_key(|&bucket| {
-            let bucket = &self.buckets[bucket as usize];
-            let Known { signal, dataset, .. } = &self.known[bucket.signal as usize];
-            (*dataset, &signal.network, bucket.day, &signal.id, &signal.unit, &signal.raw_unit)
-        });
-        let sorted = self.sorted_rows(&order);
-        let mut at = 0;
-        let groups: Vec<std::ops::Range<usize>> = order
-            .chunk_by(|&a, &b| self.file_of(a) == self.file_of(b))
-            .map(|group| {
-                let start = at;
-                at += group.len();
-                start..at
-            })
-            .collect();
-        let mut row = 0;
-        groups.into_iter().map(move |group| {
-            let buckets = &order[group];
-            let rows: usize = buckets.iter().map(|&bucket| self.buckets[bucket as usize].rows).sum();
-            let places = &sorted[row..row + rows];
-            row += rows;
-            self.file_rows(buckets, places)
-        })
-    }
-
-    fn file_of(&self, bucket: u32) -> (Dataset, &NetworkId, i64) {
-        let bucket = &self.buckets[bucket as usize];
-        let known = &self.known[bucket.signal as usize];
-        (known.dataset, &known.signal.network, bucket.day)
-    }
-
-    /// Places of the rows, bucket by bucket in the given order (a counting sort); the log's order within a bucket.
-    fn sorted_rows(&self, order: &[u32]) -> Vec<u32> {
-        let mut starts = vec![0_usize; self.buckets.len()];
-        let mut at = 0;
-        for &bucket in order {
-            starts[bucket as usize] = at;
-            at += self.buckets[bucket as usize].rows;
-        }
-        let mut sorted = vec![0_u32; self.rows.len()];
-        for (place, row) in (0_u32..).zip(&self.rows) {
-            let start = &mut starts[row.bucket as usize];
-            sorted[*start] = place;
-            *start += 1;
-        }
-        sorted
-    }
-
-    fn file_rows(&self, buckets: &[u32], places: &[u32]) -> FileRows {
-        let mut rows: Vec<Row> = Vec::with_capacity(places.len());
-        let mut runs = Vec::with_capacity(buckets.len());
-        let mut hours = HourDigests::default();
-        let mut places = places.iter();
-        for &bucket in buckets {
-            let bucket = &self.buckets[bucket as usize];
-            let start = rows.len();
-            rows.extend(places.by_ref().take(bucket.rows).map(|&place| self.rows[place as usize]));
-            let of_signal = &mut rows[start..];
-            if !of_signal.is_sorted_by_key(|row| row.event_time) {
-                of_signal.sort_by_key(|row| row.event_time);
-            }
-            bucket.hours.0.iter().for_each(|hour| hours.add(hour));
-            runs.push((self.known[bucket.signal as usize].signal.clone(), bucket.rows));
-        }
-        let (dataset, network, day) = self.file_of(buckets[0]);
-        FileRows { dataset, network: network.clone(), day, runs, rows, hours }
     }
 
     /// Forgets the rows; names stay known.
@@ -365,10 +338,12 @@ impl Buffer {
         self.messages.clear();
         self.gateways.clear();
         self.bucket_of.clear();
+        self.folders.clear();
+        self.folder_of.clear();
         for bucket in self.buckets.drain(..) {
-            self.known[bucket.signal as usize].last = None;
+            self.filings[bucket.signal as usize].bucket = NOWHERE;
         }
-        if self.known.len() > REMEMBERED_SIGNALS_MAX || self.set_of.len() > REMEMBERED_SIGNALS_MAX {
+        if self.known.len() > REMEMBERED_SIGNALS_MAX || self.set_signals.len() > REMEMBERED_IN_SETS_MAX {
             self.forget_signals();
         }
         if let Some(households) = self.next_households.take() {
@@ -387,7 +362,10 @@ impl Buffer {
 
     fn forget_signals(&mut self) {
         self.known.clear();
+        self.filings.clear();
+        self.ranks.clear();
         self.signal_of.clear();
+        self.set_signals.clear();
         self.set_of.clear();
         self.last_set = None;
     }
@@ -400,6 +378,10 @@ fn archive_day(reading: &Reading, ingest_time: i64) -> i64 {
     time.div_euclid(MICROS_PER_DAY)
 }
 
+fn flags(quality: u8, code: u8) -> u32 {
+    u32::from(quality) | u32::from(code) << QUALITY_BITS
+}
+
 impl Row {
     /// A row that comes from a file, not from the log: no bucket holds it.
     pub(crate) fn of_file(reading: &ArchivedReading, message: u32) -> Self {
@@ -407,11 +389,19 @@ impl Row {
             event_time: reading.event_time.as_micros(),
             raw: reading.raw_value.unwrap_or(f64::NAN),
             value: reading.value.unwrap_or(f64::NAN),
-            bucket: 0,
             message,
-            quality: reading.quality as u8,
-            code: reading.code as u8,
+            bucket_and_flags: flags(reading.quality as u8, reading.code as u8),
         }
+    }
+
+    fn bucket(&self) -> usize {
+        (self.bucket_and_flags >> FLAG_BITS) as usize
+    }
+
+    /// The numbers of its quality and code.
+    pub(crate) fn flags(&self) -> (u8, u8) {
+        let flags = self.bucket_and_flags.to_le_bytes()[0] & ((1 << FLAG_BITS) - 1);
+        (flags & ((1 << QUALITY_BITS) - 1), flags >> QUALITY_BITS)
     }
 
     /// The words of its quality and code.

@@ -48,7 +48,7 @@ pub(crate) struct Shared<'a> {
 /// Encodes one file.
 pub(crate) fn readings_file(
     shared: &Shared<'_>,
-    file: &FileRows,
+    file: &FileRows<'_>,
     metadata: Vec<KeyValue>,
 ) -> Result<Vec<u8>, ParquetError> {
     let mut writer = ReadingsFile::new(shared.zstd_level)?;
@@ -98,14 +98,14 @@ impl ReadingsFile {
 
 /// Takes runs that cover `rows` rows; a run that a row group's end cuts goes on in the next.
 fn runs_of_group<'a>(
-    runs: &mut &'a [(Signal, usize)],
+    runs: &mut &[(&'a Signal, usize)],
     rest: &mut Option<usize>,
     mut rows: usize,
 ) -> Vec<(&'a Signal, usize)> {
     let mut taken = Vec::new();
     while rows > 0 {
-        let (signal, count) = runs.first().expect("the runs cover all rows");
-        let left = rest.unwrap_or(*count);
+        let &(signal, count) = runs.first().expect("the runs cover all rows");
+        let left = rest.unwrap_or(count);
         let now = left.min(rows);
         taken.push((signal, now));
         rows -= now;
@@ -184,7 +184,8 @@ mod tests {
             unit: "".into(),
             raw_unit: "".into(),
         };
-        let all = [(signal("a"), 5), (signal("b"), 7)];
+        let (a, b) = (signal("a"), signal("b"));
+        let all = [(&a, 5), (&b, 7)];
         let (mut runs, mut rest) = (all.as_slice(), None);
 
         let mut group = |rows| -> Vec<(String, usize)> {

@@ -21,9 +21,9 @@ pub struct RotationSettings {
 }
 
 impl Default for RotationSettings {
-    /// A million readings (one row group, about 60 MB of buffer), a minute, 128 MiB.
+    /// Half a million readings (about 20 MB of buffer in each partition), a minute, 128 MiB.
     fn default() -> Self {
-        Self { max_readings: 1_000_000, grid: Duration::from_secs(60), max_buffer_bytes: 128 << 20 }
+        Self { max_readings: 500_000, grid: Duration::from_secs(60), max_buffer_bytes: 128 << 20 }
     }
 }
 

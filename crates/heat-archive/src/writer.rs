@@ -267,6 +267,7 @@ impl CommitWriter {
         if self.fill.records == 0 {
             return Ok(None);
         }
+        self.buffer.rank_signals();
         let sealed = self.encode()?;
         self.buffer.clear();
         self.tables.clear();
@@ -344,7 +345,7 @@ impl CommitWriter {
             zstd_level: self.zstd_level,
         };
         for rows in self.buffer.files() {
-            let path = stretch.readings_path(rows.dataset, rows.day, &rows.network);
+            let path = stretch.readings_path(rows.dataset, rows.day, rows.network);
             let metadata = schema::metadata(&stretch, rows.rows.len() as u64);
             let bytes = encode::readings_file(&shared, &rows, metadata)
                 .map_err(|source| SealError { path: path.clone(), source })?;
@@ -381,7 +382,7 @@ impl CommitWriter {
     }
 }
 
-fn readings_entry(path: String, rows: &FileRows, bytes: usize) -> FileEntry {
+fn readings_entry(path: String, rows: &FileRows<'_>, bytes: usize) -> FileEntry {
     let times = || rows.rows.iter().map(|row| row.event_time);
     FileEntry {
         dataset: rows.dataset,

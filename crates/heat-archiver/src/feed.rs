@@ -40,6 +40,9 @@ pub enum FeedError {
     Archive(#[from] ArchiveError),
 }
 
+/// Records behind the end from which on a partition is not quiet but catches up; about one batch.
+const LAG_OF_CATCHING_UP: u64 = 8_192;
+
 /// Which topic, and what its records are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -259,29 +262,41 @@ impl Feed {
         Ok(())
     }
 
+    /// Closes commits that the log's time has left and that no record of their own will close.
     async fn close_by_time(&mut self, consumer: &mut Consumer, shutdown: &Shutdown) -> Result<(), FeedError> {
+        let lags = self.lags().await?;
         let now = AppendTime::from_micros(self.deps.log_time.load(Ordering::Relaxed));
-        let past: Vec<_> =
-            self.parts.iter().filter(|(_, part)| part.writer.is_past(now)).map(|(id, _)| *id).collect();
+        // One that catches up behind the others meets the end of the grid's cell by itself, in a full commit.
+        let is_quiet = |id: &PartitionId| lags.get(id).is_none_or(|&lag| lag <= LAG_OF_CATCHING_UP);
+        let past: Vec<_> = self
+            .parts
+            .iter()
+            .filter(|(id, part)| part.writer.is_past(now) && is_quiet(id))
+            .map(|(id, _)| *id)
+            .collect();
         for partition in past {
             self.publish(consumer, partition, shutdown).await?;
         }
-        self.count_lag().await
+        Ok(())
     }
 
-    async fn count_lag(&self) -> Result<(), FeedError> {
+    /// Records that wait in each partition, told to the metrics too; without those of which the log does not say it now.
+    async fn lags(&self) -> Result<BTreeMap<PartitionId, u64>, FeedError> {
         let topic = self.kind.topic();
+        let mut lags = BTreeMap::new();
         for (partition, part) in &self.parts {
             let end = match self.deps.log.bounds(topic, *partition).await {
                 Ok(bounds) => bounds.end,
-                // The lag is not known then; reading itself goes on or waits.
-                Err(error) if error.is_passing() => return Ok(()),
+                // Reading itself goes on or waits.
+                Err(error) if error.is_passing() => break,
                 Err(error) => return Err(error.into()),
             };
-            let lag = i64::try_from(end.0.saturating_sub(part.writer.next_offset().0)).unwrap_or(i64::MAX);
-            self.deps.metrics.lag.with_label_values(&[topic, &partition.0.to_string()]).set(lag);
+            let lag = end.0.saturating_sub(part.writer.next_offset().0);
+            lags.insert(*partition, lag);
+            let gauge = self.deps.metrics.lag.with_label_values(&[topic, &partition.0.to_string()]);
+            gauge.set(i64::try_from(lag).unwrap_or(i64::MAX));
         }
-        Ok(())
+        Ok(lags)
     }
 
     /// Publishes the open commit and commits its offset upstream; tries until the store takes it, or shutdown comes and

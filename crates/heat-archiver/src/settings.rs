@@ -17,7 +17,7 @@ pub struct RawArchive {
     pub store: RawStore,
     /// Longest time from the log to a published file; default "60s".
     pub rotation: Option<String>,
-    /// Most readings in one commit; default 1000000.
+    /// Most readings in one commit; default 500000.
     pub commit_max_readings: Option<usize>,
     /// Most bytes that an open commit buffers, per partition; default 134217728 (128 MiB).
     pub buffer_max_bytes: Option<usize>,

@@ -1,7 +1,8 @@
 //! The log's envelope: `heat_model::Envelope` to protobuf and back. The format is `schemas/envelope.proto`.
 //!
 //! A record names its signals by an encoded set. A decoder keeps sets it has seen, so that a record of a known device
-//! costs one hash of the set's bytes and no string.
+//! costs one hash of the set's bytes and no string. Records of readings in the form in which they are written are read by
+//! [`wire`], all others by prost.
 
 use std::sync::Arc;
 
@@ -14,7 +15,9 @@ use heat_model::{
     record::{Command, DeviceSeq, Forecast, Heartbeat, HourCounts, Readings},
 };
 use prost::Message as _;
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use xxhash_rust::xxh3::xxh3_64;
+
+mod wire;
 
 /// Generated from `schemas/envelope.proto`.
 #[expect(missing_docs, clippy::all, reason = "generated from the schema")]
@@ -73,14 +76,46 @@ pub enum DecodeError {
 /// Decodes records; keeps what repeats. One per reader.
 #[derive(Debug, Default)]
 pub struct EnvelopeDecoder {
-    sets: HashTable<(u64, Bytes, Arc<SignalSet>)>,
+    sets: HashTable<(u64, Box<[u8]>, Arc<SignalSet>)>,
     networks: HashTable<NetworkId>,
     gateways: HashTable<GatewayId>,
+    /// Used again for each set's hash.
+    hashed: Vec<u8>,
 }
 
 impl EnvelopeDecoder {
     /// Decodes one record.
     pub fn decode(&mut self, bytes: Bytes) -> Result<Envelope, DecodeError> {
+        match self.decode_plain(&bytes) {
+            Some(envelope) => Ok(envelope),
+            None => self.decode_any(bytes),
+        }
+    }
+
+    /// Decodes a record of readings in the plain form; `None` if it has another or a fault, which [`Self::decode_any`] names.
+    fn decode_plain(&mut self, bytes: &[u8]) -> Option<Envelope> {
+        let record = wire::read(bytes)?;
+        let columns = &record.readings;
+        let lane = match columns.lane {
+            0 => Lane::Live,
+            1 => Lane::Backfill,
+            _ => return None,
+        };
+        let network = self.network(record.network).ok()?;
+        let set = self.set(&network, columns.signal_set).ok()?;
+        let readings = wire::rows(&set, columns)?;
+        let device_seq = columns.device_seq.map(|seq| DeviceSeq { boot: columns.boot.into(), seq });
+        let gateway = self.gateway(record.gateway).ok()?;
+        Some(Envelope {
+            network: Some(network),
+            origin: Origin { gateway, epoch: record.epoch, seq: record.seq },
+            ingest_time: IngestTime::from_micros(record.ingest_time_us),
+            messages: record.messages,
+            body: Body::Readings(Readings { set, lane, device_seq, readings }),
+        })
+    }
+
+    fn decode_any(&mut self, bytes: Bytes) -> Result<Envelope, DecodeError> {
         let record = pb::Envelope::decode(bytes)?;
         let network = if record.network.is_empty() { None } else { Some(self.network(&record.network)?) };
         let body = record.body.ok_or(DecodeError::NoBody)?;
@@ -113,15 +148,15 @@ impl EnvelopeDecoder {
         };
         let device_seq =
             readings.device_seq.map(|seq| DeviceSeq { boot: readings.boot.as_str().into(), seq });
-        let set = self.set(network, &readings.signal_set)?;
+        let set = self.set(&network, &readings.signal_set)?;
         let rows = rows(&set, &readings)?;
         Ok(Readings { set, lane, device_seq, readings: rows })
     }
 
-    fn set(&mut self, network: NetworkId, bytes: &Bytes) -> Result<Arc<SignalSet>, DecodeError> {
-        let id = set_id(&network, bytes);
-        let known = |(hash, set_bytes, set): &(u64, Bytes, Arc<SignalSet>)| {
-            *hash == id.0 && set_bytes == bytes && set.network == network
+    fn set(&mut self, network: &NetworkId, bytes: &[u8]) -> Result<Arc<SignalSet>, DecodeError> {
+        let id = set_id(network, bytes, &mut self.hashed);
+        let known = |(hash, set_bytes, set): &(u64, Box<[u8]>, Arc<SignalSet>)| {
+            *hash == id.0 && **set_bytes == *bytes && set.network == *network
         };
         if let Some((_, _, set)) = self.sets.find(id.0, known) {
             return Ok(Arc::clone(set));
@@ -129,10 +164,8 @@ impl EnvelopeDecoder {
         if self.sets.len() >= SETS_MAX {
             self.sets.clear();
         }
-        let set = Arc::new(decode_set(network, id, bytes)?);
-        // The set's bytes are a slice of a whole batch of records: a copy lets the batch go.
-        let own = Bytes::copy_from_slice(bytes);
-        self.sets.insert_unique(id.0, (id.0, own, Arc::clone(&set)), |(hash, _, _)| *hash);
+        let set = Arc::new(decode_set(network.clone(), id, bytes)?);
+        self.sets.insert_unique(id.0, (id.0, bytes.into(), Arc::clone(&set)), |(hash, _, _)| *hash);
         Ok(set)
     }
 
@@ -169,16 +202,17 @@ fn number(what: &'static str, number: impl TryInto<u64>) -> DecodeError {
 }
 
 /// The id of a set: xxh3-64 over the network's text, a zero byte and the set's encoding.
-fn set_id(network: &NetworkId, set: &[u8]) -> SignalSetId {
-    let mut hash = Xxh3::new();
-    hash.update(network.as_str().as_bytes());
-    hash.update(&[0]);
-    hash.update(set);
-    SignalSetId(hash.digest())
+fn set_id(network: &NetworkId, set: &[u8], hashed: &mut Vec<u8>) -> SignalSetId {
+    // In one piece: to set up a hash in pieces costs more than the copy.
+    hashed.clear();
+    hashed.extend_from_slice(network.as_str().as_bytes());
+    hashed.push(0);
+    hashed.extend_from_slice(set);
+    SignalSetId(xxh3_64(hashed))
 }
 
-fn decode_set(network: NetworkId, id: SignalSetId, bytes: &Bytes) -> Result<SignalSet, DecodeError> {
-    let set = pb::SignalSet::decode(bytes.clone())?;
+fn decode_set(network: NetworkId, id: SignalSetId, bytes: &[u8]) -> Result<SignalSet, DecodeError> {
+    let set = pb::SignalSet::decode(bytes)?;
     let site = SiteId::new(&set.site).map_err(|source| DecodeError::Id { field: "site", source })?;
     let device = DeviceId::new(&set.device).map_err(|source| DecodeError::Id { field: "device", source })?;
     let signals = set

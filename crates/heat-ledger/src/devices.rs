@@ -19,7 +19,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use heat_model::{Lane, NetworkId, record::Readings};
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 /// A leap of more numbers than this is a restart, not a loss.
 pub const LEAP_MAX: u64 = 100_000;
@@ -29,6 +29,8 @@ pub const RANGES_MAX: usize = 8;
 pub const LATE_MAX: u64 = 64;
 /// Devices named in one hour of one commit; further ones are counted together.
 pub const NAMED_MAX: usize = 64;
+/// Names that take no more bytes are hashed in one go.
+const HASHED_AT_ONCE_MAX: usize = 192;
 /// Devices remembered, unless configured.
 pub const DEVICES_MAX: usize = 65_536;
 
@@ -250,7 +252,9 @@ impl DeviceTracker {
 
     /// A device that is remembered; it is young then.
     fn device(&mut self, key: u64) -> Option<&mut Device> {
-        if let Some(device) = self.old.remove(&key) {
+        if !self.young.contains_key(&key)
+            && let Some(device) = self.old.remove(&key)
+        {
             self.insert(key, device);
         }
         self.young.get_mut(&key)
@@ -340,7 +344,22 @@ impl Device {
     }
 }
 
+/// xxh3-64 of the parts, each followed by a byte that no text holds.
 fn hash(parts: &[&str]) -> u64 {
+    let mut bytes = [0; HASHED_AT_ONCE_MAX];
+    let mut end = 0;
+    for part in parts {
+        let Some(place) = bytes.get_mut(end..=end + part.len()) else { return hash_of_long(parts) };
+        let (last, text) = place.split_last_mut().expect("it has a byte more than the part");
+        text.copy_from_slice(part.as_bytes());
+        *last = 0xFF;
+        end += part.len() + 1;
+    }
+    xxh3_64(&bytes[..end])
+}
+
+/// The same in pieces: setting that up costs more than to hash a name.
+fn hash_of_long(parts: &[&str]) -> u64 {
     let mut hasher = Xxh3::new();
     for part in parts {
         hasher.update(part.as_bytes());

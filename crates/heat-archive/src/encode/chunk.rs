@@ -129,11 +129,6 @@ fn push_varint(out: &mut Vec<u8>, mut number: usize) {
     out.push(low_byte(number));
 }
 
-fn low_half(index: u32) -> [u8; 2] {
-    let [first, second, ..] = index.to_le_bytes();
-    [first, second]
-}
-
 fn low_byte(number: usize) -> u8 {
     number.to_le_bytes()[0]
 }
@@ -209,12 +204,21 @@ fn push_indices(page: &mut Vec<u8>, width: usize, indices: &[u32]) {
     let groups = indices.len().div_ceil(8);
     push_varint(page, groups << 1 | 1);
     match width {
-        1 => page.extend(indices.iter().map(|&index| index.to_le_bytes()[0])),
-        2 => page.extend(indices.iter().flat_map(|&index| low_half(index))),
-        3 => indices.iter().for_each(|&index| page.extend_from_slice(&index.to_le_bytes()[..3])),
-        _ => page.extend(indices.iter().flat_map(|&index| index.to_le_bytes())),
+        1 => push_low_bytes::<1>(page, indices),
+        2 => push_low_bytes::<2>(page, indices),
+        3 => push_low_bytes::<3>(page, indices),
+        _ => push_low_bytes::<4>(page, indices),
     }
     page.resize(page.len() + (groups * 8 - indices.len()) * width, 0);
+}
+
+fn push_low_bytes<const WIDTH: usize>(page: &mut Vec<u8>, indices: &[u32]) {
+    let start = page.len();
+    page.resize(start + indices.len() * WIDTH, 0);
+    let (places, _) = page[start..].as_chunks_mut::<WIDTH>();
+    for (place, index) in places.iter_mut().zip(indices) {
+        place.copy_from_slice(&index.to_le_bytes()[..WIDTH]);
+    }
 }
 
 fn finish_page(zstd: &mut Zstd, page: &[u8], rows: usize, nulls: usize) -> Result<IndexPage> {

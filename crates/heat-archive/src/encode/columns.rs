@@ -42,7 +42,7 @@ pub(super) fn write_group(
     writer.texts(signals.iter().map(|(signal, rows)| (&*signal.unit, *rows)))?;
     writer.values(&mut values, Side::Raw)?;
     writer.texts(signals.iter().map(|(signal, rows)| (&*signal.raw_unit, *rows)))?;
-    let flags = runs_by(rows, |row| (row.quality, row.code));
+    let flags = runs_by(rows, Row::flags);
     writer.texts(flags.iter().map(|&((quality, code), rows)| (Row::words(quality, code).0, rows)))?;
     writer.texts(flags.iter().map(|&((quality, code), rows)| (Row::words(quality, code).1, rows)))?;
     let lanes = messages.runs(|message| message.lane);
@@ -186,15 +186,18 @@ impl<T: Copy + Eq + std::hash::Hash> Distinct<T> {
         let mut distinct = Self { values: Vec::new(), runs: Vec::new() };
         let mut index_of = HashMap::with_hasher(FixedState::default());
         for (value, rows) in runs {
+            if let Some(last) = distinct.runs.last_mut()
+                && distinct.values[last.0 as usize] == value
+            {
+                last.1 += rows;
+                continue;
+            }
             let next = u32::try_from(distinct.values.len()).expect("fewer distinct values than rows");
             let index = *index_of.entry(value).or_insert(next);
             if index == next {
                 distinct.values.push(value);
             }
-            match distinct.runs.last_mut() {
-                Some(last) if last.0 == index => last.1 += rows,
-                _ => distinct.runs.push((index, rows)),
-            }
+            distinct.runs.push((index, rows));
         }
         distinct
     }
@@ -235,24 +238,32 @@ struct Messages<'a> {
     rows: &'a [Row],
     /// Those used, in order of the log.
     used: Vec<u32>,
-    /// Place in `used` of each message.
-    place: Vec<u32>,
+    /// The same by bit, 64 messages to a word, with the number used before the word.
+    words: Vec<(u64, u32)>,
 }
 
 impl<'a> Messages<'a> {
     fn of(all: &'a [Message], rows: &'a [Row]) -> Self {
-        let mut place = vec![0_u32; all.len()];
+        let mut words = vec![(0_u64, 0_u32); all.len().div_ceil(64)];
         for row in rows {
-            place[row.message as usize] = 1;
+            words[row.message as usize / 64].0 |= 1 << (row.message % 64);
         }
         let mut used = Vec::new();
-        for (message, place) in (0_u32..).zip(&mut place) {
-            if *place == 1 {
-                *place = u32::try_from(used.len()).expect("messages are counted in u32");
-                used.push(message);
+        for (first, (bits, before)) in (0_u32..).step_by(64).zip(&mut words) {
+            *before = u32::try_from(used.len()).expect("messages are counted in u32");
+            let mut rest = *bits;
+            while rest != 0 {
+                used.push(first + rest.trailing_zeros());
+                rest &= rest - 1;
             }
         }
-        Self { all, rows, used, place }
+        Self { all, rows, used, words }
+    }
+
+    /// Place in `used` of a message that is.
+    fn place(&self, message: u32) -> u32 {
+        let (bits, before) = self.words[message as usize / 64];
+        before + (bits & ((1 << (message % 64)) - 1)).count_ones()
     }
 
     fn by_row(&self) -> impl Iterator<Item = &Message> {
@@ -268,7 +279,7 @@ impl<'a> Messages<'a> {
         let mut pages = Vec::new();
         for rows in self.rows.chunks(PAGE_ROWS) {
             indices.clear();
-            indices.extend(rows.iter().map(|row| self.place[row.message as usize]));
+            indices.extend(rows.iter().map(|row| self.place(row.message)));
             pages.push(chunk::page_of_indices(zstd, self.used.len(), &indices)?);
         }
         Ok(Some(pages))

@@ -30,7 +30,7 @@ fn readings_body(readings: Vec<Reading>) -> Body {
     let network: NetworkId = "demo-north".parse().unwrap();
     let (site, device) = ("st-1".parse().unwrap(), "meter".parse().unwrap());
     let signals = vec![decl("supply_temperature", 1.0, -273.15), decl("return_temperature", 1.0, 0.0)];
-    let id = set_id(&network, &encode_set(&site, &device, &signals));
+    let id = set_id(&network, &encode_set(&site, &device, &signals), &mut Vec::new());
     let set = Arc::new(SignalSet { id, network, site, device, signals });
     let device_seq = Some(DeviceSeq { boot: "a1".into(), seq: 3 });
     Body::Readings(Readings { set, lane: Lane::Backfill, device_seq, readings })
@@ -121,6 +121,45 @@ fn columns_that_do_not_fit_are_refused() {
     assert!(matches!(error, DecodeError::Column { column: "quality", found: 2, expected: 1 }), "{error}");
 }
 
+/// Both ways to read a record say the same, or the plain one leaves it to the other.
+fn both_ways_agree(bytes: &Bytes) -> bool {
+    let plain = EnvelopeDecoder::default().decode_plain(bytes);
+    let any = EnvelopeDecoder::default().decode_any(bytes.clone());
+    if let Some(plain) = &plain {
+        let any = any.expect("what is plain is valid");
+        // As text: a value may be NaN.
+        assert_eq!(format!("{plain:?}"), format!("{any:?}"));
+    }
+    plain.is_some()
+}
+
+#[test]
+fn a_record_of_readings_as_we_write_it_is_plain_and_a_heartbeat_is_not() {
+    let rows = |times: [i64; 2], quality| {
+        let rows = [0, 1].map(|i| reading(i, times[i as usize], 350.0, quality, QualityCode::None));
+        encode(&envelope(readings_body(rows.into())))
+    };
+    assert!(both_ways_agree(&rows([5, 5], Quality::Good)));
+    assert!(both_ways_agree(&rows([1_763_000_000_000_000, -5], Quality::Bad)));
+    assert!(both_ways_agree(&encode(&envelope(readings_body(Vec::new())))));
+    let beat =
+        Heartbeat { hours: Vec::new(), records_in_partition: 1, readings_in_partition: 2, last: false };
+    assert!(!both_ways_agree(&encode(&envelope(Body::Heartbeat(beat)))));
+}
+
+#[test]
+fn what_protobuf_allows_beside_the_plain_form_is_read_all_the_same() {
+    let sent = envelope(readings_body(vec![reading(0, 5, 350.0, Quality::Good, QualityCode::None)]));
+    let plain = encode(&sent);
+    // An unknown field, and a field twice: the last counts.
+    let later: [&[u8]; 2] = [&[9 << 3, 9], &[4 << 3, 43]];
+    for (fields, seq) in later.into_iter().zip([42, 43]) {
+        let bytes = Bytes::from([&plain[..], fields].concat());
+        assert!(!both_ways_agree(&bytes));
+        assert_eq!(decode(bytes).origin.seq, seq);
+    }
+}
+
 #[test]
 fn the_schema_only_grew_since_its_release() {
     let fields = |text: &str| -> Vec<String> {
@@ -159,5 +198,26 @@ proptest! {
     #[test]
     fn garbage_is_an_error_and_never_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let _outcome = EnvelopeDecoder::default().decode(bytes.into()).is_ok();
+    }
+
+    #[test]
+    fn damaged_records_are_read_the_same_both_ways(
+        rows in prop::collection::vec((0u32..3, 0i64..10_000_000_000, 0u8..3, 0u8..12), 0..6),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0u8..3), 0..3))
+    {
+        let rows = rows.into_iter().map(|(signal, micros, quality, code)| {
+            let quality = Quality::from_number(quality).unwrap();
+            reading(signal, micros, 1.5, quality, QualityCode::from_number(code).unwrap())
+        }).collect();
+        let mut bytes = encode(&envelope(readings_body(rows))).to_vec();
+        for (place, byte, kind) in damage {
+            let place = place.index(bytes.len());
+            match kind {
+                0 => bytes[place] = byte,
+                1 => bytes.insert(place, byte),
+                _ => { bytes.remove(place); }
+            }
+        }
+        both_ways_agree(&bytes.into());
     }
 }
