@@ -32,6 +32,9 @@ const WAIT_US: i64 = 7 * DAY_US;
 /// Least difference of supply and return of a site that delivers heat, K.
 const DELIVERS_KELVIN: f64 = 2.0;
 
+/// A value put in that differs by less is what the sensor would have read anyway, K.
+pub const SHOWS_KELVIN: f64 = 0.5;
+
 /// Sites whose faults are kept: more than a city has.
 const SITES_MAX: usize = 20_000;
 
@@ -46,6 +49,9 @@ pub struct InjectedFault {
     pub size: f64,
     /// The shift at its end, K, of a bias or drift.
     pub shift: Option<f64>,
+    /// Whether the values put in for others differ from them by [`SHOWS_KELVIN`], often enough for a fault of its kind:
+    /// known before any detector has looked.
+    pub shows: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -60,6 +66,8 @@ struct Active {
     held: f64,
     last_us: i64,
     touched: u32,
+    /// Readings that differ from what they were.
+    shown: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -248,6 +256,7 @@ fn begin(
         held,
         last_us: at_us - HOUR_US,
         touched: 0,
+        shown: 0,
     })
 }
 
@@ -304,6 +313,7 @@ fn touch(
         let decl = decl_at(readings.readings[own].signal);
         write(&mut readings.readings[own], decl, now);
         active.touched += 1;
+        active.shown += u32::from((now - value).abs() >= SHOWS_KELVIN);
     }
 }
 
@@ -351,6 +361,7 @@ fn finish(
         },
         kind: plan.kind,
         size: plan.size,
+        shows: !plan.kind.replaces() || active.shown >= plan.kind.touches_min(),
         shift: match plan.kind {
             FaultKind::Bias => Some(active.sign * plan.size),
             FaultKind::Drift => Some(active.sign * plan.size * lasted_days),

@@ -15,7 +15,7 @@ use heat_model::{
 };
 use heat_processor::part::Part;
 
-pub use record::{NetworkRecord, Raised, Record, TraceStep};
+pub use record::{NetworkRecord, Raised, Record, TraceStep, place_in};
 
 use crate::{archived::network_of, report::CostReport, scores::ScoresWriter};
 

@@ -280,6 +280,7 @@ impl Network {
             counters.past_bins += 1;
         }
         self.state.thermal.moved(signal, placed.role, at_us, value);
+        self.state.quality.measured(signal, placed.role, at_us, value);
         if placed.role.is_status() {
             tracker.observe_status(at_us, value);
             return None;

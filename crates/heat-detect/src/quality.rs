@@ -8,7 +8,10 @@
 //! Cold start: a signal is judged for silence after a day, for a stuck value after its habit of repeating is known, for
 //! the rest as soon as its scatter is. Findings clear when the signal has behaved for hours.
 
+mod beside;
+pub(crate) mod frozen;
 pub(crate) mod gate;
+mod peaks;
 pub(crate) mod rhythm;
 mod steps;
 
@@ -18,11 +21,13 @@ use heat_model::{QualityCode, incident::Class};
 use serde::{Deserialize, Serialize};
 
 use self::{
+    beside::{Moving, alone, is_contradicted, isolated},
+    frozen::Frozen,
     gate::{Gate, Judgement},
+    peaks::Peak,
     rhythm::Rhythm,
 };
 use crate::{
-    bins::BIN_US,
     layout::{Layout, Role},
     network::statements::{Fact, Place, Statement},
     tracker::{Step, Tracker},
@@ -34,8 +39,6 @@ const CLOCK_MARKS: u8 = 2;
 const CLOCK_WELL_US: i64 = 2 * 3_600_000_000;
 /// Spikes noted between two quarter hours; more are no longer isolated anyway.
 const SPIKES_MAX: usize = 4_096;
-/// So many signals of a kind that spike, or are odd, in one quarter hour show an event of the plant, not of a sensor.
-const SPIKES_OF_PLANT: usize = 3;
 /// After so long a fault that no longer shows is over.
 const CLEAR_US: i64 = 6 * 3_600_000_000;
 /// Supply and return of a circuit at rest differ by less, K.
@@ -99,6 +102,9 @@ pub(crate) struct Quality {
     clocks: Vec<Clock>,
     /// (signal, event time) of values that left their signal's range and came back at once.
     spikes: Vec<(u32, i64)>,
+    /// Peaks of slow signals since the last quarter hour ended.
+    peaks: Vec<(u32, Peak)>,
+    frozen: Frozen,
 }
 
 impl Quality {
@@ -122,6 +128,11 @@ impl Quality {
     /// Whether a signal's values say nothing about what they name.
     pub(crate) fn is_blind(&self, signal: u32) -> bool {
         self.gates[signal as usize].fault.is_some_and(Fault::blinds)
+    }
+
+    /// Whether a site only repeats what it last had, so that nothing it sends says how things are now.
+    pub(crate) fn is_frozen(&self, site: u32) -> bool {
+        self.frozen.is(site)
     }
 
     /// A live reading has come, whatever it says.
@@ -163,6 +174,15 @@ impl Quality {
         }
     }
 
+    /// A measurement of a signal that is read seldom: what it says of the one before.
+    pub(crate) fn measured(&mut self, signal: u32, role: Role, at_us: i64, value: f64) {
+        if let Some(peak) = self.gates[signal as usize].peaked(role, at_us, value)
+            && self.peaks.len() < SPIKES_MAX
+        {
+            self.peaks.push((signal, peak));
+        }
+    }
+
     /// A minute passes: who is silent, whose clock is wrong.
     pub(crate) fn minute(&mut self, layout: &Layout, now_us: i64) -> Vec<Statement> {
         let mut said = self.rhythm.minute(layout, now_us);
@@ -198,19 +218,17 @@ impl Quality {
 
     /// A quarter hour ends: which signals do not measure. `at_us` is its end.
     pub(crate) fn close_bin(&mut self, layout: &Layout, trackers: &[Tracker], at_us: i64) -> Vec<Statement> {
-        for gate in &mut self.gates {
-            gate.close_bin();
-        }
-        let spikes = std::mem::take(&mut self.spikes);
-        let isolated = isolated(layout, &spikes);
-        let mut said = Vec::new();
-        for &signal in &isolated {
-            self.gates[signal as usize].spiked(at_us);
-        }
         let moving = self.moving(layout);
-        for (gate, placed) in self.gates.iter_mut().zip(&layout.placed).filter(|(gate, _)| gate.is_fresh()) {
-            gate.note_rest(moving[placed.site as usize] >= MOVING_SHARE);
+        for (gate, placed) in self.gates.iter_mut().zip(&layout.placed) {
+            let site_moves = moving[placed.site as usize].besides(gate, placed.role) >= MOVING_SHARE;
+            gate.close_bin(site_moves);
+            if gate.is_fresh() {
+                gate.note_rest(site_moves);
+            }
         }
+        let mut said = Vec::new();
+        self.frozen.close_bin(layout, &self.gates, at_us, &mut said);
+        self.note_spikes(layout, at_us);
         let mut odd = BTreeMap::<Role, usize>::new();
         for (gate, placed) in self.gates.iter_mut().zip(&layout.placed) {
             *odd.entry(placed.role).or_default() += usize::from(gate.odd_for > 0);
@@ -219,7 +237,7 @@ impl Quality {
         for signal in 0..self.gates.len() {
             let placed = layout.placed[signal];
             let gate = &self.gates[signal];
-            let is_plant = odd[&placed.role] > SPIKES_OF_PLANT;
+            let is_plant = odd[&placed.role] > beside::SPIKES_OF_PLANT;
             let shows = if gate.shows_sentinel(at_us)
                 && (placed.role.is_temperature()
                     || (gate.is_known_word() || !is_plant) && is_contradicted(layout, trackers, signal))
@@ -227,10 +245,7 @@ impl Quality {
                 Some(Fault::Sentinel)
             } else if gate.slipped && !is_plant {
                 Some(Fault::UnitSlip)
-            } else if gate.shows_stuck(placed.role, at_us)
-                && moving[placed.site as usize] >= MOVING_SHARE
-                && !self.rests(layout, signal)
-            {
+            } else if gate.shows_stuck(placed.role, at_us) && !self.rests(layout, signal) {
                 Some(Fault::Stuck)
             } else if gate.shows_spikes(at_us) {
                 Some(Fault::Spikes)
@@ -251,6 +266,22 @@ impl Quality {
         }
         self.clear(at_us, &mut said);
         said
+    }
+
+    /// Counts what left its signal's course alone and came back.
+    fn note_spikes(&mut self, layout: &Layout, at_us: i64) {
+        let spikes = std::mem::take(&mut self.spikes);
+        let peaks = std::mem::take(&mut self.peaks);
+        let mut spiked = isolated(layout, &spikes);
+        for signal in alone(layout, &peaks) {
+            // The same readings may be both.
+            if !spiked.contains(&signal) {
+                spiked.push(signal);
+            }
+        }
+        for signal in spiked {
+            self.gates[signal as usize].spiked(at_us);
+        }
     }
 
     /// Whether a water temperature is that of a circuit at rest: there it may stand still for days.
@@ -289,6 +320,13 @@ impl Quality {
     /// A fault that relations to other signals showed is over.
     pub(crate) fn closes(&mut self, signal: u32) {
         self.gates[signal as usize].fault = None;
+    }
+
+    /// The same, if it is this fault.
+    pub(crate) fn closes_if(&mut self, signal: u32, fault: Fault) {
+        if self.fault(signal) == Some(fault) {
+            self.closes(signal);
+        }
     }
 
     fn statement(&self, signal: u32, fault: Fault, onset_us: i64, active: bool) -> Statement {
@@ -332,69 +370,16 @@ impl Quality {
         }
     }
 
-    /// Share of each site's signals, of those that are not still by nature, whose value changed in the quarter hours
-    /// before.
-    fn moving(&self, layout: &Layout) -> Vec<f64> {
-        let mut counts = vec![(0_u32, 0_u32); layout.sites.len()];
+    /// How many of each site's signals, of those that are not still by nature, reported in this quarter hour and moved.
+    fn moving(&self, layout: &Layout) -> Vec<Moving> {
+        let mut sites = vec![Moving::default(); layout.sites.len()];
         for (placed, gate) in layout.placed.iter().zip(&self.gates) {
-            if gate::may_stand_still(placed.role) || !gate.is_fresh() {
-                continue;
+            if let Some(moved) = gate.has_moved().filter(|_| !gate::may_stand_still(placed.role)) {
+                let site = &mut sites[placed.site as usize];
+                site.all += 1;
+                site.moved += u32::from(moved);
             }
-            let (moving, all) = &mut counts[placed.site as usize];
-            *all += 1;
-            *moving += u32::from(!gate.is_still());
         }
-        counts
-            .into_iter()
-            .map(|(moving, all)| if all > 1 { f64::from(moving) / f64::from(all - 1) } else { 0.0 })
-            .collect()
+        sites
     }
-}
-
-/// Signals that spiked alone: not together with others of their site, nor with several of their role.
-fn isolated(layout: &Layout, spikes: &[(u32, i64)]) -> Vec<u32> {
-    let near = |a: i64, b: i64| (a - b).abs() <= BIN_US;
-    spikes
-        .iter()
-        .filter(|(signal, at_us)| {
-            let placed = layout.placed[*signal as usize];
-            let others = |same: &dyn Fn(u32, Role) -> bool| {
-                spikes
-                    .iter()
-                    .filter(|(other, other_us)| {
-                        let other_placed = layout.placed[*other as usize];
-                        other != signal
-                            && near(*at_us, *other_us)
-                            && same(other_placed.site, other_placed.role)
-                    })
-                    .count()
-            };
-            others(&|site, _| site == placed.site) == 0
-                && others(&|_, role| role == placed.role) < SPIKES_OF_PLANT
-        })
-        .map(|(signal, _)| *signal)
-        .collect()
-}
-
-/// Whether another signal of the site says that the quantity is not what an odd value claims: its counterpart stands
-/// where it stood.
-fn is_contradicted(layout: &Layout, trackers: &[Tracker], signal: usize) -> bool {
-    let placed = layout.placed[signal];
-    let site = &layout.sites[placed.site as usize];
-    let is = |role: Role| placed.role == role;
-    let counterparts: &[Role] = if is(Role::SupplyFlow) {
-        &[Role::ReturnFlow, Role::ValveOpening, Role::HeatPower]
-    } else if is(Role::ReturnFlow) {
-        &[Role::SupplyFlow, Role::HeatPower]
-    } else if is(Role::SupplyPressure) {
-        &[Role::ReturnPressure, Role::DifferentialPressure]
-    } else if is(Role::ReturnPressure) {
-        &[Role::SupplyPressure, Role::DifferentialPressure]
-    } else {
-        &[]
-    };
-    counterparts.iter().filter_map(|role| site.signal(*role)).any(|other| {
-        let tracker = &trackers[other as usize];
-        tracker.seen && tracker.off_since_us == 0 && tracker.value.abs() > 1e-9
-    })
 }

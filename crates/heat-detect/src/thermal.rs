@@ -28,6 +28,7 @@ mod say;
 mod setback;
 mod source;
 mod station;
+mod swapped;
 mod values;
 mod view;
 
@@ -47,6 +48,7 @@ use self::{
     say::{Kind, Said},
     source::Source,
     station::{STILL_BINS, Station},
+    swapped::Crossing,
     values::{Boundary, Means, PEERS_MIN, Readings, Surround, median_of, readings},
 };
 pub(crate) use self::{costs::Costs, homes::Compliance};
@@ -66,20 +68,14 @@ const PEERS_BINS: i64 = 96;
 const QUIET_BINS: i64 = 14 * 96;
 /// Temperature assumed of make-up water, degC.
 const MAKE_UP_CELSIUS: f64 = 15.0;
-/// A return so much warmer than the supply, K, for so many quarter hours, is a pair of sensors on the wrong pipes, if
-/// the return reads what should have arrived to within so much.
-const SWAPPED_KELVIN: f64 = 3.0;
-const SWAPPED_BINS: u8 = 3;
-const SWAPPED_NEAR_KELVIN: f64 = 6.0;
-
 /// What is known of a network's temperatures.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Thermal {
     boundary: Boundary,
     /// By site, in order.
     stations: Vec<(u32, Station)>,
-    /// Quarter hours for which each station's return has been warmer than its supply, by station as above.
-    crossed: Vec<u8>,
+    /// How supply and return of both circuits stand to each other, by station as above.
+    crossed: Vec<[Crossing; 2]>,
     source: Source,
     homes: Homes,
     hunting: Hunting,
@@ -176,7 +172,7 @@ impl Thermal {
         for (site, _) in layout.of_kind(SiteKind::Station) {
             if let Err(at) = self.stations.binary_search_by_key(&site, |(site, _)| *site) {
                 self.stations.insert(at, (site, Station::default()));
-                self.crossed.insert(at, 0);
+                self.crossed.insert(at, Default::default());
             }
         }
     }
@@ -364,55 +360,6 @@ impl Thermal {
                     }
                 }
                 None => {}
-            }
-        }
-    }
-
-    /// Pairs of sensors on the wrong pipes.
-    fn find_swapped(
-        &mut self,
-        layout: &Layout,
-        bins: &Bins,
-        bin: i64,
-        quality: &mut Quality,
-        said: &mut Vec<Statement>,
-    ) {
-        let at_us = (bin + 1) * BIN_US;
-        for ((index, station), crossed) in self.stations.iter().zip(&mut self.crossed) {
-            let site = &layout.sites[*index as usize];
-            let pair = site.signal(Role::SupplyTemperature).zip(site.signal(Role::ReturnTemperature));
-            let Some((supply, back)) = pair else { continue };
-            let Some((hot, cold)) = bins.measured(supply).zip(bins.measured(back)) else { continue };
-            if quality.fault(supply) == Some(Fault::Swapped) {
-                *crossed = if hot > cold { *crossed + 1 } else { 0 };
-                if *crossed >= SWAPPED_BINS {
-                    *crossed = 0;
-                    quality.closes(supply);
-                    quality.closes(back);
-                    said.push(say::statement(Said::Sensor(supply, Fault::Swapped), *index, at_us, false));
-                }
-                continue;
-            }
-            let arrives = station.arrived();
-            // At rest a supply pipe cools below the return by itself.
-            let is_crossed = station.delivers
-                && cold - hot > SWAPPED_KELVIN
-                && arrives.is_some_and(|arrives| (cold - arrives).abs() < SWAPPED_NEAR_KELVIN);
-            *crossed = if is_crossed { *crossed + 1 } else { 0 };
-            if *crossed >= SWAPPED_BINS {
-                *crossed = 0;
-                if quality.opens(supply, Fault::Swapped, at_us).is_some() {
-                    quality.opens(back, Fault::Swapped, at_us);
-                    let onset_us = at_us - i64::from(SWAPPED_BINS) * BIN_US;
-                    let mut statement =
-                        say::statement(Said::Sensor(supply, Fault::Swapped), *index, onset_us, true);
-                    statement.facts = vec![
-                        Fact { signal: Some(supply), what: "supply_reads", value: hot, unit: "degC" },
-                        Fact { signal: Some(back), what: "return_reads", value: cold, unit: "degC" },
-                    ];
-                    statement.strength = cold - hot;
-                    said.push(statement);
-                }
             }
         }
     }

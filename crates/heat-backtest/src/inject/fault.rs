@@ -49,6 +49,11 @@ impl FaultKind {
         }
     }
 
+    /// Whether it puts another value in the place of the true one, which may happen to be the same.
+    pub(super) const fn replaces(self) -> bool {
+        matches!(self, Self::Stuck | Self::Swapped | Self::Sentinel)
+    }
+
     /// How long it lasts, microseconds.
     pub(super) fn lasts_us(self, size: f64) -> i64 {
         let hours = match self {

@@ -107,3 +107,30 @@ fn every_kind_and_size_is_drawn() {
     let wanted: usize = SIZES.iter().map(|sizes| sizes.len()).sum();
     assert_eq!(drawn.len(), wanted);
 }
+
+#[test]
+fn what_reads_as_it_would_have_anyway_is_told_apart() {
+    // All values of `record` swing by 0.6 K: a value held is off by 0.5 K at times, a swapped pair always.
+    let (faults, _, _) = year(3, true);
+    let swapped = || faults.iter().filter(|fault| fault.kind == FaultKind::Swapped);
+    assert!(swapped().count() > 0 && swapped().all(|fault| fault.shows));
+    let mut active = Active {
+        device: "meter".parse().unwrap(),
+        name: SignalName::new(NAMES[0]).unwrap(),
+        partner: None,
+        on_us: 0,
+        off_us: DAY_US,
+        sign: 1.0,
+        held: 80.0,
+        last_us: 0,
+        touched: 0,
+        shown: 0,
+    };
+    let mut dice = Dice { text: String::new(), drawn: 0 };
+    for hour in 0..7 {
+        let mut record = record("a", hour, true);
+        let Body::Readings(readings) = &mut record.body else { unreachable!() };
+        touch(FaultKind::Stuck, 12.0, &mut dice, &mut active, readings, hour * HOUR_US);
+    }
+    assert_eq!((active.touched, active.shown), (7, 2), "80.5 and 80.6 alone are off by half a degree");
+}

@@ -10,7 +10,7 @@ use heat_detect::scoring::{
 use heat_model::{label::Label, plant::SiteKind};
 
 use super::Judged;
-use crate::inject::InjectedFault;
+use crate::inject::{InjectedFault, SHOWS_KELVIN};
 use crate::report::{Confusion, ConfusionEvent, ConfusionRow, Proportion};
 
 /// What was named of one event.
@@ -126,11 +126,15 @@ fn event_report(judged: &Judged<'_>, index: usize, named: &Named) -> ConfusionEv
     }
 }
 
-/// Why a wrong level of a signal could not be seen: nothing in the network says what it should read, or only roughly.
+/// Why a wrong signal could not be seen: it read what it should have, or nothing in the network says what it should read,
+/// or only roughly.
 fn not_judgeable(judged: &Judged<'_>, label: &Label) -> Option<String> {
     let is_it =
         |fault: &&InjectedFault| fault.label.event == label.event && fault.label.network == label.network;
     let injected = judged.case.injection.and_then(|injection| injection.faults.iter().find(is_it));
+    if injected.is_some_and(|fault| !fault.shows) {
+        return Some(format!("it read what it would have read anyway, to within {SHOWS_KELVIN} K"));
+    }
     if !(label.class.contains("bias") || label.class.contains("drift")) {
         return None;
     }

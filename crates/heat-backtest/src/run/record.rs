@@ -216,7 +216,9 @@ impl Record {
     /// Takes over another run's record, with each of its networks under the name that `name` gives it.
     pub fn absorb(&mut self, other: Self, name: impl Fn(&NetworkId) -> NetworkId) {
         self.alarms.extend(other.alarms.into_iter().map(|mut alarm| {
-            alarm.network = name(&alarm.network);
+            let network = name(&alarm.network);
+            alarm.place = alarm.place.map(|place| place_in(&place, &alarm.network, &network));
+            alarm.network = network;
             alarm
         }));
         self.networks.extend(other.networks.into_iter().map(|(id, network)| (name(&id), network)));
@@ -246,5 +248,27 @@ impl Record {
         sum.unused += counters.unused;
         sum.over_bound += counters.over_bound;
         sum.incidents_dropped += counters.incidents_dropped;
+    }
+}
+
+/// A place as it reads once its network is called otherwise: those of signals and devices begin with it, and a site is
+/// known by what follows.
+pub fn place_in(place: &str, before: &NetworkId, now: &NetworkId) -> String {
+    match place.strip_prefix(before.as_str()) {
+        Some(rest) if rest.starts_with('/') => format!("{now}{rest}"),
+        _ => place.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_follows_its_networks_name_and_a_site_alone_stays() {
+        let (before, now) = (NetworkId::new("town").unwrap(), NetworkId::new("town~2").unwrap());
+        assert_eq!(place_in("town/a/meter/x", &before, &now), "town~2/a/meter/x");
+        assert_eq!(place_in("town", &before, &now), "town");
+        assert_eq!(place_in("townhall", &before, &now), "townhall");
     }
 }

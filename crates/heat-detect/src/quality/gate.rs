@@ -7,7 +7,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, steps::Steps};
+use super::{
+    Fault,
+    peaks::{Peak, Peaks},
+    steps::Steps,
+};
 use crate::{
     bins::{BIN_SECONDS, BIN_US},
     layout::Role,
@@ -33,17 +37,26 @@ const SENTINEL_US: i64 = 24 * 3_600_000_000;
 /// register), beside 0.
 const NO_TEMPERATURE: [f64; 11] =
     [-39.9, -40.0, -50.0, -99.0, -99.9, -127.0, -200.0, 850.0, 999.0, 999.9, 9_999.0];
+/// Temperatures that nothing in or above a heating network has, degC.
+const COLDEST: f64 = -60.0;
+const HOTTEST: f64 = 400.0;
 /// Below this a pipe of a heating network may really be at 0 degC.
 const WARM_CELSIUS: f64 = 12.0;
 /// How long a value must stand still at least, in time and in quarter hours with readings, and the chance that is left
 /// to it: a slow scan has few readings, and each of them says more.
 const STUCK_US: i64 = 3 * 3_600_000_000;
-const STUCK_BINS: u16 = 6;
+const STUCK_BINS: u16 = 5;
 /// What a signal's longest rest loses with each quarter hour with readings.
 const REST_FADES: f32 = 1.0 / 1_500.0;
-const STUCK_LOG_CHANCE: f64 = -16.0;
+const STUCK_LOG_CHANCE: f64 = -15.0;
 /// Memory of the habit of repeating, quarter hours.
 const HABIT_BINS: f32 = 2_000.0;
+/// Weight of a look in the habit of the last day, and how much calmer than usual that must be to count.
+const CALM_WEIGHT: f32 = 1.0 / 24.0;
+const CALMER: f32 = 0.1;
+/// Where it has moved by less than this share of its usual stride, it must stand still so many times longer.
+const CALM_STRIDE: f32 = 0.25;
+const CALM_LOOKS: f64 = 3.0;
 /// Quarter hours before that habit is known, and those in which it must have moved: what never did has no habit.
 const HABIT_KNOWN: u16 = 96;
 const MOVED_MIN: u16 = 24;
@@ -70,6 +83,17 @@ const LEVEL_BINS: u16 = 96;
 pub(crate) enum Judgement {
     Measurement,
     NoMeasurement,
+}
+
+/// Whether a value of this role is one that stands for "no value", or that no water and no weather can have.
+fn is_word(role: Role, value: f64) -> bool {
+    let is_water =
+        role.is_temperature() && !matches!(role, Role::OutdoorTemperature | Role::IndoorTemperature);
+    value == 0.0
+        || role.is_temperature()
+            && (NO_TEMPERATURE.iter().any(|word| (value - word).abs() < 1e-6)
+                || !(COLDEST..=HOTTEST).contains(&value)
+                || is_water && value < 0.0)
 }
 
 /// Whether a signal of this role may rightly stand still for hours.
@@ -137,12 +161,21 @@ pub(crate) struct Gate {
     longest: f32,
     rested: u16,
     moved_us: i64,
+    /// Quarter hours with readings since then, whatever the site did.
+    rests: u16,
     bins: u16,
     /// Mean of the quarter hours' last values over a day or so.
     level: f64,
     moved: u16,
-    /// Share of quarter hours without a change.
+    /// Quarter hours in which the site moved, and the share of them without a change.
+    looks: u16,
     repeats: f32,
+    /// The same over the last day or so, and how far it moves from one quarter hour to the next, usually and over the last
+    /// day or so: a circuit that comes to rest grows calm.
+    calm: f32,
+    closed: f64,
+    stride: f32,
+    recent_stride: f32,
     /// The odd value that may mean "no measurement".
     odd: f64,
     hits: u16,
@@ -166,6 +199,7 @@ pub(crate) struct Gate {
     spike_rate: f32,
     spikes: f32,
     spiked_us: i64,
+    peaks: Peaks,
     steps: Steps,
 }
 
@@ -221,6 +255,9 @@ impl Gate {
             return false;
         }
         let off = (value - tracker.reference).abs();
+        let is_word = is_word(role, value);
+        let is_impossible =
+            is_word && role.is_temperature() && (value != 0.0 || tracker.reference > WARM_CELSIUS);
         let floor = if role.is_temperature() {
             ODD_KELVIN
         } else if role.is_pressure() {
@@ -228,13 +265,12 @@ impl Gate {
         } else {
             0.0
         };
-        if off < (ODD_Z * tracker.sigma(prior)).max(floor) {
+        let least_z = if is_impossible { 0.0 } else { ODD_Z };
+        if off < (least_z * tracker.sigma(prior)).max(floor) {
             self.was_in_line = true;
             return false;
         }
         self.odd_values = self.odd_values.saturating_add(1);
-        let is_word = value == 0.0
-            || role.is_temperature() && NO_TEMPERATURE.iter().any(|word| (value - word).abs() < 1e-6);
         let is_again = self.hits > 0 && value.to_bits() == self.odd.to_bits();
         if is_again {
             // A coarse signal repeats its values by itself; a word comes and goes.
@@ -244,6 +280,10 @@ impl Gate {
         } else if !self.is_told_sentinel() {
             self.odd = value;
             self.hits = 1;
+            // What else was odd before does not speak against a value that cannot be.
+            if is_word {
+                self.odd_values = 1;
+            }
             self.first_hit_us = at_us;
             self.is_known_word = is_word;
             self.was_in_line = false;
@@ -251,8 +291,6 @@ impl Gate {
             return false;
         }
         self.hit_us = at_us;
-        let is_impossible =
-            is_word && role.is_temperature() && (value != 0.0 || tracker.reference > WARM_CELSIUS);
         is_impossible || (is_again && self.fault == Some(Fault::Sentinel))
     }
 
@@ -279,6 +317,11 @@ impl Gate {
             return (1..=SPIKE_MAX).contains(&was_off);
         }
         false
+    }
+
+    /// Takes a measurement of a slow temperature; the peak that it ends.
+    pub(super) fn peaked(&mut self, role: Role, at_us: i64, value: f64) -> Option<Peak> {
+        if role.is_temperature() && !may_stand_still(role) { self.peaks.take(at_us, value) } else { None }
     }
 
     fn note_slip(&mut self, role: Role, value: f64, reference: f64) {
@@ -318,7 +361,14 @@ impl Gate {
         self.spiked_us = at_us;
     }
 
-    pub(super) fn close_bin(&mut self) {
+    /// Whether a reading came since the last quarter hour ended, and one of them differed.
+    pub(super) const fn has_moved(&self) -> Option<bool> {
+        if self.came { Some(self.changed) } else { None }
+    }
+
+    /// A quarter hour ends. `site_moves`: whether the other signals of the site moved in it. Only then does a value that
+    /// stands still say anything: a station at rest, or one whose gateway repeats what it last had, stands still as a whole.
+    pub(super) fn close_bin(&mut self, site_moves: bool) {
         self.fresh = self.came;
         if !self.came {
             return;
@@ -329,19 +379,33 @@ impl Gate {
         };
         self.slipped = self.slipped && stands(self.slip);
         self.level += (self.last - self.level) / f64::from(self.bins.min(LEVEL_BINS));
-        let weight = 1.0 / f32::from(self.bins).min(HABIT_BINS);
+        self.rests = if self.changed { 0 } else { self.rests.saturating_add(1) };
         if self.changed {
             self.rested = self.still;
             self.still = 0;
             self.moved = self.moved.saturating_add(1);
-            self.repeats -= weight * self.repeats;
-        } else {
+        } else if site_moves {
             self.still = self.still.saturating_add(1);
-            // What is held against it does not become its habit.
+        }
+        if site_moves {
+            self.looks = self.looks.saturating_add(1);
+            let weight = 1.0 / f32::from(self.looks).min(HABIT_BINS);
+            let stride = (self.last - self.closed).abs() as f32;
+            self.stride += weight * (stride - self.stride);
             if self.still < STUCK_BINS {
+                // One start of the plant does not make the day lively.
+                self.recent_stride += CALM_WEIGHT * (stride.min(2.0 * self.stride) - self.recent_stride);
+            }
+            // What is held against it does not become its habit.
+            if self.changed {
+                self.repeats -= weight * self.repeats;
+                self.calm -= CALM_WEIGHT * self.calm;
+            } else if self.still < STUCK_BINS {
                 self.repeats += weight * (1.0 - self.repeats);
+                self.calm += CALM_WEIGHT * (1.0 - self.calm);
             }
         }
+        self.closed = self.last;
         self.came = false;
         self.changed = false;
     }
@@ -355,6 +419,21 @@ impl Gate {
         }
     }
 
+    /// Whether it has moved often enough to be known for it.
+    pub(super) const fn is_known_to_move(&self) -> bool {
+        self.moved >= MOVED_MIN
+    }
+
+    /// Logarithm of the chance that it repeats itself for as long as it has.
+    pub(super) fn log_chance_of_rest(&self) -> f64 {
+        f64::from(self.rests) * f64::from(self.repeats.max(0.05)).ln().min(-1e-3)
+    }
+
+    /// When its value last changed; `None` before the first live reading.
+    pub(super) fn moved_us(&self) -> Option<i64> {
+        self.seen.then_some(self.moved_us)
+    }
+
     /// Whether its newest quarter hour had a reading.
     pub(super) const fn is_fresh(&self) -> bool {
         self.fresh
@@ -366,15 +445,17 @@ impl Gate {
     }
 
     pub(super) fn shows_stuck(&self, role: Role, at_us: i64) -> bool {
-        let is_known = self.bins >= HABIT_KNOWN && self.moved >= MOVED_MIN;
+        let is_known = self.looks >= HABIT_KNOWN && self.moved >= MOVED_MIN;
         if may_stand_still(role) || !is_known || (self.last == 0.0 && !role.is_temperature()) {
             return false;
         }
-        let habit = f64::from(self.repeats.max(0.05)).ln();
+        let repeats = if self.calm > 2.0 * self.repeats + CALMER { self.calm } else { self.repeats };
+        let slows = if self.recent_stride < CALM_STRIDE * self.stride { CALM_LOOKS } else { 1.0 };
+        let habit = f64::from(repeats.max(0.05)).ln();
         let by_chance = STUCK_LOG_CHANCE / habit.min(-1e-3);
         at_us - self.moved_us >= STUCK_US
             && f64::from(self.still)
-                >= by_chance.max(f64::from(STUCK_BINS)).max(2.0 * f64::from(self.longest))
+                >= slows * by_chance.max(f64::from(STUCK_BINS)).max(2.0 * f64::from(self.longest))
     }
 
     /// Whether the odd value is one that cannot be a measurement.
@@ -439,7 +520,7 @@ mod tests {
         {
             gate.spiked(at_us);
         }
-        gate.close_bin();
+        gate.close_bin(true);
         gate.note_rest(true);
         judgement
     }
@@ -513,7 +594,7 @@ mod tests {
                 gate.stepped(Role::ReturnPressure, value, step);
             }
             if at % 900 == 0 {
-                gate.close_bin();
+                gate.close_bin(true);
             }
         }
     }

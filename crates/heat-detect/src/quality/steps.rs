@@ -2,7 +2,8 @@
 //!
 //! Changes are looked at in windows of [`CHANGES`]. A window has a step if all its changes are whole multiples of the
 //! smallest change of the window before; noise has none. Coarse is a step [`COARSER`] times the finest that the signal
-//! was ever known by, in two windows in a row. What was coarse from the start is how the signal is, and not told.
+//! was ever known by, in two windows in a row. What was coarse from the start is how the signal is, and not told: also
+//! not when it comes back to that, after a fault or a computed value had made it look finer for a while.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +11,8 @@ const CHANGES: u8 = 64;
 const COARSER: f32 = 5.0;
 /// How near to a whole multiple a change must be, in steps.
 const NEAR: f64 = 0.02;
+/// A step up to so many times the signal's own is that one, met by chance in a multiple.
+const OWN: f32 = 2.5;
 /// Windows before the finest step is known.
 const KNOWN: u8 = 3;
 const TOLD: u8 = 2;
@@ -21,6 +24,8 @@ pub(super) struct Steps {
     candidate: f32,
     /// Finest step or change ever known.
     finest: f32,
+    /// The step that it has had while nothing was coarse; 0 if none.
+    own: f32,
     changes: u8,
     multiples: u8,
     windows: u8,
@@ -48,11 +53,14 @@ impl Steps {
         if self.windows < KNOWN {
             self.windows += 1;
             self.finest = if self.windows == 1 { now } else { self.finest.min(now) };
-        } else if has_step && now >= COARSER * self.finest {
+        } else if has_step && now >= COARSER * self.finest && now > OWN * self.own {
             self.coarse = self.coarse.saturating_add(1);
         } else {
             self.coarse = 0;
             self.finest = self.finest.min(now);
+        }
+        if has_step && now <= 2.0 * self.finest {
+            self.own = self.own.max(now);
         }
         self.candidate = self.least;
         self.changes = 0;
@@ -95,6 +103,17 @@ mod tests {
         assert!(steps.is_coarse());
         run(&mut steps, 1_400..1_700, 0.1);
         assert!(!steps.is_coarse());
+    }
+
+    #[test]
+    fn a_signal_that_comes_back_to_its_own_step_is_not_coarse() {
+        let mut steps = Steps::default();
+        run(&mut steps, 0..1_000, 0.1);
+        run(&mut steps, 1_000..1_400, 0.0);
+        run(&mut steps, 1_400..3_000, 0.1);
+        assert!(!steps.is_coarse());
+        run(&mut steps, 3_000..4_000, 1.0);
+        assert!(steps.is_coarse());
     }
 
     #[test]

@@ -22,8 +22,8 @@ use crate::{
 
 /// Sites besides its own that a sensor is held against.
 const OTHERS_MIN: usize = 2;
-/// Sensors in radiation shields differ by less, K.
-const SMALLEST_KELVIN: f64 = 2.5;
+/// Sensors in radiation shields differ by less, K; those on walls shift against one another by this within a season.
+const SMALLEST_KELVIN: f64 = 3.0;
 const FLOOR_KELVIN: f64 = 0.2;
 /// Hours that it must last: the sun comes back every day, and its share is learned by the hour.
 const LASTS_BINS: i64 = 48;

@@ -238,7 +238,7 @@ impl Station {
             .set_point
             .map(|should| inputs([1.0, (should - self.set_point.take(bin, should, SECONDARY_BINS)) / 5.0]));
         let off = own.secondary_supply.zip(own.set_point).map(|(is, should)| is - should);
-        set(CONTROL, off.filter(|off| !is_at_stop(own.opening, *off)), control);
+        set(CONTROL, off.filter(|off| can_control(own, *off)), control);
         let spread = own.secondary_supply.zip(load).zip(slow_load).map(|((hot, load), slow)| {
             inputs([1.0, slow, load, (hot - self.secondary.take(bin, hot, SECONDARY_BINS)) / 5.0])
         });
@@ -286,10 +286,11 @@ impl Station {
     }
 }
 
-/// Whether the valve has done all it can against the deviation. What is left then is the size of the station in a hard frost,
-/// or the supply; neither a sensor nor a controller.
-fn is_at_stop(opening: Option<f64>, off: f64) -> bool {
-    opening.is_some_and(|opening| if off < 0.0 { opening > 1.0 - STOP } else { opening < STOP })
+/// Whether the valve could still do something against the deviation. What is left at its stop is the size of the station in
+/// a hard frost, or the supply; neither a sensor nor a controller. Where the opening is missing now, nobody knows.
+fn can_control(own: &Readings, off: f64) -> bool {
+    own.opening
+        .map_or(!own.has_opening, |opening| if off < 0.0 { opening <= 1.0 - STOP } else { opening >= STOP })
 }
 
 /// Flow against the valve: the logarithm of what the valve lets through per root of pressure, over its opening.
@@ -377,9 +378,16 @@ mod tests {
 
     #[test]
     fn a_valve_at_its_stop_has_no_say_over_the_set_point_and_any_other_has() {
-        assert!(is_at_stop(Some(0.99), -2.0) && is_at_stop(Some(0.01), 2.0));
-        assert!(!is_at_stop(Some(0.99), 2.0) && !is_at_stop(Some(0.01), -2.0));
-        assert!(!is_at_stop(Some(0.5), -2.0) && !is_at_stop(None, -2.0));
+        let with = |has_opening: bool, opening: Option<f64>| Readings {
+            has_opening,
+            opening,
+            ..Readings::default()
+        };
+        let at = |opening: f64| with(true, Some(opening));
+        assert!(!can_control(&at(0.99), -2.0) && !can_control(&at(0.01), 2.0));
+        assert!(can_control(&at(0.99), 2.0) && can_control(&at(0.01), -2.0));
+        assert!(can_control(&at(0.5), -2.0) && can_control(&with(false, None), -2.0));
+        assert!(!can_control(&with(true, None), -2.0), "an opening that is lost now may be at its stop");
     }
 
     #[test]

@@ -28,7 +28,8 @@ impl Means<'_> {
     pub(super) fn of(&self, site: &Site, role: Role) -> Option<f64> {
         let signal = site.signal(role)?;
         let mean = self.bins.measured(signal)?;
-        (!self.quality.is_blind(signal)).then_some(mean)
+        let site = self.layout.placed[signal as usize].site;
+        (!self.quality.is_blind(signal) && !self.quality.is_frozen(site)).then_some(mean)
     }
 
     fn celsius(&self, site: &Site, role: Role) -> Option<f64> {
@@ -54,6 +55,7 @@ pub(super) struct Readings {
     pub(super) has_heat: bool,
     pub(super) has_secondary_return: bool,
     pub(super) has_set_point: bool,
+    pub(super) has_opening: bool,
     pub(super) supply: Option<f64>,
     pub(super) back: Option<f64>,
     /// kg/s.
@@ -98,6 +100,7 @@ impl Readings {
         Self {
             has_heat: (has(Role::SupplyFlow) || has(Role::ReturnFlow)) && has(Role::ReturnTemperature),
             has_secondary_return: has(Role::SecondaryReturnTemperature),
+            has_opening: has(Role::ValveOpening),
             has_set_point: has(Role::SetPointTemperature) || has(Role::SecondarySetPointTemperature),
             supply,
             back,

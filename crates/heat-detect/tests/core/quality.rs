@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{cell::RefCell, sync::Arc};
 
 use heat_detect::{DetectSettings, PartitionCore, Snapshot};
 use heat_model::{
@@ -158,6 +158,36 @@ fn a_meter_that_stands_still_is_named_set_aside_and_never_becomes_a_leak() {
     assert_eq!(faults[0].kind.as_deref(), Some("stuck"));
     let is_water = |incident: &Incident| matches!(incident.class, Class::LeakAbrupt | Class::LeakIncipient);
     assert!(!feed.incidents().iter().any(is_water), "{:?}", feed.incidents());
+}
+
+#[test]
+fn a_site_that_only_repeats_itself_is_told_as_such_and_none_of_its_sensors_is_blamed() {
+    let (from, until) = (5 * DAY, 7 * DAY);
+    let demand = |at: i64| 1.0 - 0.1 * (at as f64 / DAY as f64 * std::f64::consts::TAU).cos();
+    let kept: RefCell<Vec<Device>> = RefCell::new(Vec::new());
+    let mut feed = Feed::new(DetectSettings::default(), plant());
+    feed.run_with(
+        0,
+        until + DAY,
+        SCAN,
+        |at| Now { demand: demand(at), ..CALM },
+        |at, list| {
+            swing(at, list);
+            let mut kept = kept.borrow_mut();
+            if (from..until).contains(&at) {
+                list.retain(|(site, _, _)| *site != "b1");
+                list.extend(kept.iter().cloned());
+            } else {
+                *kept = list.iter().filter(|(site, _, _)| *site == "b1").cloned().collect();
+            }
+        },
+    );
+    let silences = of_class(&feed, Class::Silence);
+    assert_eq!(silences.len(), 1, "{:?}", feed.incidents());
+    assert_eq!(silences[0].place.as_deref(), Some("b1"));
+    assert_eq!(silences[0].kind.as_deref(), Some("frozen"));
+    assert_eq!(silences[0].alarm, AlarmState::Cleared);
+    assert!(of_class(&feed, Class::SensorFault).is_empty(), "{:?}", feed.incidents());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use heat_backtest::{
     Span,
     inject::Injector,
     judge::{Case, Injection, judge},
-    run::{Record, Run},
+    run::{Record, Run, place_in},
 };
 use heat_detect::DetectSettings;
 use heat_model::{NetworkId, label::Label, plant::PlantModel};
@@ -40,14 +40,17 @@ pub(super) fn run(
         oddities = Some(odd);
         let name = |network: &NetworkId| named(network, *seed);
         pooled.absorb(run.finish()?, name);
-        labels.extend(known.iter().cloned().map(|mut label| {
-            label.network = name(&label.network);
+        let renamed = |mut label: Label| {
+            let network = name(&label.network);
+            label.place = place_in(&label.place, &label.network, &network);
+            label.network = network;
             label
-        }));
+        };
+        labels.extend(known.iter().cloned().map(renamed));
         let (faults, empty_slots) = injector.finish();
         injection.empty_slots += empty_slots;
         injection.faults.extend(faults.into_iter().map(|mut fault| {
-            fault.label.network = name(&fault.label.network);
+            fault.label = renamed(fault.label);
             fault
         }));
     }

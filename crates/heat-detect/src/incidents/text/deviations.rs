@@ -11,6 +11,7 @@ pub(super) fn kind(kind: &str) -> Option<(&'static str, &'static str)> {
         "swapped" => ("供回水传感器接反", "supply and return sensors swapped"),
         "bias" => ("偏差", "bias"),
         "drift" => ("漂移", "drift"),
+        "frozen" => ("只重复旧值", "it only repeats what it last had"),
         "quantisation" => ("分辨率变粗", "it moves in coarser steps than before"),
         "hunting" => ("调节振荡", "control hunts"),
         "setback_lost" => ("夜间降温失效", "night set-back lost"),
