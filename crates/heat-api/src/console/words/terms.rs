@@ -51,7 +51,7 @@ const EVIDENCE: [Term; 23] = [
     ("above_saturation", "高出饱和压力", "Above saturation"),
 ];
 
-const KINDS: [Term; 24] = [
+const KINDS: [Term; 25] = [
     ("flashing", "汽化", "flashing"),
     ("emptying", "倒空", "emptying"),
     ("overpressure", "超压", "overpressure"),
@@ -68,6 +68,7 @@ const KINDS: [Term; 24] = [
     ("hot_supply", "供温偏高", "supply too hot"),
     ("secondary", "二次网", "secondary"),
     ("sentinel", "无效值", "no measurement"),
+    ("frozen", "只重复旧值", "only repeats itself"),
     ("stuck", "读数不变", "stuck"),
     ("spikes", "尖峰", "spikes"),
     ("unit_slip", "单位错误", "wrong unit"),
