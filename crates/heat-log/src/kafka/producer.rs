@@ -164,7 +164,11 @@ impl Stream {
     }
 
     /// Hands over what the producer does not have, in order, as far as it takes it.
-    fn hand_over(&mut self, index: usize, producer: &BaseProducer<Deliveries>) -> Result<(), RDKafkaErrorCode> {
+    fn hand_over(
+        &mut self,
+        index: usize,
+        producer: &BaseProducer<Deliveries>,
+    ) -> Result<(), RDKafkaErrorCode> {
         while let Some(record) = self.retained.get(self.sent) {
             let opaque = pack(index, self.first + self.sent as u64);
             let mut message: BaseRecord<'_, [u8], [u8], usize> =
