@@ -51,6 +51,7 @@ impl Group {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock;
 
     fn ms(milliseconds: u64) -> Duration {
         Duration::from_millis(milliseconds)
@@ -58,7 +59,7 @@ mod tests {
 
     #[test]
     fn a_record_that_comes_alone_goes_at_once() {
-        let start = Instant::now();
+        let start = clock::now();
         let mut group = Group::new(start);
         group.take(400, start + ms(30));
         assert!(group.is_due(start + ms(30)));
@@ -66,7 +67,7 @@ mod tests {
 
     #[test]
     fn behind_others_it_waits_for_the_interval_or_for_a_pause_of_the_senders() {
-        let start = Instant::now();
+        let start = clock::now();
         let mut group = Group::new(start);
         group.take(400, start + ms(30));
         group.handed(false, start + ms(30));
@@ -83,7 +84,7 @@ mod tests {
 
     #[test]
     fn much_goes_at_once_and_what_is_left_does_not_wait_again() {
-        let start = Instant::now();
+        let start = clock::now();
         let mut group = Group::new(start);
         group.take(GROUP_BYTES, start + ms(1));
         assert!(group.is_due(start + ms(1)));
