@@ -2,7 +2,7 @@
 //!
 //! A record names its signals by an encoded set. A decoder keeps sets it has seen, so that a record of a known device
 //! costs one hash of the set's bytes and no string. Records of readings in the form in which they are written are read by
-//! [`wire`], all others by prost.
+//! `wire`, all others by prost.
 
 use std::sync::Arc;
 
