@@ -197,7 +197,7 @@ fn a_station_that_is_shut_off_is_not_frozen_and_a_network_that_repeats_itself_is
     let kept: RefCell<Vec<Device>> = RefCell::new(Vec::new());
     let off: RefCell<Vec<Device>> = RefCell::new(Vec::new());
     let mut feed = Feed::new(DetectSettings::default(), plant());
-    let mut run = |feed: &mut Feed, begin: i64, end: i64| {
+    let run = |feed: &mut Feed, begin: i64, end: i64| {
         feed.run_with(
             begin,
             end,
