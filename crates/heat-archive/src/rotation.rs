@@ -1,4 +1,4 @@
-//! Where a commit ends: by what the log holds, never by a clock.
+//! Where a commit ends: by what the log holds.
 
 use std::time::Duration;
 
@@ -6,8 +6,9 @@ use heat_model::{AppendTime, Position};
 
 /// When a commit closes. Whatever comes first closes it.
 ///
-/// All three are functions of the log's content since the commit's first record, so two archivers with the same
-/// settings that start at the same offset end at the same one.
+/// All three are functions of the log's content since the commit's first record: as long as records come, two archivers
+/// with the same settings that start at the same offset end at the same one. A partition that is quiet is closed by the
+/// archiver once the log's time has left its cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RotationSettings {
     /// The commit closes before a record whose readings would take it beyond this. A single record with more

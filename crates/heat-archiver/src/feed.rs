@@ -42,6 +42,8 @@ pub enum FeedError {
 
 /// Records behind the end from which on a partition is not quiet but catches up; about one batch.
 const LAG_OF_CATCHING_UP: u64 = 8_192;
+/// The log is asked for all ends for so long; a broker that is away must not hold reading up.
+const LAGS_MAX_WAIT: Duration = Duration::from_secs(1);
 
 /// Which topic, and what its records are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,9 +171,20 @@ impl Feed {
             };
             self.take(consumer, event?, shutdown).await?;
         }
+        // What is not published by then, the log keeps.
+        let last = deadline + self.deps.settings.drain;
         let partitions: Vec<_> = self.parts.keys().copied().collect();
         for partition in partitions {
-            self.publish(consumer, partition, shutdown).await?;
+            let left = last.saturating_duration_since(self.deps.clock.instant());
+            let published = self.publish(consumer, partition, shutdown);
+            let Ok(published) = tokio::time::timeout(left, published).await else {
+                tracing::warn!(
+                    topic = self.kind.topic(),
+                    "time to publish is over; the log keeps what waits"
+                );
+                break;
+            };
+            published?;
         }
         Ok(())
     }
@@ -283,13 +296,17 @@ impl Feed {
     /// Records that wait in each partition, told to the metrics too; without those of which the log does not say it now.
     async fn lags(&self) -> Result<BTreeMap<PartitionId, u64>, FeedError> {
         let topic = self.kind.topic();
+        let until = self.deps.clock.instant() + LAGS_MAX_WAIT;
         let mut lags = BTreeMap::new();
         for (partition, part) in &self.parts {
-            let end = match self.deps.log.bounds(topic, *partition).await {
-                Ok(bounds) => bounds.end,
+            let left = until.saturating_duration_since(self.deps.clock.instant());
+            let asked = tokio::time::timeout(left, self.deps.log.bounds(topic, *partition)).await;
+            let end = match asked {
+                Ok(Ok(bounds)) => bounds.end,
                 // Reading itself goes on or waits.
-                Err(error) if error.is_passing() => break,
-                Err(error) => return Err(error.into()),
+                Ok(Err(error)) if error.is_passing() => continue,
+                Err(_elapsed) => continue,
+                Ok(Err(error)) => return Err(error.into()),
             };
             let lag = end.0.saturating_sub(part.writer.next_offset().0);
             lags.insert(*partition, lag);

@@ -177,7 +177,7 @@ impl Quality {
     /// A measurement of a signal that is read seldom: what it says of the one before.
     pub(crate) fn measured(&mut self, signal: u32, role: Role, at_us: i64, value: f64) {
         if let Some(peak) = self.gates[signal as usize].peaked(role, at_us, value)
-            && self.peaks.len() < SPIKES_MAX
+            && self.peaks.len() < self.gates.len().max(SPIKES_MAX)
         {
             self.peaks.push((signal, peak));
         }

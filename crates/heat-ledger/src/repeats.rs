@@ -27,7 +27,7 @@ const SETS_MAX: usize = 65_536;
 pub struct RepeatSettings {
     /// Offsets in a block.
     pub block_records: u64,
-    /// Readings after which a block is cut early, to bound memory (10 to 32 bytes each, two blocks).
+    /// Readings after which a block is cut early, to bound memory (10 to 32 bytes each, 90 for a signal's only one; two blocks).
     pub block_readings_max: usize,
 }
 

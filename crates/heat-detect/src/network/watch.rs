@@ -133,6 +133,9 @@ impl Network {
 
 fn is_aside(layout: &Layout, quality: &Quality, signal: u32) -> bool {
     let placed = layout.placed[signal as usize];
+    if quality.is_frozen(placed.site) {
+        return true;
+    }
     let is_source = layout.sites[placed.site as usize].kind == SiteKind::Source;
     if is_source { quality.is_blind(signal) } else { !quality.is_trusted(signal) }
 }

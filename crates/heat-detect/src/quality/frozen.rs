@@ -5,12 +5,15 @@
 //! A site is frozen when none of its signals that move by nature and are known to, three at least, has moved for an hour,
 //! and the chance that they all repeat themselves for so long, by the habit of each, is nil. It is told as a silence after
 //! [`TOLD_US`], and only where something moves at all times: the four temperatures of a station at rest may stand still
-//! for days.
+//! for days. Where most of a network repeats itself, the network is told.
 
 use heat_model::incident::Class;
 use serde::{Deserialize, Serialize};
 
-use super::gate::{Gate, may_stand_still};
+use super::{
+    gate::{Gate, may_stand_still},
+    rhythm::{NETWORK_SHARE, NETWORK_SITES_MIN, told_anew},
+};
 use crate::{
     layout::{Layout, Role},
     network::statements::{Place, Statement},
@@ -26,23 +29,24 @@ pub(crate) const KIND: &str = "frozen";
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 struct State {
     is_frozen: bool,
-    /// Onset, while it is told.
-    said_us: Option<i64>,
+    /// Since when, once that is long enough to be told.
+    long_us: Option<i64>,
 }
 
 /// By site.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Frozen {
     sites: Vec<State>,
+    /// What is told, with its onset, in order.
+    said: Vec<(Place, i64)>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Still {
-    signals: u32,
     moved_us: i64,
+    /// Of those that came in the newest quarter hour: who sends nothing at all is silent in the plain sense.
+    signals: u32,
     log_chance: f64,
-    /// Whether anything came in the newest quarter hour.
-    came: bool,
     always_moves: bool,
 }
 
@@ -65,33 +69,42 @@ impl Frozen {
                 gate.moved_us().filter(|_| !may_stand_still(placed.role) && gate.is_known_to_move())
             {
                 let site = &mut sites[placed.site as usize];
-                site.signals += 1;
                 site.moved_us = site.moved_us.max(moved_us);
-                site.log_chance += gate.log_chance_of_rest();
-                site.came |= gate.is_fresh();
-                site.always_moves |= always_moves(placed.role);
+                if gate.is_fresh() {
+                    site.signals += 1;
+                    site.log_chance += gate.log_chance_of_rest();
+                    // A station that is shut off has no flow for months.
+                    site.always_moves |= always_moves(placed.role) && gate.last_seen() != 0.0;
+                }
             }
         }
         self.sites.resize(sites.len(), State::default());
-        for ((index, state), still) in (0_u32..).zip(&mut self.sites).zip(sites) {
+        for (state, still) in self.sites.iter_mut().zip(&sites) {
             let stands_us = at_us - still.moved_us;
-            let is_frozen = still.signals >= SIGNALS_MIN
-                && stands_us >= FROZEN_US
-                && still.log_chance < FROZEN_LOG_CHANCE;
-            state.is_frozen = is_frozen;
-            // Who sends nothing at all is silent in the plain sense.
-            let begins = is_frozen && still.came && still.always_moves && stands_us > TOLD_US;
-            match state.said_us {
-                None if begins => {
-                    state.said_us = Some(still.moved_us);
-                    said.push(statement(index, still.moved_us, true));
-                }
-                Some(since_us) if !is_frozen => {
-                    state.said_us = None;
-                    said.push(statement(index, since_us, false));
-                }
-                None | Some(_) => {}
+            if stands_us < FROZEN_US {
+                *state = State::default();
+            } else if still.signals >= SIGNALS_MIN {
+                state.is_frozen = still.log_chance < FROZEN_LOG_CHANCE;
+                let is_long = still.always_moves && stands_us > TOLD_US;
+                state.long_us =
+                    state.long_us.or(is_long.then_some(still.moved_us)).filter(|_| state.is_frozen);
             }
+        }
+        let told = self.told(sites.iter().filter(|still| still.moved_us > 0).count());
+        said.extend(told_anew(&self.said, &told, statement));
+        self.said = told;
+    }
+
+    /// The largest places that have been frozen for long, in order.
+    fn told(&self, known: usize) -> Vec<(Place, i64)> {
+        let long = (0_u32..).zip(&self.sites).filter_map(|(site, state)| Some((site, state.long_us?)));
+        let sites: Vec<(Place, i64)> = long.map(|(site, since_us)| (Place::Site(site), since_us)).collect();
+        let share = sites.len() as f64 / known.max(1) as f64;
+        match sites.iter().map(|(_, since_us)| *since_us).max() {
+            Some(since_us) if known >= NETWORK_SITES_MIN as usize && share > NETWORK_SHARE => {
+                vec![(Place::Network, since_us)]
+            }
+            _ => sites,
         }
     }
 }
@@ -101,12 +114,12 @@ const fn always_moves(role: Role) -> bool {
     matches!(role, Role::OutdoorTemperature) || role.is_flow() || role.is_pressure()
 }
 
-fn statement(site: u32, since_us: i64, active: bool) -> Statement {
+fn statement(place: Place, since_us: i64, active: bool) -> Statement {
     Statement {
         detector: "silence",
         class: Class::Silence,
         kind: Some(KIND),
-        place: Place::Site(site),
+        place,
         onset_us: since_us,
         active,
         facts: Vec::new(),

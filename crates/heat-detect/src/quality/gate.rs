@@ -13,7 +13,7 @@ use super::{
     steps::Steps,
 };
 use crate::{
-    bins::{BIN_SECONDS, BIN_US},
+    bins::BIN_US,
     layout::Role,
     tracker::{Step, Tracker},
 };
@@ -89,10 +89,11 @@ pub(crate) enum Judgement {
 fn is_word(role: Role, value: f64) -> bool {
     let is_water =
         role.is_temperature() && !matches!(role, Role::OutdoorTemperature | Role::IndoorTemperature);
+    let hottest = if role == Role::SteamTemperature { f64::INFINITY } else { HOTTEST };
     value == 0.0
         || role.is_temperature()
             && (NO_TEMPERATURE.iter().any(|word| (value - word).abs() < 1e-6)
-                || !(COLDEST..=HOTTEST).contains(&value)
+                || !(COLDEST..=hottest).contains(&value)
                 || is_water && value < 0.0)
 }
 
@@ -271,7 +272,9 @@ impl Gate {
             return false;
         }
         self.odd_values = self.odd_values.saturating_add(1);
-        let is_again = self.hits > 0 && value.to_bits() == self.odd.to_bits();
+        // Values that cannot be are one word, however they differ.
+        let is_again =
+            self.hits > 0 && (value.to_bits() == self.odd.to_bits() || (is_impossible && self.is_known_word));
         if is_again {
             // A coarse signal repeats its values by itself; a word comes and goes.
             if is_word || std::mem::take(&mut self.was_in_line) {
@@ -390,7 +393,8 @@ impl Gate {
         if site_moves {
             self.looks = self.looks.saturating_add(1);
             let weight = 1.0 / f32::from(self.looks).min(HABIT_BINS);
-            let stride = (self.last - self.closed).abs() as f32;
+            // The first has nothing before it.
+            let stride = if self.bins > 1 { (self.last - self.closed).abs() as f32 } else { 0.0 };
             self.stride += weight * (stride - self.stride);
             if self.still < STUCK_BINS {
                 // One start of the plant does not make the day lively.
@@ -487,7 +491,7 @@ impl Gate {
     pub(super) fn onset_us(&self, fault: Fault, at_us: i64) -> i64 {
         match fault {
             Fault::Sentinel => self.first_hit_us,
-            Fault::Stuck => at_us - i64::from(self.still) * BIN_SECONDS * 1_000_000,
+            Fault::Stuck => self.moved_us,
             Fault::Spikes
             | Fault::UnitSlip
             | Fault::CounterReset
@@ -552,6 +556,18 @@ mod tests {
         assert!(gate.shows_sentinel(206 * BIN_US));
         gate.fault = Some(Fault::Sentinel);
         assert_eq!(feed(&mut gate, &mut tracker, 206, 33.3), Judgement::NoMeasurement);
+    }
+
+    #[test]
+    fn readings_that_cannot_be_are_one_word_however_they_differ() {
+        let (mut gate, mut tracker) = ordinary(200);
+        for bin in 200..204 {
+            let value = -7.0 - 0.1 * (bin % 5) as f64;
+            assert_eq!(feed(&mut gate, &mut tracker, bin, value), Judgement::NoMeasurement);
+        }
+        assert!(gate.shows_sentinel(204 * BIN_US));
+        gate.fault = Some(Fault::Sentinel);
+        assert_eq!(feed(&mut gate, &mut tracker, 204, 850.0), Judgement::NoMeasurement);
     }
 
     #[test]

@@ -32,8 +32,8 @@ const SOON: f64 = 2.0;
 /// Patience is lost over a month, per arrival and microsecond.
 const PATIENCE_US: f64 = 30.0 * 86_400e6;
 /// Share of the sites that are silent at once for the network as a whole to be.
-const NETWORK_SHARE: f64 = 0.5;
-const NETWORK_SITES_MIN: u32 = 4;
+pub(super) const NETWORK_SHARE: f64 = 0.5;
+pub(super) const NETWORK_SITES_MIN: u32 = 4;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 struct Beat {
@@ -129,17 +129,7 @@ impl Rhythm {
 
     pub(super) fn minute(&mut self, layout: &Layout, now_us: i64) -> Vec<Statement> {
         let silent = self.silent_places(layout, now_us);
-        let mut said = Vec::new();
-        for (place, since_us) in &self.said {
-            if silent.binary_search_by_key(place, |(place, _)| *place).is_err() {
-                said.push(statement(*place, *since_us, false));
-            }
-        }
-        for (place, since_us) in &silent {
-            if self.said.binary_search_by_key(place, |(place, _)| *place).is_err() {
-                said.push(statement(*place, *since_us, true));
-            }
-        }
+        let said = told_anew(&self.said, &silent, statement);
         self.said = silent;
         said
     }
@@ -189,6 +179,22 @@ impl Rhythm {
         places.dedup_by_key(|(place, _)| *place);
         places
     }
+}
+
+/// What is over, then what is new, of two lists of places with their onsets, both in order.
+pub(super) fn told_anew(
+    before: &[(Place, i64)],
+    now: &[(Place, i64)],
+    statement: impl Fn(Place, i64, bool) -> Statement,
+) -> Vec<Statement> {
+    let is_in = |places: &[(Place, i64)], place: Place| {
+        places.binary_search_by_key(&place, |(place, _)| *place).is_ok()
+    };
+    let over = before.iter().filter(|(place, _)| !is_in(now, *place));
+    let new = now.iter().filter(|(place, _)| !is_in(before, *place));
+    over.map(|(place, since_us)| statement(*place, *since_us, false))
+        .chain(new.map(|(place, since_us)| statement(*place, *since_us, true)))
+        .collect()
 }
 
 fn statement(place: Place, since_us: i64, active: bool) -> Statement {

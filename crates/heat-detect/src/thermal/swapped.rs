@@ -43,10 +43,13 @@ impl Crossing {
     /// Takes a reading of both; whether they exchanged their levels since the last one.
     fn step(&mut self, bin: i64, hot: f64, cold: f64) -> bool {
         let before = std::mem::replace(self, Self { bin, hot, cold, ..*self });
+        if bin - before.bin > STEP_BINS_MAX {
+            self.begin();
+            return false;
+        }
         let apart = before.hot - before.cold;
         let near = (EXCHANGED_SHARE * apart.abs()).max(EXCHANGED_NEAR_KELVIN);
-        bin - before.bin <= STEP_BINS_MAX
-            && apart >= EXCHANGED_KELVIN
+        apart >= EXCHANGED_KELVIN
             && cold - hot >= EXCHANGED_KELVIN
             && (cold - before.hot).abs() <= near
             && (hot - before.cold).abs() <= near
@@ -105,6 +108,9 @@ impl Thermal {
         said: &mut Vec<Statement>,
     ) {
         for ((index, station), crossings) in self.stations.iter().zip(&mut self.crossed) {
+            if quality.is_frozen(*index) {
+                continue;
+            }
             let site = &layout.sites[*index as usize];
             let read = |role: Role| site.signal(role).and_then(|signal| bins.measured(signal));
             let cooling = read(PAIRS[0].0).zip(read(PAIRS[0].1)).map(|(hot, cold)| hot - cold);
@@ -121,6 +127,9 @@ impl Thermal {
                     cooling: cooling.filter(|_| !is_primary),
                 };
                 let is_told = quality.fault(supply) == Some(Fault::Swapped);
+                if !is_told && quality.fault(supply).is_some() {
+                    continue;
+                }
                 let changes = if is_told {
                     crossing.step(bin, hot, cold);
                     crossing.holds(hot > cold)

@@ -187,7 +187,50 @@ fn a_site_that_only_repeats_itself_is_told_as_such_and_none_of_its_sensors_is_bl
     assert_eq!(silences[0].place.as_deref(), Some("b1"));
     assert_eq!(silences[0].kind.as_deref(), Some("frozen"));
     assert_eq!(silences[0].alarm, AlarmState::Cleared);
-    assert!(of_class(&feed, Class::SensorFault).is_empty(), "{:?}", feed.incidents());
+    assert_eq!(feed.incidents().len(), 1, "no sensor is blamed and no water missed: {:?}", feed.incidents());
+}
+
+#[test]
+fn a_station_that_is_shut_off_is_not_frozen_and_a_network_that_repeats_itself_is_told_once() {
+    let (shut, from, until) = (3 * DAY, 5 * DAY, 6 * DAY);
+    let demand = |at: i64| 1.0 - 0.1 * (at as f64 / DAY as f64 * std::f64::consts::TAU).cos();
+    let kept: RefCell<Vec<Device>> = RefCell::new(Vec::new());
+    let off: RefCell<Vec<Device>> = RefCell::new(Vec::new());
+    let mut feed = Feed::new(DetectSettings::default(), plant());
+    let run = |feed: &mut Feed, begin: i64, end: i64| {
+        feed.run_with(
+            begin,
+            end,
+            SCAN,
+            |at| Now { demand: demand(at), ..CALM },
+            |at, list| {
+                swing(at, list);
+                for (site, _, values) in list.iter_mut() {
+                    values.retain(|(name, _, _)| *site != "b1" || !name.ends_with("_pressure"));
+                }
+                let mut off = off.borrow_mut();
+                if at < shut {
+                    *off = list.iter().filter(|(site, _, _)| *site == "b1").cloned().collect();
+                } else {
+                    list.retain(|(site, _, _)| *site != "b1");
+                    list.extend(off.iter().cloned());
+                    *value(list, "b1", "primary_supply_flow") = 0.0;
+                }
+                let mut kept = kept.borrow_mut();
+                if (from..until).contains(&at) {
+                    list.clone_from(&kept);
+                } else {
+                    kept.clone_from(list);
+                }
+            },
+        );
+    };
+    run(&mut feed, 0, from);
+    assert!(of_class(&feed, Class::Silence).is_empty(), "{:?}", feed.incidents());
+    run(&mut feed, from, until);
+    let silences = of_class(&feed, Class::Silence);
+    assert_eq!(silences.len(), 1, "{silences:?}");
+    assert_eq!((silences[0].place.as_deref(), silences[0].kind.as_deref()), (None, Some("frozen")));
 }
 
 #[test]

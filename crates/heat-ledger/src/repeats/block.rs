@@ -2,14 +2,15 @@
 //!
 //! Nearly every reading is newer than all others of its signal. Such readings form the signal's run, whose last time
 //! alone proves a newer one to be unseen: one line of memory, and no search. A run lies in one store with all others, in
-//! chunks of 8 bytes a reading that grow as the run does: time since the chunk's first, and the value's fingerprint.
+//! chunks of 8 bytes a reading that grow as the run does: time since the chunk's first, and the value's fingerprint. A
+//! chunk that begins at a whole millisecond counts in milliseconds and reaches over 49 days.
 //! What comes out of order, or again with another value, strays from the run into a hash table of exact keys.
 
 use hashbrown::{HashMap, HashTable};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Readings of the first chunk of a run.
-const CHUNK_MIN: u32 = 6;
+const CHUNK_MIN: u32 = 1;
 /// Words before a chunk's readings: its first time, then where the chunk before it lies and, once it is closed, how many
 /// it holds.
 const HEADER: usize = 2;
@@ -58,7 +59,7 @@ impl Track {
 
     /// What is `time` in the open chunk, if it can be there.
     fn delta(&self, time: i64) -> Option<u32> {
-        u32::try_from(time.checked_sub(self.base)?).ok()
+        delta(self.base, time)
     }
 }
 
@@ -166,9 +167,7 @@ impl Block {
             base = self.words[chunk].cast_signed();
             filled = halves(self.words[chunk + 1]).0 as usize;
         }
-        let Some(delta) = key.time.checked_sub(base).and_then(|delta| u32::try_from(delta).ok()) else {
-            return Seen::Nothing;
-        };
+        let Some(delta) = delta(base, key.time) else { return Seen::Nothing };
         let readings = &self.words[chunk + HEADER..chunk + HEADER + filled];
         match readings.binary_search_by_key(&delta, |&word| halves(word).1) {
             Ok(at) if halves(readings[at]).0 == key.value => Seen::Same,
@@ -198,6 +197,13 @@ fn open_chunk(words: &mut Vec<u64>, track: &mut Track, time: i64) {
     words.push(time.cast_unsigned());
     words.push(u64::from(before));
     words.resize(words.len() + track.capacity as usize, 0);
+}
+
+/// What is `time` in a chunk that begins at `base`, if it can be there.
+fn delta(base: i64, time: i64) -> Option<u32> {
+    let unit = if base % 1_000 == 0 { 1_000 } else { 1 };
+    let micros = time.checked_sub(base)?;
+    (micros % unit == 0).then(|| u32::try_from(micros / unit).ok())?
 }
 
 /// The upper and the lower half.
@@ -235,6 +241,7 @@ mod tests {
             4 => 0..40_i64,
             2 => (0..40_i64).prop_map(|step| step * 900_000_000),
             2 => (0..40_i64).prop_map(|step| step * 86_400_000_000),
+            2 => (0..40_i64).prop_map(|step| step * 20 * 86_400_000_000 + step % 3),
             1 => prop_oneof![Just(i64::MIN), Just(i64::MIN + 1), Just(i64::MAX), Just(-1)],
         ]
     }
@@ -279,9 +286,11 @@ mod tests {
     }
 
     #[test]
-    fn readings_a_day_apart_take_four_words_each() {
-        let keys: Vec<_> = (0..1_000_i64).map(|step| (1, step * 86_400_000_000, 3)).collect();
-        let block = agree(&keys);
+    fn readings_too_far_apart_for_a_chunk_take_four_words_each_and_a_day_apart_less_than_two() {
+        let days =
+            |days: i64| (0..1_000_i64).map(|step| (1, step * days * 86_400_000_000, 3)).collect::<Vec<_>>();
+        assert!(agree(&days(1)).words.len() < 2_000);
+        let block = agree(&days(60));
         assert!(block.words.len() < 4_100, "{} words", block.words.len());
     }
 

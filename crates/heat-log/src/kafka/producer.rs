@@ -24,7 +24,7 @@ use crate::{
     settings::{AppenderSettings, KafkaSettings},
     stats::Live,
 };
-use group::{GROUP_BYTES, Group};
+use group::{GROUP_BYTES, Group, STANDSTILL, Waiting};
 
 mod group;
 
@@ -34,11 +34,6 @@ const POLL_INTERVAL: Duration = Duration::from_millis(2);
 const SLOW_POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// Without anything in flight: only librdkafka's own events wait.
 const IDLE_INTERVAL: Duration = Duration::from_millis(250);
-/// Streams that have records under way, of one producer. librdkafka's thread spins while a request is due that it may not
-/// send, and idempotence allows five to a broker.
-const STREAMS_UNDER_WAY: usize = 4;
-/// Without a delivery for so long, the bounds above serve nobody.
-const STANDSTILL: Duration = Duration::from_millis(200);
 /// First and longest wait before another producer is built.
 const RESTART_INTERVALS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How long an appender without owners is still flushed.
@@ -61,6 +56,10 @@ pub(super) fn config(settings: &KafkaSettings, bounds: &AppenderSettings) -> Cli
         ),
     ] {
         defaults.librdkafka.insert(key.to_owned(), value);
+    }
+    // Two names of one setting: the user's counts.
+    if settings.librdkafka.contains_key("linger.ms") {
+        defaults.librdkafka.remove("queue.buffering.max.ms");
     }
     defaults.librdkafka.extend(settings.librdkafka.clone());
     let mut config = client_config(&defaults);
@@ -154,13 +153,17 @@ struct Stream {
 }
 
 impl Stream {
-    /// Whether what waits is a group by itself.
-    fn has_much(&self) -> bool {
+    fn waiting(&self) -> Waiting {
+        let is_under_way = self.sent > 0;
+        if self.sent == self.retained.len() {
+            return Waiting::Nothing { is_under_way };
+        }
         let mut bytes = 0;
-        self.retained.iter().skip(self.sent).any(|record| {
+        let is_much = self.retained.iter().skip(self.sent).any(|record| {
             bytes += record.size_bytes();
             bytes >= GROUP_BYTES
-        })
+        });
+        Waiting::Some { is_under_way, is_much }
     }
 
     /// Hands over what the producer does not have, in order, as far as it takes it.
@@ -342,21 +345,11 @@ impl Feeder {
         if !self.group.is_due(now) {
             return;
         }
-        let is_bounded = now.saturating_duration_since(self.moved) < STANDSTILL;
-        let mut under_way = self.streams.iter().filter(|stream| stream.sent > 0).count();
-        let mut left = None;
-        for turn in 0..self.streams.len() {
-            let index = (self.turn + turn) % self.streams.len();
-            let stream = &mut self.streams[index];
-            if stream.sent == stream.retained.len() {
-                continue;
-            }
-            if is_bounded && (under_way >= STREAMS_UNDER_WAY || stream.sent > 0) && !stream.has_much() {
-                left.get_or_insert(index);
-                continue;
-            }
-            under_way += usize::from(stream.sent == 0);
-            if let Err(code) = stream.hand_over(index, producer) {
+        let waiting: Vec<Waiting> = self.streams.iter().map(Stream::waiting).collect();
+        let choice = self.group.choose(&waiting, self.turn, self.moved, now);
+        let mut left = choice.left;
+        for index in choice.streams {
+            if let Err(code) = self.streams[index].hand_over(index, producer) {
                 if code != RDKafkaErrorCode::QueueFull {
                     producer.context().lock().failure.get_or_insert(code);
                 }

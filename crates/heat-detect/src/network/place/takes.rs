@@ -9,6 +9,8 @@ use crate::layout::{Layout, Role, Site};
 
 /// Memory of the shares, bins: a day.
 const SHARE_BINS: f64 = 96.0;
+/// The share of who was heard and takes nothing.
+const HEARD: f64 = 1e-6;
 /// Silent stations may take up to this part of the whole; beyond, there is no sum.
 const SILENT_MAX: f64 = 0.3;
 
@@ -87,7 +89,8 @@ impl Shares {
     }
 
     /// What the further sources give, from which the network's divide follows. A silent one gives its usual share: if it
-    /// gave nothing, all its water would seem to come from elsewhere. One that was never heard gives as much as each would.
+    /// gave nothing, all its water would seem to come from elsewhere. One that was never heard gives as much as each would, one
+    /// without a meter nothing.
     pub(crate) fn gives(
         &self,
         layout: &Layout,
@@ -102,8 +105,10 @@ impl Shares {
             .of_kind(SiteKind::Source)
             .filter(|(_, source)| !is_reference(layout, source))
             .filter_map(|(index, source)| {
-                let flow = station_flow(layout, source, value).unwrap_or_else(|| share(index) * total);
-                Some((source.node?, flow))
+                let has_meter =
+                    [Role::SupplyFlow, Role::ReturnFlow].iter().any(|role| source.signal(*role).is_some());
+                let usual = has_meter.then(|| share(index) * total);
+                Some((source.node?, station_flow(layout, source, value).or(usual)?))
             })
             .collect()
     }
@@ -122,6 +127,7 @@ impl Shares {
                 let share = &mut self.shares[index as usize];
                 let weight = if *share > 0.0 { weight } else { 1.0 };
                 *share += weight * (flow.max(0.0) / total - *share);
+                *share = share.max(HEARD);
             }
         }
     }

@@ -10,6 +10,11 @@ const INTERVAL: Duration = Duration::from_millis(20);
 const PAUSE: Duration = Duration::from_millis(4);
 /// So much is a group in any case.
 pub(super) const GROUP_BYTES: usize = 256 << 10;
+/// Streams that have records under way, of one producer. librdkafka's thread spins while a request is due that it may not
+/// send, and idempotence allows five to a broker.
+const STREAMS_UNDER_WAY: usize = 4;
+/// After so long without a delivery, or while a stream waits for its turn, the bounds serve nobody.
+pub(super) const STANDSTILL: Duration = Duration::from_millis(200);
 
 /// What waits to be handed over.
 #[derive(Debug)]
@@ -18,11 +23,52 @@ pub(super) struct Group {
     taken_at: Instant,
     handed_at: Instant,
     is_left: bool,
+    /// Since when some stream has had nothing under way and no turn.
+    starved_since: Option<Instant>,
+}
+
+/// What a stream has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waiting {
+    /// Nothing to hand over.
+    Nothing { is_under_way: bool },
+    /// Something.
+    Some { is_under_way: bool, is_much: bool },
+}
+
+/// Whose records are handed over now.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Choice {
+    pub(super) streams: Vec<usize>,
+    /// The first that has to wait.
+    pub(super) left: Option<usize>,
+    is_starved: bool,
+}
+
+/// Chooses by turns from `first` on: a few streams at a time, each once its last group is delivered, unless it has much.
+fn choose(streams: &[Waiting], first: usize, is_bounded: bool) -> Choice {
+    let is_under_way = |waiting: &&Waiting| {
+        matches!(waiting, Waiting::Nothing { is_under_way: true } | Waiting::Some { is_under_way: true, .. })
+    };
+    let mut under_way = streams.iter().filter(is_under_way).count();
+    let mut choice = Choice::default();
+    for turn in 0..streams.len() {
+        let index = (first + turn) % streams.len();
+        let Waiting::Some { is_under_way, is_much } = streams[index] else { continue };
+        if is_bounded && !is_much && (is_under_way || under_way >= STREAMS_UNDER_WAY) {
+            choice.left.get_or_insert(index);
+            choice.is_starved |= !is_under_way;
+        } else {
+            under_way += usize::from(!is_under_way);
+            choice.streams.push(index);
+        }
+    }
+    choice
 }
 
 impl Group {
     pub(super) fn new(now: Instant) -> Self {
-        Self { bytes: 0, taken_at: now, handed_at: now, is_left: false }
+        Self { bytes: 0, taken_at: now, handed_at: now, is_left: false, starved_since: None }
     }
 
     /// More of it has come.
@@ -37,6 +83,21 @@ impl Group {
             || self.bytes >= GROUP_BYTES
             || now.saturating_duration_since(self.handed_at) >= INTERVAL
             || now.saturating_duration_since(self.taken_at) >= PAUSE
+    }
+
+    /// Whose records go now; `moved` is when something was delivered last.
+    pub(super) fn choose(
+        &mut self,
+        streams: &[Waiting],
+        first: usize,
+        moved: Instant,
+        now: Instant,
+    ) -> Choice {
+        let waited = |since: Instant| now.saturating_duration_since(since) >= STANDSTILL;
+        let is_bounded = !waited(moved) && !self.starved_since.is_some_and(waited);
+        let choice = choose(streams, first, is_bounded);
+        self.starved_since = choice.is_starved.then(|| self.starved_since.unwrap_or(now));
+        choice
     }
 
     /// It was handed over, or as much of it as there is room for: what is left goes as soon as there is more.
@@ -80,6 +141,36 @@ mod tests {
         group.take(400, start + ms(51));
         assert!(!group.is_due(start + ms(54)));
         assert!(group.is_due(start + ms(55)), "nobody sends more");
+    }
+
+    const LITTLE: Waiting = Waiting::Some { is_under_way: false, is_much: false };
+    const MUCH: Waiting = Waiting::Some { is_under_way: true, is_much: true };
+    const BUSY: Waiting = Waiting::Some { is_under_way: true, is_much: false };
+
+    #[test]
+    fn four_streams_are_under_way_at_a_time_and_the_others_follow_by_turns() {
+        let choice = choose(&[LITTLE; 6], 2, true);
+        assert_eq!((choice.streams, choice.left), (vec![2, 3, 4, 5], Some(0)));
+        let choice = choose(&[BUSY, LITTLE, Waiting::Nothing { is_under_way: true }, MUCH], 0, true);
+        assert_eq!(
+            (choice.streams, choice.left),
+            (vec![1, 3], Some(0)),
+            "a group at a time, unless it is much"
+        );
+        assert_eq!(choose(&[BUSY, LITTLE], 0, false).streams, [0, 1], "nothing is delivered: no bound helps");
+    }
+
+    #[test]
+    fn a_stream_with_little_is_not_starved_by_streams_with_much() {
+        let start = clock::now();
+        let mut group = Group::new(start);
+        let streams = [MUCH, MUCH, MUCH, MUCH, LITTLE];
+        for later in (0..200).step_by(2) {
+            let now = start + ms(later);
+            assert_eq!(group.choose(&streams, 0, now, now).streams, [0, 1, 2, 3]);
+        }
+        let now = start + ms(200);
+        assert_eq!(group.choose(&streams, 0, now, now).streams, [0, 1, 2, 3, 4]);
     }
 
     #[test]
