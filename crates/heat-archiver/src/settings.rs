@@ -144,8 +144,8 @@ impl ArchiverSettings {
             rotation,
             repeats,
             retry_max_interval: Duration::from_secs(10),
-            // Reading and publishing may each take so long, and a process has 30 s.
-            drain: Duration::from_secs(14),
+            // Reading and publishing may each take so long, leaving the group 5 s, and a process has 30 s.
+            drain: Duration::from_secs(12),
             compaction,
         })
     }

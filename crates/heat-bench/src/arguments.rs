@@ -19,7 +19,7 @@ pub(crate) enum What {
     Process(Options),
     /// The archiver, likewise; bytes a reading.
     Archive(Options),
-    /// From a burst to its incident and its page, and from a reading to its Parquet file, in real time; takes about five
+    /// From a burst to its incident and its page, and from a reading to its Parquet file, in real time; takes about nine
     /// minutes.
     Latency(Options),
     /// The way back from an outage, on Kafka: a backlog in the gateway's buffer, drained while live messages go on; beside the

@@ -23,13 +23,15 @@ impl Pairs {
         let limit = PAIRS_MAX.min(rows.len() / 2);
         let mut table = Table::new();
         let mut indices = Vec::with_capacity(rows.len());
-        let mut last = (u64::MAX, u64::MAX, 0);
+        let mut last = None;
         for row in rows {
-            let (raw, value) = (row.raw.to_bits(), row.value.to_bits());
-            if (raw, value) != (last.0, last.1) || indices.is_empty() {
-                last = (raw, value, table.index_of(row.raw, row.value));
-            }
-            indices.push(last.2);
+            let pair = (row.raw.to_bits(), row.value.to_bits());
+            let index = match last {
+                Some((same, index)) if same == pair => index,
+                _ => table.index_of(row.raw, row.value),
+            };
+            last = Some((pair, index));
+            indices.push(index);
             if table.entries.len() > limit {
                 return None;
             }

@@ -1,5 +1,7 @@
 //! What other signals say of one that is odd: whether the plant did it.
 
+use std::collections::BTreeMap;
+
 use super::{
     gate::{Gate, may_stand_still},
     peaks::Peak,
@@ -63,6 +65,13 @@ pub(super) fn isolated(layout: &Layout, spikes: &[(u32, i64)]) -> Vec<u32> {
 /// Signals with an odd peak that nothing else shows: no other signal of the site moved with it, and hardly a signal of the
 /// same kind elsewhere went the same way.
 pub(super) fn alone(layout: &Layout, peaks: &[(u32, Peak)]) -> Vec<u32> {
+    if !peaks.iter().any(|(_, peak)| peak.is_odd) {
+        return Vec::new();
+    }
+    let mut of_role = BTreeMap::<Role, usize>::new();
+    for placed in &layout.placed {
+        *of_role.entry(placed.role).or_default() += 1;
+    }
     let is_alone = |signal: u32, peak: Peak| {
         let placed = layout.placed[signal as usize];
         let with = || {
@@ -80,16 +89,13 @@ pub(super) fn alone(layout: &Layout, peaks: &[(u32, Peak)]) -> Vec<u32> {
                     && seen.height * peak.height.signum() > WITNESS_OF_KIND * peak.height.abs()
             })
             .count();
-        let sites = layout.placed.iter().filter(|other| other.role == placed.role).count();
-        !at_site && of_kind as f64 <= COMMON_OF_KIND * sites as f64
+        !at_site && of_kind as f64 <= COMMON_OF_KIND * of_role[&placed.role] as f64
     };
-    let mut alone: Vec<u32> = peaks
+    peaks
         .iter()
         .filter(|(signal, peak)| peak.is_odd && is_alone(*signal, *peak))
         .map(|(signal, _)| *signal)
-        .collect();
-    alone.dedup();
-    alone
+        .collect()
 }
 
 /// Whether another signal of the site says that the quantity is not what an odd value claims: its counterpart stands

@@ -7,7 +7,6 @@
 //! [`TOLD_US`], and only where something moves at all times: the four temperatures of a station at rest may stand still
 //! for days. Where most of a network repeats itself, the network is told.
 
-use heat_model::incident::Class;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -91,7 +90,7 @@ impl Frozen {
             }
         }
         let told = self.told(sites.iter().filter(|still| still.moved_us > 0).count());
-        said.extend(told_anew(&self.said, &told, statement));
+        said.extend(told_anew(Some(KIND), &self.said, &told));
         self.said = told;
     }
 
@@ -112,18 +111,4 @@ impl Frozen {
 /// Whether a quantity moves whatever the plant does.
 const fn always_moves(role: Role) -> bool {
     matches!(role, Role::OutdoorTemperature) || role.is_flow() || role.is_pressure()
-}
-
-fn statement(place: Place, since_us: i64, active: bool) -> Statement {
-    Statement {
-        detector: "silence",
-        class: Class::Silence,
-        kind: Some(KIND),
-        place,
-        onset_us: since_us,
-        active,
-        facts: Vec::new(),
-        strength: 1.0,
-        affected: Vec::new(),
-    }
 }

@@ -129,7 +129,7 @@ impl Rhythm {
 
     pub(super) fn minute(&mut self, layout: &Layout, now_us: i64) -> Vec<Statement> {
         let silent = self.silent_places(layout, now_us);
-        let said = told_anew(&self.said, &silent, statement);
+        let said = told_anew(None, &self.said, &silent);
         self.said = silent;
         said
     }
@@ -181,27 +181,27 @@ impl Rhythm {
     }
 }
 
-/// What is over, then what is new, of two lists of places with their onsets, both in order.
+/// What is over, then what is new, of two lists of silent places with their onsets, both in order.
 pub(super) fn told_anew(
+    kind: Option<&'static str>,
     before: &[(Place, i64)],
     now: &[(Place, i64)],
-    statement: impl Fn(Place, i64, bool) -> Statement,
 ) -> Vec<Statement> {
     let is_in = |places: &[(Place, i64)], place: Place| {
         places.binary_search_by_key(&place, |(place, _)| *place).is_ok()
     };
     let over = before.iter().filter(|(place, _)| !is_in(now, *place));
     let new = now.iter().filter(|(place, _)| !is_in(before, *place));
-    over.map(|(place, since_us)| statement(*place, *since_us, false))
-        .chain(new.map(|(place, since_us)| statement(*place, *since_us, true)))
+    over.map(|(place, since_us)| statement(kind, *place, *since_us, false))
+        .chain(new.map(|(place, since_us)| statement(kind, *place, *since_us, true)))
         .collect()
 }
 
-fn statement(place: Place, since_us: i64, active: bool) -> Statement {
+fn statement(kind: Option<&'static str>, place: Place, since_us: i64, active: bool) -> Statement {
     Statement {
         detector: "silence",
         class: Class::Silence,
-        kind: None,
+        kind,
         place,
         onset_us: since_us,
         active,

@@ -24,7 +24,7 @@ use crate::{
     settings::{AppenderSettings, KafkaSettings},
     stats::Live,
 };
-use group::{GROUP_BYTES, Group, STANDSTILL, Waiting};
+use group::{GROUP_BYTES, Group, STANDSTILL, Standing, Unsent};
 
 mod group;
 
@@ -153,17 +153,18 @@ struct Stream {
 }
 
 impl Stream {
-    fn waiting(&self) -> Waiting {
-        let is_under_way = self.sent > 0;
-        if self.sent == self.retained.len() {
-            return Waiting::Nothing { is_under_way };
-        }
+    fn standing(&self) -> Standing {
         let mut bytes = 0;
-        let is_much = self.retained.iter().skip(self.sent).any(|record| {
+        let is_much = self.retained.range(self.sent..).any(|record| {
             bytes += record.size_bytes();
             bytes >= GROUP_BYTES
         });
-        Waiting::Some { is_under_way, is_much }
+        let unsent = match self.retained.len() - self.sent {
+            0 => Unsent::Nothing,
+            _ if is_much => Unsent::Much,
+            _ => Unsent::Little,
+        };
+        Standing { is_under_way: self.sent > 0, unsent }
     }
 
     /// Hands over what the producer does not have, in order, as far as it takes it.
@@ -345,8 +346,8 @@ impl Feeder {
         if !self.group.is_due(now) {
             return;
         }
-        let waiting: Vec<Waiting> = self.streams.iter().map(Stream::waiting).collect();
-        let choice = self.group.choose(&waiting, self.turn, self.moved, now);
+        let streams: Vec<Standing> = self.streams.iter().map(Stream::standing).collect();
+        let choice = self.group.choose(&streams, self.turn, self.moved, now);
         let mut left = choice.left;
         for index in choice.streams {
             if let Err(code) = self.streams[index].hand_over(index, producer) {

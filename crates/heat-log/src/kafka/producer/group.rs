@@ -27,13 +27,20 @@ pub(super) struct Group {
     starved_since: Option<Instant>,
 }
 
-/// What a stream has.
+/// What of a stream is not handed over yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Waiting {
-    /// Nothing to hand over.
-    Nothing { is_under_way: bool },
-    /// Something.
-    Some { is_under_way: bool, is_much: bool },
+pub(super) enum Unsent {
+    Nothing,
+    Little,
+    /// A group by itself.
+    Much,
+}
+
+/// How a stream stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub(super) is_under_way: bool,
+    pub(super) unsent: Unsent,
 }
 
 /// Whose records are handed over now.
@@ -46,16 +53,17 @@ pub(super) struct Choice {
 }
 
 /// Chooses by turns from `first` on: a few streams at a time, each once its last group is delivered, unless it has much.
-fn choose(streams: &[Waiting], first: usize, is_bounded: bool) -> Choice {
-    let is_under_way = |waiting: &&Waiting| {
-        matches!(waiting, Waiting::Nothing { is_under_way: true } | Waiting::Some { is_under_way: true, .. })
-    };
-    let mut under_way = streams.iter().filter(is_under_way).count();
+fn choose(streams: &[Standing], first: usize, is_bounded: bool) -> Choice {
+    let mut under_way = streams.iter().filter(|stream| stream.is_under_way).count();
     let mut choice = Choice::default();
     for turn in 0..streams.len() {
         let index = (first + turn) % streams.len();
-        let Waiting::Some { is_under_way, is_much } = streams[index] else { continue };
-        if is_bounded && !is_much && (is_under_way || under_way >= STREAMS_UNDER_WAY) {
+        let Standing { is_under_way, unsent } = streams[index];
+        if unsent == Unsent::Nothing {
+            continue;
+        }
+        let is_full = is_under_way || under_way >= STREAMS_UNDER_WAY;
+        if is_bounded && is_full && unsent == Unsent::Little {
             choice.left.get_or_insert(index);
             choice.is_starved |= !is_under_way;
         } else {
@@ -88,7 +96,7 @@ impl Group {
     /// Whose records go now; `moved` is when something was delivered last.
     pub(super) fn choose(
         &mut self,
-        streams: &[Waiting],
+        streams: &[Standing],
         first: usize,
         moved: Instant,
         now: Instant,
@@ -143,15 +151,16 @@ mod tests {
         assert!(group.is_due(start + ms(55)), "nobody sends more");
     }
 
-    const LITTLE: Waiting = Waiting::Some { is_under_way: false, is_much: false };
-    const MUCH: Waiting = Waiting::Some { is_under_way: true, is_much: true };
-    const BUSY: Waiting = Waiting::Some { is_under_way: true, is_much: false };
+    const LITTLE: Standing = Standing { is_under_way: false, unsent: Unsent::Little };
+    const MUCH: Standing = Standing { is_under_way: true, unsent: Unsent::Much };
+    const BUSY: Standing = Standing { is_under_way: true, unsent: Unsent::Little };
+    const DONE: Standing = Standing { is_under_way: true, unsent: Unsent::Nothing };
 
     #[test]
     fn four_streams_are_under_way_at_a_time_and_the_others_follow_by_turns() {
         let choice = choose(&[LITTLE; 6], 2, true);
         assert_eq!((choice.streams, choice.left), (vec![2, 3, 4, 5], Some(0)));
-        let choice = choose(&[BUSY, LITTLE, Waiting::Nothing { is_under_way: true }, MUCH], 0, true);
+        let choice = choose(&[BUSY, LITTLE, DONE, MUCH], 0, true);
         assert_eq!(
             (choice.streams, choice.left),
             (vec![1, 3], Some(0)),
