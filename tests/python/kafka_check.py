@@ -1,4 +1,4 @@
-"""kafka_check.py BROKERS TOPIC envelope|raw SENT.csv WINDOWS.json [--window N] [--letters TOPIC]
+"""kafka_check.py BROKERS TOPIC envelope|raw SENT.csv WINDOWS.json [--window N] [--letters TOPIC] [--old-seconds S]
 
 Holds what Kafka holds against what a fleet (tests/src/fleet) sent. Reads as schemas/README.md and the architecture tell
 readers to: repeats by (gateway, epoch, partition, seq) fall, then repeats of (signal, event time, value bits, quality)
@@ -12,6 +12,8 @@ next one begins. What is found is counted under the span in which the message wa
   part of it;
 - doubled: a copy that is left after the rules above;
 - reordered: a first copy behind a later message of the same device and lane, or in another partition;
+- old: with --old-seconds, a first copy behind a later one that was appended so long after it was measured, where these
+  alone are in order: they are not counted as reordered;
 - unacknowledged: never acknowledged, whether it is there or not;
 - letters_lost, letters_invented, letters_doubled: of malformed payloads, by their bytes, in the topic of dead letters, or
   for `raw` among the others;
@@ -149,6 +151,8 @@ def known_readings(run, findings, envelope, now):
 def check_messages(run, findings, arguments):
     found = {device: bytearray(len(messages)) for device, messages in run.devices.items()}
     newest = {}
+    newest_old = {}
+    old_us = (arguments.old_seconds or float("inf")) * 1e6
     after = [{"fresh_s": 0.0, "all_s": 0.0} for _ in run.windows]
     for device, seq, partition, offset, append_us in first_copies(run, findings, arguments):
         found[device][seq] = 1
@@ -157,6 +161,9 @@ def check_messages(run, findings, arguments):
         last = newest.setdefault((device, kind), (partition, -1))
         if partition != last[0]:
             findings.note("reordered", span, device, kind, seq, f"partition {last[0]}, then {partition}")
+        elif seq < last[1] and append_us - measured_us > old_us and seq > newest_old.get((device, kind), -1):
+            newest_old[device, kind] = seq
+            findings.note("old", span, device, kind, seq)
         elif seq < last[1]:
             findings.note("reordered", span, device, kind, seq, f"behind {last[1]}", partition, offset)
         else:
@@ -214,6 +221,7 @@ def main():
         parser.add_argument(name)
     parser.add_argument("--window", type=int, default=1 << 20)
     parser.add_argument("--letters")
+    parser.add_argument("--old-seconds", type=float)
     arguments = parser.parse_args()
     with open(arguments.windows) as file:
         run = Run(arguments.sent, json.load(file))
@@ -223,7 +231,7 @@ def main():
         read_letters(run, findings, arguments)
     check_letters(run, findings)
     gaps = acknowledgement_gaps(run)
-    faults = ["sent", "lost", "invented", "doubled", "reordered", "unacknowledged", "holes"]
+    faults = ["sent", "lost", "invented", "doubled", "reordered", "old", "unacknowledged", "holes"]
     faults += ["letters_lost", "letters_invented", "letters_doubled", "repeats_by_number", "repeats_by_content"]
     spans = [
         {"name": window["name"], **{fault: counts[fault] for fault in faults}, "puback_gap_s": gap, **seconds}

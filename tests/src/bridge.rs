@@ -82,6 +82,8 @@ pub struct BridgeSettings {
     pub keep_alive: Duration,
     /// Whether it has a buffer on disk; heatstream only.
     pub buffers: bool,
+    /// What counts as fresh; its default if none; heatstream only.
+    pub live_max_age: Option<Duration>,
 }
 
 /// A bridge; it ends with the test.
@@ -217,7 +219,7 @@ impl Bridge {
     }
 
     fn configuration(&self) -> String {
-        let BridgeSettings { product, name, source, brokers, partitions, keep_alive, buffers } =
+        let BridgeSettings { product, name, source, brokers, partitions, keep_alive, buffers, live_max_age } =
             &self.settings;
         let seconds = keep_alive.as_secs();
         if *product == Product::Heatstream {
@@ -229,6 +231,8 @@ impl Bridge {
                 ),
                 Source::Devices { port } => format!("[gateway.listen]\naddress = \"127.0.0.1:{port}\"\n"),
             };
+            let age = live_max_age.map(|age| format!("live_max_age = \"{}s\"\n", age.as_secs()));
+            let age = age.unwrap_or_default();
             let buffer = if *buffers {
                 format!(
                     "stall_after = \"2s\"\n[gateway.buffer]\ndirectory = \"{}\"\n",
@@ -239,7 +243,7 @@ impl Bridge {
             };
             return format!(
                 "[log]\nengine = \"kafka\"\npartitions = {partitions}\n[log.kafka]\nbrokers = \
-                 \"{brokers}\"\ncompression = \"lz4\"\n[gateway]\nid = \"{name}\"\n{buffer}{source}[admin]\naddress = \
+                 \"{brokers}\"\ncompression = \"lz4\"\n[gateway]\nid = \"{name}\"\n{age}{buffer}{source}[admin]\naddress = \
                  \"127.0.0.1:{}\"\n[logging]\nfilter = \"info\"\nformat = \"json\"\n",
                 self.admin
             );

@@ -28,6 +28,8 @@ pub enum Act {
     BridgeKilledThrice,
     /// Kafka hangs (SIGSTOP); in the middle of it the bridge is killed and started again.
     BridgeKilledInHang,
+    /// Kafka hangs; right after it is back, while the bridge forwards what waited, the bridge is killed and started again.
+    BridgeKilledInDrain,
     /// Of two bridges the first is killed and stays away for the act.
     OneOfTwoKilled,
     /// mosquitto is told to stop, and started again: its sessions are stored.
@@ -76,6 +78,7 @@ impl Act {
             Self::BridgeKilled => "bridge kill -9",
             Self::BridgeKilledThrice => "bridge kill -9, three times",
             Self::BridgeKilledInHang => "kill -9 inside a Kafka hang",
+            Self::BridgeKilledInDrain => "kill -9 in the drain after a Kafka hang",
             Self::OneOfTwoKilled => "one of two bridges killed",
             Self::BrokerRestarted => "mosquitto restarted",
             Self::KafkaKilled => "Kafka killed",

@@ -134,6 +134,21 @@ fn the_buffer_survives_a_full_disk_and_a_torn_end_and_damage_costs_only_what_lay
 }
 
 #[test]
+fn what_is_old_when_kafka_is_back_follows_in_its_own_order_though_the_gateway_is_killed_meanwhile() {
+    let _machine = machine();
+    let mut settings = RoadSettings::new("heatstream, old backlog", Product::Heatstream, true);
+    settings.buffer_mebibytes = Some(64);
+    settings.live_max_age = Some(Duration::from_secs(5));
+    let Some(road) = play(settings, &[(Act::BridgeKilledInDrain, 22)]) else { return };
+
+    let report = road.finish();
+
+    eprintln!("{}", report.markdown());
+    assert!(report.total(|span| span.old) > 1_000, "the backlog was not old: {report:#?}");
+    report.assert_exact();
+}
+
+#[test]
 fn the_checker_finds_a_planted_loss_invention_double_and_swap_and_nothing_else() {
     let _machine = machine();
     let settings = RoadSettings::new("controls", Product::Heatstream, true);

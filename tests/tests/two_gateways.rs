@@ -1,4 +1,5 @@
-//! Two gateways on one real Kafka: dead letters are taken again once, and a changed plant model holds for both.
+//! Two gateways on one real Kafka: dead letters are taken again once, a changed plant model holds for both, and what each
+//! sends of its own is measured to the end of the way.
 
 use std::{
     fs,
@@ -12,7 +13,7 @@ use heat_tests::{
     kafka::Kafka,
     mqtt::Client,
     python::Python,
-    site::{get, is_ok, sum},
+    site::{get, is_ok, series, sum},
     wait_until,
 };
 use serde_json::{Value, json};
@@ -73,8 +74,13 @@ impl Town {
     }
 
     fn start(&self, role: &str, tables: &str) -> Running {
+        self.start_seen(role, tables).0
+    }
+
+    /// The same, with the port of its metrics.
+    fn start_seen(&self, role: &str, tables: &str) -> (Running, u16) {
         let (config, admin) = self.write(role, tables);
-        start(role, role, &config, admin)
+        (start(role, role, &config, admin), admin)
     }
 
     /// An archiver that has taken up all partitions: what its group gave it before it is stopped, it archives.
@@ -242,4 +248,64 @@ fn a_changed_plant_model_holds_for_both_gateways_and_for_no_reading_before_it() 
         ]
     );
     run(["audit".into(), "--config".into(), config.into_os_string()]).ended_with(0);
+}
+
+#[test]
+fn each_gateways_canary_is_measured_through_to_the_api_the_archive_and_metrics() {
+    let Some(python) = Python::find() else { return };
+    let Some(kafka) = Kafka::start() else { return };
+    let town = Town { folder: tempfile::tempdir().unwrap(), brokers: kafka.brokers(), api: free_port() };
+    town.apply_topics();
+    let (archiver, archiver_admin) = town.start_seen("archiver", "");
+    let (api, api_admin) = town.start_seen("api", &format!("[api]\naddress = \"127.0.0.1:{}\"\n", town.api));
+    let (exporter, exporter_admin) = town.start_seen("exporter", "");
+    // No plant model has it, and yet it is taken.
+    let own = "canary_interval = \"1s\"\nunknown_signals = \"refuse\"\n";
+    let gateways = ["a", "b"].map(|id| town.gateway(id, own, ""));
+
+    let seen = |gateway: &str| {
+        let at = |admin: u16, name: &str, labels: &[(&str, &str)]| {
+            series(&get(&format!("http://127.0.0.1:{admin}/metrics")).unwrap_or_default(), name, labels)
+        };
+        let metrics = [("network", "canary"), ("site", gateway)];
+        Some([
+            at(api_admin, "heat_api_canary_sent_timestamp_seconds", &[("gateway", gateway)])?,
+            at(archiver_admin, "heat_archiver_canary_sent_timestamp_seconds", &[("gateway", gateway)])?,
+            at(exporter_admin, "heat_signal_value", &metrics)?,
+        ])
+    };
+    let mut archived = 0.0_f64;
+    for gateway in ["a", "b"] {
+        wait_until("its canary is seen everywhere", READY, || seen(gateway).is_some());
+        let first = seen(gateway).unwrap();
+        wait_until("later ones follow everywhere", READY, || {
+            seen(gateway).is_some_and(|now| now.iter().zip(first).all(|(now, first)| *now > first))
+        });
+        archived = archived.max(seen(gateway).unwrap()[1]);
+    }
+    for (admin, delays) in
+        [(api_admin, "heat_api_canary_delay_seconds"), (archiver_admin, "heat_archiver_canary_delay_seconds")]
+    {
+        let metrics = get(&format!("http://127.0.0.1:{admin}/metrics")).unwrap();
+        let of = |part: &str| series(&metrics, &format!("{delays}_{part}"), &[]).unwrap();
+        assert!(of("count") >= 2.0 && of("sum") > 0.0, "{metrics}");
+    }
+    let networks = get(&format!("http://127.0.0.1:{}/api/v1/networks", town.api)).unwrap();
+    assert!(!networks.contains("canary"), "no pipe belongs to it: {networks}");
+    for gateway in gateways {
+        gateway.running.stop().ended_with(0);
+    }
+    for role in [exporter, api, archiver] {
+        role.stop().ended_with(0);
+    }
+
+    let rows = python.query(
+        &town.folder.path().join("archive"),
+        "SELECT site, count(*) AS rows, max(value) AS newest FROM readings WHERE network = 'canary' GROUP BY site ORDER BY site",
+    );
+    let newest = rows.iter().map(|row| row["newest"].as_f64().unwrap()).fold(0.0_f64, f64::max);
+    assert!(
+        rows.len() == 2 && newest >= archived,
+        "the archive has what the metric says: {rows:#?} {archived}"
+    );
 }

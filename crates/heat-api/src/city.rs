@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use heat_detect::DetectorState;
 use heat_model::{
-    IncidentId, IngestTime, NetworkId, SiteId,
+    IncidentId, IngestTime, NetworkId, SiteId, canary,
     incident::{AlarmState, ChangeKind, Class, Incident, IncidentEvent, Priority, WorkState},
     plant::{Medium, SiteKind},
     reading::Quality,
@@ -179,7 +179,9 @@ impl CityFilter {
 /// The state now.
 pub(crate) fn snapshot(state: &Shared, sight: &Sight, filter: &CityFilter) -> CitySnapshot {
     let plant = state.plant();
-    let seen = |network: &NetworkId| sight.of(network) && filter.wants(network, &plant);
+    let seen = |network: &NetworkId| {
+        network.as_str() != canary::NETWORK && sight.of(network) && filter.wants(network, &plant)
+    };
     let now = state.clock.now();
     let mut networks: BTreeMap<NetworkId, CityNetwork> =
         plant.networks.keys().filter(|id| seen(id)).map(|id| (id.clone(), network(id, &plant))).collect();

@@ -8,6 +8,7 @@ use axum::{
     http::{StatusCode, header, request::Parts},
 };
 use bytes::Bytes;
+use http_body_util::LengthLimitError;
 use serde::de::DeserializeOwned;
 
 use crate::problem::Problem;
@@ -61,7 +62,10 @@ impl<S: Send + Sync> FromRequest<S> for JsonBytes {
 
 async fn read(body: Body) -> Result<Bytes, Problem> {
     match tokio::time::timeout(BODY_MAX_WAIT, to_bytes(body, BODY_MAX_BYTES)).await {
-        Ok(read) => read.map_err(|_| Problem::too_large(BODY_MAX_BYTES)),
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) if is_over_limit(&error) => Err(Problem::too_large(BODY_MAX_BYTES)),
+        // It broke off, or its chunks are malformed.
+        Ok(Err(error)) => Err(Problem::bad_request(format!("body: {error}"))),
         Err(_) => Err(Problem::new(
             StatusCode::REQUEST_TIMEOUT,
             "timeout",
@@ -69,6 +73,10 @@ async fn read(body: Body) -> Result<Bytes, Problem> {
             format!("a body has to come within {} s", BODY_MAX_WAIT.as_secs()),
         )),
     }
+}
+
+fn is_over_limit(error: &axum::Error) -> bool {
+    std::error::Error::source(error).is_some_and(|source| source.is::<LengthLimitError>())
 }
 
 /// The fields of a form of a page of ours; unknown ones are refused by the type's `deny_unknown_fields`.

@@ -12,7 +12,7 @@ use heat_log::{
     follow::{Follow, FollowEvent},
     topics,
 };
-use heat_model::{Body, PartitionId, Position};
+use heat_model::{Body, PartitionId, Position, canary};
 use heat_runtime::{Shutdown, tasks::Chain};
 use heat_view::{
     Applied, Desk, Privacy,
@@ -91,11 +91,17 @@ fn input(state: &ApiState, feed: &mut InputFeed, partition: PartitionId, chunk: 
     let mut table = lock(table);
     let before = table.counts();
     let mut said = Vec::new();
+    let mut canaries = Vec::new();
     let mut fresh = Vec::new();
     for record in chunk {
         match feed.apply(&mut table, record.offset, record.append_time, record.payload.clone()) {
             Ok(envelope) => match envelope.body {
-                Body::Readings(readings) => fresh.push(readings),
+                Body::Readings(_) => {
+                    canaries.extend(canary::sent(&envelope).map(|(gateway, sent)| (gateway.clone(), sent)));
+                    if let Body::Readings(readings) = envelope.body {
+                        fresh.push(readings);
+                    }
+                }
                 Body::Command(_) | Body::Ticket(_) => {
                     if matches!(envelope.body, Body::Command(_)) && state.commander.is_own(&envelope.origin) {
                         let command = CommandId { partition, seq: envelope.origin.seq };
@@ -120,6 +126,11 @@ fn input(state: &ApiState, feed: &mut InputFeed, partition: PartitionId, chunk: 
         fresh.into_iter().for_each(|readings| recent.push(readings));
     }
     drop(table);
+    if !canaries.is_empty() {
+        let (now, is_live) = (state.clock.now(), state.catch_up.is_caught_up());
+        let mut watch = lock(&state.metrics.canaries);
+        canaries.iter().for_each(|(gateway, sent)| watch.seen(gateway, *sent, now, is_live));
+    }
     if !said.is_empty() {
         let mut desk = lock(&state.desk);
         said.iter().for_each(|(position, envelope)| desk.apply(position, envelope));

@@ -1,6 +1,8 @@
 //! The role's metrics: names, and the handles to them.
 
-use heat_runtime::metrics::Metrics;
+use std::sync::{Arc, Mutex};
+
+use heat_runtime::{canary::CanaryWatch, metrics::Metrics};
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
 /// Requests answered, by route and status class.
@@ -50,6 +52,7 @@ pub(crate) struct RoleMetrics {
     pub(crate) over_bound: IntCounterVec,
     pub(crate) letters: IntGauge,
     pub(crate) requeued: IntGauge,
+    pub(crate) canaries: Arc<Mutex<CanaryWatch>>,
 }
 
 impl RoleMetrics {
@@ -102,6 +105,7 @@ impl RoleMetrics {
             ),
             letters: kept.with_label_values(&["letter"]),
             requeued: kept.with_label_values(&["request"]),
+            canaries: Arc::new(Mutex::new(CanaryWatch::register(metrics, "api", "that the API shows"))),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! What the feeds of all topics share, and their patience with the store.
 
 use std::{
-    sync::{Arc, atomic::AtomicI64},
+    sync::{Arc, PoisonError, atomic::AtomicI64},
     time::Duration,
 };
 
 use heat_archive::{Archive, ArchiveError, Households, archive::Disposition};
 use heat_log::Log;
+use heat_model::{GatewayId, IngestTime};
 use heat_runtime::{Clock, Shutdown, admin::Health, tasks::Chain};
 use tokio::sync::watch;
 
@@ -30,6 +31,13 @@ pub(crate) struct Deps {
 }
 
 impl Deps {
+    /// Says that these canaries lie in a published commit.
+    pub(crate) fn archived(&self, canaries: impl Iterator<Item = (GatewayId, IngestTime)>) {
+        let now = self.clock.now();
+        let mut watch = self.metrics.canaries.lock().unwrap_or_else(PoisonError::into_inner);
+        canaries.for_each(|(gateway, sent)| watch.seen(&gateway, sent, now, true));
+    }
+
     /// Tries until the store answers; gives up only when shutdown comes and it still does not, or when no waiting helps.
     pub(crate) async fn patiently<T, F: Future<Output = Result<T, ArchiveError>>>(
         &self,

@@ -15,7 +15,7 @@ use heat_ledger::{
 };
 use heat_log::{Consumer, ConsumerSettings, LogEvent, Membership, ReadError, Record, StartFrom, topics};
 use heat_model::{
-    AppendTime, Body, FreshMask, PartitionId, Position,
+    AppendTime, Body, FreshMask, GatewayId, IngestTime, PartitionId, Position, canary,
     record::{NextOffset, Readings},
 };
 use heat_runtime::Shutdown;
@@ -44,6 +44,9 @@ pub enum FeedError {
 const LAG_OF_CATCHING_UP: u64 = 8_192;
 /// The log is asked for all ends for so long; a broker that is away must not hold reading up.
 const LAGS_MAX_WAIT: Duration = Duration::from_secs(1);
+
+/// Canaries of one commit whose delays are told.
+const CANARIES_MAX: usize = 1_024;
 
 /// Which topic, and what its records are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +81,8 @@ struct Part {
     decoder: EnvelopeDecoder,
     fresh: FreshMask,
     keep: Vec<bool>,
+    /// Canaries in the open commit.
+    canaries: Vec<(GatewayId, IngestTime)>,
 }
 
 /// Reads one topic and publishes its commits.
@@ -232,6 +237,7 @@ impl Feed {
                 decoder: EnvelopeDecoder::default(),
                 fresh: FreshMask::all(),
                 keep: Vec::new(),
+                canaries: Vec::new(),
             },
         );
         Ok(())
@@ -328,6 +334,9 @@ impl Feed {
         let Some(commit) = tokio::task::block_in_place(|| part.writer.seal())? else { return Ok(()) };
         let archive = &self.deps.archive;
         let published = self.deps.patiently(shutdown, || archive.publish(&commit)).await?;
+        if let Some(part) = self.parts.get_mut(&partition) {
+            self.deps.archived(part.canaries.drain(..));
+        }
         self.count(partition, &published, commit.bytes());
         consumer.commit(partition, published.next_offset())?;
         Ok(())
@@ -408,6 +417,7 @@ impl Part {
             return Ok(true);
         }
         let Some(admission) = &mut self.admission else { return Ok(false) };
+        let before = admission.counts();
         let verdict = admission.observe(position.offset, &envelope, &mut self.fresh);
         let numbered = match (&envelope.body, &envelope.network, verdict) {
             (Body::Readings(readings), Some(network), Verdict::Take) => {
@@ -419,6 +429,9 @@ impl Part {
         if !archiving {
             return Ok(false);
         }
+        let counts = admission.counts();
+        deps.metrics.corrections.inc_by(counts.corrections - before.corrections);
+        deps.metrics.redelivered.inc_by(counts.redelivered_records - before.redelivered_records);
         let repeats = self.fresh.repeats() as usize;
         let keep = match verdict {
             Verdict::Redelivered => Keep::Redelivered,
@@ -430,6 +443,11 @@ impl Part {
             }
         };
         self.writer.append(position, &envelope, keep)?;
+        if let Some((gateway, sent)) = canary::sent(&envelope)
+            && self.canaries.len() < CANARIES_MAX
+        {
+            self.canaries.push((gateway.clone(), sent));
+        }
         if let Some((readings, sequence)) = numbered {
             self.writer.count_device(&envelope, readings, sequence);
             deps.metrics.count_device(sequence);

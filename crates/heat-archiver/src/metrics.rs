@@ -1,12 +1,18 @@
 //! The archiver's metrics.
 
+use std::sync::{Arc, Mutex};
+
 use heat_ledger::devices::{DeviceTracker, Sequence};
 use heat_model::PartitionId;
-use heat_runtime::metrics::Metrics;
+use heat_runtime::{canary::CanaryWatch, metrics::Metrics};
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 /// Readings read from the log, by outcome: archived, duplicate.
 pub const READINGS: &str = "heat_archiver_readings_total";
+/// Archived readings that give another value for a time already archived; the highest offset counts.
+pub const CORRECTIONS: &str = "heat_archiver_corrections_total";
+/// Records that a gateway appended again; their readings count as duplicates.
+pub const REDELIVERED: &str = "heat_archiver_redelivered_records_total";
 /// Records that could not be decoded.
 pub const UNDECODABLE: &str = "heat_archiver_undecodable_records_total";
 /// Commits published.
@@ -46,6 +52,8 @@ pub const LAST_COMPACTION: &str = "heat_archiver_last_compaction_timestamp_secon
 pub struct ArchiverMetrics {
     pub(crate) archived: IntCounter,
     pub(crate) duplicate: IntCounter,
+    pub(crate) corrections: IntCounter,
+    pub(crate) redelivered: IntCounter,
     pub(crate) undecodable: IntCounter,
     pub(crate) commits: IntCounterVec,
     pub(crate) bytes: IntCounter,
@@ -59,6 +67,7 @@ pub struct ArchiverMetrics {
     pub(crate) compaction_unreadable: IntGauge,
     pub(crate) compaction_failures: IntCounter,
     pub(crate) last_compaction: IntGauge,
+    pub(crate) canaries: Arc<Mutex<CanaryWatch>>,
     /// missing, late, repeated, restart.
     device_numbers: [IntCounter; 4],
     devices: IntGaugeVec,
@@ -77,6 +86,14 @@ impl ArchiverMetrics {
         Self {
             archived: readings.with_label_values(&["archived"]),
             duplicate: readings.with_label_values(&["duplicate"]),
+            corrections: metrics.counter(
+                CORRECTIONS,
+                "Archived readings that give another value for a time already archived.",
+            ),
+            redelivered: metrics.counter(
+                REDELIVERED,
+                "Records that a gateway appended again; their readings count as duplicates.",
+            ),
             undecodable: metrics.counter(UNDECODABLE, "Records of the log that could not be decoded."),
             commits: metrics.counters(COMMITS, "Commits published.", &["topic"]),
             bytes: metrics.counter(BYTES, "Bytes of published files."),
@@ -100,6 +117,11 @@ impl ArchiverMetrics {
                 .gauge(COMPACTION_UNREADABLE, "Files that the last compaction could not read."),
             compaction_failures: metrics.counter(COMPACTION_FAILURES, "Runs of compaction that failed."),
             last_compaction: metrics.gauge(LAST_COMPACTION, "When the last run of compaction ended well."),
+            canaries: Arc::new(Mutex::new(CanaryWatch::register(
+                metrics,
+                "archiver",
+                "that lies in a published commit",
+            ))),
             device_numbers: ["missing", "late", "repeated", "restart"]
                 .map(|outcome| numbers.with_label_values(&[outcome])),
             devices: metrics.gauges(DEVICES, "Devices whose own sequence is followed.", &["partition"]),

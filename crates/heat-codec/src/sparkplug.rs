@@ -175,6 +175,13 @@ impl Sparkplug {
         &self.shared.decoded
     }
 
+    /// Whom a message of this topic speaks for: the node, or the one of its devices that the topic names. `None` where
+    /// no node speaks, or where no ids come of the names; [`Self::take`] says so then.
+    pub fn speaker(&self, topic: &str) -> Option<DeviceTopic> {
+        let Address { group, node, device, .. } = Address::parse(topic).ok()??;
+        self.shared.settings.identity(group, node, device).ok()
+    }
+
     /// What the last call found.
     pub fn decoded(&self) -> &Decoded {
         &self.shared.decoded

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use hashbrown::HashMap;
 use heat_model::{
     AppendTime, Body, Envelope, GatewayId, Lane, NetworkId, Offset, Origin, Position, QualityCode, SignalSet,
-    SignalSetId,
+    SignalSetId, canary,
     incident::Incident,
     plant::{PlantHash, PlantModel},
     record::{Command, Readings},
@@ -217,6 +217,10 @@ impl PartitionCore {
 
     fn readings(&mut self, readings: &Readings, fresh: &FreshMask, out: &mut Vec<Output>) {
         self.counters.readings += readings.readings.len() as u64;
+        if readings.set.network.as_str() == canary::NETWORK {
+            self.counters.unused += readings.readings.len() as u64;
+            return;
+        }
         if !self.bindings.contains_key(&readings.set.id) {
             let Some(binding) = self.bind(&readings.set) else {
                 self.counters.over_bound += readings.readings.len() as u64;

@@ -1,17 +1,14 @@
-//! A reading of the gateway's own, sent now and then through everything that sensors' readings go through.
-//!
-//! Its value is the time at which it was sent, in Unix seconds. So wherever it is seen, the way up to there is known to
-//! work, and how long it takes: `time() - heat_signal_value{name="canary"}` in Prometheus, the newest `value` of the
-//! signal in the API, `max(value)` in the archive. It is a message received like any other, and counted as such.
+//! Canary messages: a message received like any other, and counted as such.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use heat_codec::topic;
-use heat_model::{GatewayId, IngestTime, time::MICROS_PER_SECOND};
-
-/// The network that canaries are filed under.
-pub(crate) const NETWORK: &str = "canary";
+use heat_model::{
+    GatewayId, IngestTime,
+    canary::{NETWORK, SIGNAL},
+    time::MICROS_PER_SECOND,
+};
 
 /// Makes canary messages.
 #[derive(Debug)]
@@ -33,7 +30,7 @@ impl Canary {
         let now_ms = now.as_micros().div_euclid(1_000);
         let (seconds, ms) = (now.as_micros().div_euclid(MICROS_PER_SECOND), now_ms.rem_euclid(1_000));
         let value = format!(r#"{{"value":{seconds}.{ms:03},"unit":"s"}}"#);
-        format!(r#"{{"time":{now_ms},"lane":"live","values":{{"canary":{value}}}}}"#).into()
+        format!(r#"{{"time":{now_ms},"lane":"live","values":{{"{SIGNAL}":{value}}}}}"#).into()
     }
 }
 

@@ -39,11 +39,17 @@ pub struct ClockBounds {
     pub live_max_age: Duration,
     /// Further ahead than this is a clock fault.
     pub ahead_max: Duration,
+    /// A lead that is steadily further behind than this is a clock that is behind.
+    pub behind_max: Duration,
 }
 
 impl Default for ClockBounds {
     fn default() -> Self {
-        Self { live_max_age: Duration::from_mins(15), ahead_max: Duration::from_mins(2) }
+        Self {
+            live_max_age: Duration::from_mins(15),
+            ahead_max: Duration::from_mins(2),
+            behind_max: Duration::from_mins(2),
+        }
     }
 }
 
@@ -67,7 +73,7 @@ pub enum ClockState {
     Ahead,
     /// Ahead by whole quarters of an hour, as local time stamped as UTC is.
     LocalTimeAsUtc,
-    /// Behind by a steady lead beyond the bound of the live lane.
+    /// Behind by a steady lead beyond the bound.
     Behind,
     /// In 1970 or 2000.
     Reset,
@@ -169,7 +175,7 @@ impl DeviceClock {
                 }
             }
             _ if self.kept < LEADS => ClockState::Unknown,
-            _ if -offset_us > micros(bounds.live_max_age) && spread_us <= STEADY_WITHIN_US => {
+            _ if -offset_us > micros(bounds.behind_max) && spread_us <= STEADY_WITHIN_US => {
                 ClockState::Behind
             }
             _ => ClockState::Right,
@@ -187,7 +193,8 @@ impl DeviceClock {
             (Some(QualityCode::ClockAhead), ClockState::LocalTimeAsUtc) => Some(QualityCode::LocalTimeAsUtc),
             (Some(QualityCode::LocalTimeAsUtc), ClockState::Ahead) => Some(QualityCode::ClockAhead),
             (Some(code), _) => Some(code),
-            (None, ClockState::Behind) => {
+            // Nearer than that it is told of the device alone: its readings are fresh enough for the live lane.
+            (None, ClockState::Behind) if -self.offset_us > micros(bounds.live_max_age) => {
                 let lead_us = event.as_micros().saturating_sub(received.as_micros());
                 let near = lead_us.saturating_sub(self.offset_us).saturating_abs() <= 2 * STEADY_WITHIN_US;
                 near.then_some(QualityCode::ClockBehind)
@@ -229,8 +236,11 @@ mod tests {
 
     const START_US: i64 = 1_763_942_400 * MICROS_PER_SECOND;
     const NOW: IngestTime = IngestTime::from_micros(START_US);
-    const BOUNDS: ClockBounds =
-        ClockBounds { live_max_age: Duration::from_mins(15), ahead_max: Duration::from_mins(2) };
+    const BOUNDS: ClockBounds = ClockBounds {
+        live_max_age: Duration::from_mins(15),
+        ahead_max: Duration::from_mins(2),
+        behind_max: Duration::from_mins(2),
+    };
 
     fn after(seconds: i64) -> EventTime {
         EventTime::from_micros(START_US + seconds * MICROS_PER_SECOND)
@@ -274,6 +284,16 @@ mod tests {
         let (waited, changes) = device(0, &[3_600, 3_540, 3_480, 3_420, 3_360, 3_300, 3_240, 3_180, 3_120]);
         assert_eq!(changes, [ClockState::Right]);
         assert_eq!(waited.fault(BOUNDS, after(-3_600), NOW), None);
+    }
+
+    #[test]
+    fn a_clock_some_minutes_behind_is_named_and_its_readings_stay_good() {
+        let (behind, changes) = device(-300, &[1, 2, 1, 5, 1, 1, 3, 1, 1]);
+        assert_eq!(changes, [ClockState::Behind]);
+        assert_eq!(behind.fault(BOUNDS, after(-300), NOW), None);
+
+        let (slow, changes) = device(0, &[1, 70, 20, 110, 1, 90, 45, 100, 60]);
+        assert_eq!((slow.state(), changes), (ClockState::Right, vec![ClockState::Right]));
     }
 
     #[test]

@@ -37,6 +37,13 @@ const TOPICS_MAX: usize = 65_536;
 /// Changes of devices' clocks that are told at a time.
 const CLOCK_CHANGES_MAX: usize = 64;
 
+/// Whom a Sparkplug message speaks for, if its sender may not.
+fn foreign(sparkplug: &Sparkplug, topic: &str, rights: &Rights) -> Option<String> {
+    let speaker = sparkplug.speaker(topic)?;
+    let may = rights.may_speak_for(&speaker.network, &speaker.site);
+    (!may).then(|| format!("{}/{}", speaker.network, speaker.site))
+}
+
 /// One message as a link received it.
 #[derive(Debug, Clone, Copy)]
 pub struct Message<'a> {
@@ -212,6 +219,13 @@ impl Intake {
             }
             Route::Sparkplug => {
                 let sparkplug = self.sparkplug.as_mut().expect("routed because it is configured");
+                // Before it is taken: a birth, a death, even a number says what later messages of the node mean.
+                if let Some(speaker) =
+                    message.rights.and_then(|rights| foreign(sparkplug, message.topic, rights))
+                {
+                    outcome.reject_whole(RejectReason::Unauthorised, &speaker);
+                    return outcome;
+                }
                 sparkplug.take(message.topic, message.payload, message.received);
                 let (sparkplug, devices) = (&*sparkplug, &mut self.sparkplug_devices);
                 let records = Records::new(&mut self.context, message, &mut outcome);

@@ -40,6 +40,8 @@ pub struct RawGateway {
     pub live_max_age: Option<String>,
     /// Further ahead of the gateway's clock is a clock fault; default "2min".
     pub clock_ahead_max: Option<String>,
+    /// A device whose clock is steadily further behind than this is named; default "2min".
+    pub clock_behind_max: Option<String>,
     /// Largest payload that is decoded; larger ones become dead letters; default 262144.
     pub payload_max_bytes: Option<usize>,
     /// Most values in one payload; default 4096.
@@ -71,6 +73,7 @@ impl RawGateway {
             id,
             live_max_age,
             clock_ahead_max,
+            clock_behind_max,
             payload_max_bytes,
             values_max,
             mappings,
@@ -93,6 +96,7 @@ impl RawGateway {
             && sparkplug.is_none()
             && live_max_age.is_none()
             && clock_ahead_max.is_none()
+            && clock_behind_max.is_none()
             && payload_max_bytes.is_none()
             && values_max.is_none()
             && listen.is_none()
@@ -142,6 +146,7 @@ impl GatewaySettings {
         let clock = ClockBounds {
             live_max_age: duration("live_max_age", raw.live_max_age, default.live_max_age, &mut faults),
             ahead_max: duration("clock_ahead_max", raw.clock_ahead_max, default.ahead_max, &mut faults),
+            behind_max: duration("clock_behind_max", raw.clock_behind_max, default.behind_max, &mut faults),
         };
         let limits = Limits {
             payload_max_bytes: raw.payload_max_bytes.unwrap_or(Limits::default().payload_max_bytes),

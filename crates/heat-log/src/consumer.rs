@@ -150,7 +150,7 @@ pub enum ReadError {
 impl ReadError {
     /// Whether asking again can help: Kafka did not answer, or not in time.
     pub const fn is_passing(&self) -> bool {
-        matches!(self, Self::Kafka { .. })
+        matches!(self, Self::Kafka { .. } | Self::Topic(TopicError::Engine { .. }))
     }
 }
 

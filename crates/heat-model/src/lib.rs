@@ -7,6 +7,7 @@
 //! Start reading at [`record::Envelope`]: it is what travels on the log.
 #![warn(missing_docs)]
 
+pub mod canary;
 pub mod fresh;
 pub mod ids;
 pub mod incident;

@@ -98,8 +98,16 @@ impl Document {
         let mut table = document.get_ref();
         let mut found = None;
         for part in path.split('.') {
-            let Some((key, value)) = table.get_key_value(part) else { break };
+            let (name, indices) = part.split_once('[').unwrap_or((part, ""));
+            let Some((key, value)) = table.get_key_value(name) else { break };
             found = Some(line_at(&self.text, key.span().start));
+            let mut value = value;
+            for index in indices.split(['[', ']']).filter_map(|index| index.parse::<usize>().ok()) {
+                let DeValue::Array(entries) = value.get_ref() else { break };
+                let Some(entry) = entries.get(index) else { break };
+                found = Some(line_at(&self.text, entry.span().start));
+                value = entry;
+            }
             let DeValue::Table(inner) = value.get_ref() else { break };
             table = inner;
         }
@@ -178,6 +186,20 @@ mod tests {
         let mut faults = [Fault::new("gateway.listen.address", "is no address")];
         document.locate(&mut faults);
         assert_eq!(faults[0].to_string(), "line 4: gateway.listen.address: is no address");
+    }
+
+    #[test]
+    fn a_fault_in_an_array_gets_the_line_of_its_entry() {
+        let text = "[gateway]\nmappings = [\n  \"a\",\n  \"b\",\n]\n[[gateway.users]]\nname = \"x\"\n\n\
+                    [[gateway.users]]\nname = \"y\"\nclient_id = \"z\"\n";
+        let document = Document::parse(text).unwrap();
+        let lines =
+            [("gateway.mappings[1]", 4), ("gateway.users[1].client_id", 11), ("gateway.mappings[7]", 2)];
+        for (key, line) in lines {
+            let mut faults = [Fault::new(key, "is wrong")];
+            document.locate(&mut faults);
+            assert_eq!(faults[0].line, Some(line), "{key}");
+        }
     }
 
     #[test]

@@ -9,8 +9,8 @@ use std::{
 };
 
 use prometheus::{
-    Encoder as _, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder, core::Collector, process_collector::ProcessCollector,
+    Encoder as _, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder, core::Collector, process_collector::ProcessCollector,
 };
 
 /// Writes exposition text at a scrape.
@@ -96,6 +96,11 @@ impl Metrics {
     /// Gauges by labels from closed lists.
     pub fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
         self.register("gauge", name, help, labels, IntGaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    /// Gauges that are not whole numbers, by labels from closed lists.
+    pub fn numbers(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+        self.register("gauge", name, help, labels, GaugeVec::new(Opts::new(name, help), labels))
     }
 
     /// A histogram with these upper bounds.

@@ -48,10 +48,11 @@ const DIRECT: [Act; 13] = [
     Act::Malformed,
 ];
 
-const BUFFER: [Act; 6] = [
+const BUFFER: [Act; 7] = [
     Act::Calm,
     Act::KafkaStopped,
     Act::BridgeKilledInHang,
+    Act::BridgeKilledInDrain,
     Act::BufferDiskFull,
     Act::BufferTorn,
     Act::BufferDamaged,
@@ -92,7 +93,7 @@ fn lasts(act: Act, is_long: bool) -> u64 {
     let (short, long) = match act {
         Act::Calm | Act::Malformed => (5, 30),
         Act::BridgeKilled | Act::BridgeKilledThrice | Act::MqttReset => (2, 10),
-        Act::BridgeKilledInHang => (10, 40),
+        Act::BridgeKilledInHang | Act::BridgeKilledInDrain => (10, 40),
         Act::BrokerRestarted => (2, 5),
         Act::KafkaKilled | Act::OneOfTwoKilled => (8, 30),
         Act::KafkaStopped | Act::KafkaHeld | Act::KafkaAnswersHeld | Act::MqttHeld | Act::MqttAnswersHeld => {

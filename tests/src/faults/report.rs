@@ -14,6 +14,7 @@ pub struct Span {
     pub invented: u64,
     pub doubled: u64,
     pub reordered: u64,
+    pub old: u64,
     pub unacknowledged: u64,
     pub holes: u64,
     pub letters_lost: u64,

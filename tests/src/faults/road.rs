@@ -59,6 +59,8 @@ pub struct RoadSettings {
     pub recovery: Duration,
     /// Whether heatstream's bridges buffer on disk; on disks of their own, of so many MiB.
     pub buffer_mebibytes: Option<u32>,
+    /// What is older goes from the buffer behind what is fresh, in an order of its own; heatstream's default if none.
+    pub live_max_age: Option<Duration>,
 }
 
 impl RoadSettings {
@@ -76,6 +78,7 @@ impl RoadSettings {
             keep_alive: Duration::from_secs(30),
             recovery: Duration::from_secs(120),
             buffer_mebibytes: None,
+            live_max_age: None,
         }
     }
 }
@@ -134,6 +137,7 @@ impl Road {
                 partitions: PARTITIONS,
                 keep_alive: settings.keep_alive,
                 buffers: settings.buffer_mebibytes.is_some(),
+                live_max_age: settings.live_max_age,
             };
             let bridge = Bridge::new(bridge, folder.path())?;
             if let Some(mebibytes) = settings.buffer_mebibytes {
@@ -310,7 +314,9 @@ impl Road {
         let product = self.settings.product;
         let mut ended =
             Ended { report, product, python: self.python, kafka: self.kafka, folder: self.folder };
-        ended.report = ended.check(topic(product), &[]);
+        let old = self.settings.live_max_age.map(|age| age.as_secs().to_string());
+        let more: Vec<&str> = old.iter().flat_map(|seconds| ["--old-seconds", seconds]).collect();
+        ended.report = ended.check(topic(product), &more);
         keep_logs(&ended.report, &self.bridges, &sent);
         ended
     }

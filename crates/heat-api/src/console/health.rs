@@ -16,6 +16,8 @@ use crate::{
 
 /// Commands listed.
 const COMMANDS_SHOWN: usize = 40;
+/// Gateways listed.
+const CANARIES_SHOWN: usize = 100;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,8 +69,32 @@ fn figures(view: &View, state: &ApiState) -> Markup {
             div { dt { (view.t("在线观看", "Live clients")) } dd { (count(state.metrics.event_clients.get())) } }
             div { dt { (view.t("连接", "Connections")) } dd { (count(state.metrics.connections.get())) } }
         }
+        (canaries(view, state))
         @if letters > 0 {
             p.quiet { (view.t("死信的内容与原因：", "What the dead letters hold, and why: ")) code { "heatstream rejected list" } " · " a href="/api/v1/rejected" { "/api/v1/rejected" } }
+        }
+    }
+}
+
+/// What came of the readings that gateways send of their own.
+fn canaries(view: &View, state: &ApiState) -> Markup {
+    let watch = lock(&state.metrics.canaries);
+    html! {
+        @if watch.newest().next().is_some() {
+            h3 { (view.t("金丝雀读数", "Canaries")) }
+            p.quiet { (view.t("网关自己发出的读数走完与真实读数相同的路；归档进度见指标 ", "Readings that gateways send of their own go the way of all others; how far the archive is, say the metrics ")) code { "heat_archiver_canary_*" } }
+            table {
+                thead { tr { th { (view.t("网关", "Gateway")) } th { (view.t("发出", "Sent")) } th { (view.t("到此用时", "Time to here")) } } }
+                tbody {
+                    @for (gateway, canary) in watch.newest().take(CANARIES_SHOWN) {
+                        tr {
+                            td { (gateway) }
+                            td { (view.time(EventTime::from_micros(canary.sent.as_micros()))) " " span.quiet { (view.span((view.now.as_micros() - canary.sent.as_micros()) as f64 / 1e6)) (view.t("前", " ago")) } }
+                            td { (format!("{:.2} s", (canary.arrived.as_micros() - canary.sent.as_micros()) as f64 / 1e6)) }
+                        }
+                    }
+                }
+            }
         }
     }
 }

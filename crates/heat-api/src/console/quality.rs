@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::{extract::State, response::Response};
-use heat_model::{NetworkId, Quality, SignalId};
+use heat_model::{NetworkId, Quality, SignalId, canary};
 use maud::{Markup, html};
 
 use super::{
@@ -59,7 +59,8 @@ fn survey(state: &ApiState, view: &View) -> Result<Survey, Problem> {
     let mut survey = Survey::default();
     for table in &state.tables {
         let table = lock(table);
-        for live in table.networks().filter(|live| sight.of(live.id())) {
+        let is_plant = |network: &NetworkId| network.as_str() != canary::NETWORK && sight.of(network);
+        for live in table.networks().filter(|live| is_plant(live.id())) {
             let counts = survey.by_network.entry(live.id().clone()).or_default();
             for (entry, current) in live.signals(None) {
                 counts.all += 1;

@@ -6,7 +6,7 @@ use axum::{
     Extension, Json,
     extract::{Path, State},
 };
-use heat_model::{IngestTime, NetworkId, SiteId, plant::SiteKind};
+use heat_model::{IngestTime, NetworkId, SiteId, canary, plant::SiteKind};
 use serde::Deserialize;
 
 use super::signals::view;
@@ -31,7 +31,7 @@ pub(crate) fn summaries(state: &ApiState, sight: &Sight) -> Vec<NetworkSummary> 
     let mut counts: BTreeMap<NetworkId, (u64, u64)> = BTreeMap::new();
     for table in &state.tables {
         let table = lock(table);
-        for network in table.networks() {
+        for network in table.networks().filter(|network| network.id().as_str() != canary::NETWORK) {
             let live = table.settings();
             let is_current = |current: &heat_view::Current| !current.is_expired(now, live);
             let current =

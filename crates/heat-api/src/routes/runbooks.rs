@@ -12,7 +12,7 @@ use crate::problem::Problem;
 pub(super) const PATH: &str = "/runbooks/{name}";
 
 /// The pages by the names of their alerts, in order.
-const PAGES: [(&str, &str); 54] = [
+const PAGES: [(&str, &str); 56] = [
     ("HeatAlarmFlood", include_str!("../../../../deploy/runbooks/HeatAlarmFlood.md")),
     ("HeatAlarmsChattering", include_str!("../../../../deploy/runbooks/HeatAlarmsChattering.md")),
     ("HeatAlarmsStanding", include_str!("../../../../deploy/runbooks/HeatAlarmsStanding.md")),
@@ -28,6 +28,8 @@ const PAGES: [(&str, &str); 54] = [
     ("HeatArchiverStoreStalled", include_str!("../../../../deploy/runbooks/HeatArchiverStoreStalled.md")),
     ("HeatBrokerDisconnected", include_str!("../../../../deploy/runbooks/HeatBrokerDisconnected.md")),
     ("HeatCanaryLate", include_str!("../../../../deploy/runbooks/HeatCanaryLate.md")),
+    ("HeatCanaryNotArchived", include_str!("../../../../deploy/runbooks/HeatCanaryNotArchived.md")),
+    ("HeatCanaryNotShown", include_str!("../../../../deploy/runbooks/HeatCanaryNotShown.md")),
     ("HeatCertificateRefused", include_str!("../../../../deploy/runbooks/HeatCertificateRefused.md")),
     ("HeatChamberFlooded", include_str!("../../../../deploy/runbooks/HeatChamberFlooded.md")),
     ("HeatConnectionsRefused", include_str!("../../../../deploy/runbooks/HeatConnectionsRefused.md")),

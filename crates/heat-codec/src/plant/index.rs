@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use heat_model::{
-    DeviceId, NetworkId, SignalDecl, SignalName, SiteId,
+    DeviceId, NetworkId, SignalDecl, SignalName, SiteId, canary,
     plant::{PlantModel, Side, SignalSpec},
     unit::conversion,
 };
@@ -32,8 +32,11 @@ pub struct UnknownPolicy {
 }
 
 impl UnknownPolicy {
-    /// The policy in a network.
+    /// The policy in a network. No plant model has the gateways' own canaries: they are always taken.
     pub fn of(&self, network: &NetworkId) -> UnknownSignals {
+        if network.as_str() == canary::NETWORK {
+            return UnknownSignals::Take;
+        }
         self.networks.get(network).copied().unwrap_or(self.default)
     }
 }
@@ -260,6 +263,12 @@ mod tests {
         let range = SiRange { min: 0.0, max: 1.0 };
         assert!(range.holds(0.0) && range.holds(1.0) && range.holds(f64::NAN));
         assert!(!range.holds(-1e-9) && !range.holds(1.1) && !range.holds(f64::INFINITY));
+    }
+
+    #[test]
+    fn a_gateways_canary_is_taken_whatever_the_policy() {
+        let policy = UnknownPolicy { default: UnknownSignals::Refuse, ..UnknownPolicy::default() };
+        assert_eq!(policy.of(&canary::NETWORK.parse().unwrap()), UnknownSignals::Take);
     }
 
     #[test]

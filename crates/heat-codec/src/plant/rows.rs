@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use heat_model::{
-    CircuitId, NetworkId, SignalId,
+    CircuitId, NetworkId, SignalId, SignalName,
     plant::{
         Circuit, CircuitKind, Medium, Network, Node, Pipe, PlantModel, Side, SignalSpec, Site, SiteKind,
         Valve, ValveState,
@@ -277,8 +277,13 @@ fn signal(row: &mut Row<'_, '_>) -> Option<SignalSpec> {
             remedy,
         );
     }
+    // Also of a row without an id, so that one look tells all that is wrong with it.
+    let last = |id: &'_ str| id.rsplit('/').next().and_then(|name| SignalName::new(name).ok());
+    let name = id.as_ref().map(|id| id.name.clone());
+    if let Some(name) = name.or_else(|| row.text("name").or(row.text("id")).and_then(last)) {
+        check_unit(row, &name);
+    }
     let id = id?;
-    check_unit(row, &id);
     Some(SignalSpec {
         site: id.site.clone(),
         device: id.device.clone(),
@@ -295,13 +300,13 @@ fn signal(row: &mut Row<'_, '_>) -> Option<SignalSpec> {
     })
 }
 
-fn check_unit(row: &mut Row<'_, '_>, id: &SignalId) {
+fn check_unit(row: &mut Row<'_, '_>, name: &SignalName) {
     let Some(unit) = row.text("unit") else { return };
     let remedy = || match nearest(unit, UNITS) {
         Some(meant) => format!("did you mean {meant}?"),
         None => "write one such as degC, MPa, m3/h, kW".to_owned(),
     };
-    match conversion(id.name.as_str(), Some(unit)) {
+    match conversion(name.as_str(), Some(unit)) {
         Ok(_) if Unit::parse(unit).is_none() => {
             let problem = format!("the unit {unit:?} is not known: values are kept as they come");
             row.warn("unit", problem, &remedy());
@@ -311,7 +316,7 @@ fn check_unit(row: &mut Row<'_, '_>, id: &SignalId) {
             row.fault("unit", format!("the unit {unit:?} is not known"), &remedy());
         }
         Err(UnitFault::WrongDimension) => {
-            let problem = format!("{unit:?} does not measure a {}", id.name);
+            let problem = format!("{unit:?} does not measure a {name}");
             row.fault("unit", problem, "correct the unit, or give the signal another name");
         }
     }

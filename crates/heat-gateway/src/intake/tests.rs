@@ -1,4 +1,7 @@
-use heat_codec::envelope::EnvelopeDecoder;
+use heat_codec::{
+    envelope::EnvelopeDecoder,
+    sparkplug::{RawSparkplug, SparkplugSettings},
+};
 use heat_model::{
     Body, Lane, Quality, QualityCode,
     record::{DeviceSeq, Readings},
@@ -203,4 +206,83 @@ fn a_letter_taken_again_brings_only_what_was_not_taken_with_its_first_arrival() 
     let readings = &records[0].1;
     assert_eq!((records.len(), readings.readings.len(), readings.lane), (1, 1, Lane::Backfill));
     assert_eq!(readings.readings[0].event_time.as_micros(), first_received.as_micros());
+}
+
+/// The session of an edge node and its device in `schemas/examples`.
+fn sparkplug_session() -> Vec<(Arc<str>, Bytes)> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../schemas/examples/sparkplug.hex");
+    let text = std::fs::read_to_string(path).unwrap();
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let bytes = |hex: &str| {
+        let pair = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+        (0..hex.len()).step_by(2).map(pair).collect::<Vec<u8>>()
+    };
+    lines
+        .filter_map(|line| line.split_once(' '))
+        .map(|(topic, hex)| (topic.into(), bytes(hex).into()))
+        .collect()
+}
+
+#[test]
+fn who_may_not_speak_for_a_sparkplug_node_changes_nothing_of_it() {
+    let settings = || IntakeSettings {
+        sparkplug: Some(SparkplugSettings::from_raw(RawSparkplug::default()).unwrap()),
+        ..IntakeSettings::default()
+    };
+    let gateway = "gw".parse().unwrap();
+    let (mut alone, mut beset) = (Intake::new(settings(), 4), Intake::new(settings(), 4));
+    let own = Rights::parse(&[], &["north/st01".to_owned()]).unwrap();
+    let foreign = Rights::parse(&[], &["north/st02".to_owned()]).unwrap();
+    let session = sparkplug_session();
+    let take = |intake: &mut Intake, at: usize, rights: &Rights| {
+        let (topic, payload) = &session[at];
+        let received = NOW;
+        intake.take(&Message { topic, payload, retained: false, rights: Some(rights), received, again: None })
+    };
+
+    for at in 0..session.len() {
+        // Births that would give aliases another meaning, data that would take a number, deaths.
+        for foreigners in 0..session.len() {
+            let outcome = take(&mut beset, foreigners, &foreign);
+            assert!(outcome.drafts.is_empty(), "{}", session[foreigners].0);
+            let reasons: Vec<&str> = outcome.faults.iter().map(|fault| fault.reason.as_str()).collect();
+            assert_eq!(reasons, ["unauthorised"], "{}", session[foreigners].0);
+        }
+        let [expected, found] = [&mut alone, &mut beset].map(|intake| take(intake, at, &own));
+        assert!(expected.readings_logged > 0, "{}", session[at].0);
+        assert_eq!(found.faults, expected.faults);
+        // As bytes, for they hold values that are not numbers.
+        let [expected, found] = [expected, found].map(|outcome| {
+            let encode = |(partition, draft): (PartitionId, Draft)| (partition, draft.encode(&gateway, 1, 0));
+            outcome.drafts.into_iter().map(encode).collect::<Vec<_>>()
+        });
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn a_brokers_stored_copy_is_history_and_marked() {
+    let mut intake = Intake::new(IntakeSettings::default(), 4);
+    let topic: Arc<str> = "heat/v1/n/s/d".into();
+    let payload = Bytes::from(format!(
+        r#"{{"time":{},"lane":"live","values":{{"supply_temperature":80}}}}"#,
+        NOW.as_micros() / 1_000
+    ));
+
+    let outcome = intake.take(&Message {
+        topic: &topic,
+        payload: &payload,
+        retained: true,
+        rights: None,
+        received: NOW,
+        again: None,
+    });
+
+    assert_eq!(outcome.readings_backfill, 1);
+    let readings = &records(outcome)[0].1;
+    let reading = &readings.readings[0];
+    assert_eq!(
+        (readings.lane, reading.quality, reading.code),
+        (Lane::Backfill, Quality::Uncertain, QualityCode::Retained)
+    );
 }

@@ -8,9 +8,11 @@ use crate::{
     faults::{Act, Scene},
     pace,
     proxy::{Flow, Proxy, Side, Way},
+    site::sum,
     wait_until,
 };
 
+const FORWARDED: &str = "heat_gateway_buffer_forwarded_records_total";
 const SLOW: Flow = Flow::Slow { latency: Duration::from_millis(100), loss_per_thousand: 10 };
 /// How soon a bridge must notice that Kafka hangs, and acknowledge from its buffer, on a busy machine.
 const BUFFERED: Duration = Duration::from_secs(90);
@@ -44,6 +46,16 @@ impl Road {
                 self.bridges[0].spawn();
                 self.pass(lasts / 2);
                 self.kafka.thaw();
+            }
+            Act::BridgeKilledInDrain => {
+                self.kafka.freeze();
+                self.wait_until_buffered();
+                self.pass(lasts);
+                self.kafka.thaw();
+                let forwarded = || sum(&self.bridges[0].metrics(), FORWARDED, &[]);
+                wait_until("the bridge forwards what waited", BUFFERED, || forwarded() > 0.0);
+                self.bridges[0].kill();
+                self.bridges[0].spawn();
             }
             Act::OneOfTwoKilled => {
                 self.fleet.prefer(1);
