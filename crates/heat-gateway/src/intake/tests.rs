@@ -242,11 +242,11 @@ fn who_may_not_speak_for_a_sparkplug_node_changes_nothing_of_it() {
 
     for at in 0..session.len() {
         // Births that would give aliases another meaning, data that would take a number, deaths.
-        for foreigners in 0..session.len() {
+        for (foreigners, (topic, _)) in session.iter().enumerate() {
             let outcome = take(&mut beset, foreigners, &foreign);
-            assert!(outcome.drafts.is_empty(), "{}", session[foreigners].0);
+            assert!(outcome.drafts.is_empty(), "{topic}");
             let reasons: Vec<&str> = outcome.faults.iter().map(|fault| fault.reason.as_str()).collect();
-            assert_eq!(reasons, ["unauthorised"], "{}", session[foreigners].0);
+            assert_eq!(reasons, ["unauthorised"], "{topic}");
         }
         let [expected, found] = [&mut alone, &mut beset].map(|intake| take(intake, at, &own));
         assert!(expected.readings_logged > 0, "{}", session[at].0);
