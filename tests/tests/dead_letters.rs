@@ -4,6 +4,7 @@ use std::{fs, path::Path, time::Duration};
 
 use heat_tests::{
     heatstream::{self, Output, Running},
+    mosquitto,
     mqtt::Client,
     python::Python,
     site::{Site, assert_balanced, audit_total},
@@ -116,6 +117,24 @@ fn ten_kinds_of_malformed_payloads_are_found_with_reason_and_place_and_shown() {
     assert!(text.contains("unknown_topic") && text.contains(FOREIGN), "{text}");
     rejected(&site, &["show", "0-999999"]).ended_with(1);
     rejected(&site, &["show", "x"]).ended_with(2);
+    assert_balanced(&up.stop().ended_with(0).stdout);
+}
+
+#[test]
+fn what_a_sender_says_beside_the_payload_is_kept_with_its_letter() {
+    let Some(mut publish) = mosquitto::client("mosquitto_pub", 0) else { return };
+    let site = Site::new("");
+    let mut up = site.start();
+
+    // The last of two ports counts.
+    publish.args(["-p", &site.mqtt.to_string(), "-V", "mqttv5", "-q", "1", "-t", FOREIGN, "-m", "8 C"]);
+    publish.args(["-D", "publish", "content-type", "text/plain"]);
+    publish.args(["-D", "publish", "user-property", "plant", "north works"]);
+    assert!(publish.status().unwrap().success());
+
+    let letters = wait_for_letters(&site, &mut up, 1);
+    let shown = rejected(&site, &["show", letters[0]["id"].as_str().unwrap()]).ended_with(0).stdout;
+    assert!(shown.contains("text/plain") && shown.contains("plant = north works"), "{shown}");
     assert_balanced(&up.stop().ended_with(0).stdout);
 }
 

@@ -60,6 +60,38 @@ impl FromStr for LetterId {
     }
 }
 
+/// Most MQTT 5 user properties that are kept.
+pub const USER_PROPERTIES_MAX: usize = 32;
+/// Longest name or value of one of them, in characters.
+pub const USER_PROPERTY_MAX_CHARS: usize = 256;
+
+/// An MQTT 5 user property. Names may repeat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserProperty {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+impl UserProperty {
+    /// The first [`USER_PROPERTIES_MAX`] of a message, cut to their bounds.
+    pub fn kept<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Self> {
+        let cut = |text: &str| text.chars().take(USER_PROPERTY_MAX_CHARS).collect();
+        let pairs = pairs.into_iter().take(USER_PROPERTIES_MAX);
+        pairs.map(|(name, value)| Self { name: cut(name), value: cut(value) }).collect()
+    }
+
+    pub(crate) fn from_pb(properties: Vec<pb::UserProperty>) -> Vec<Self> {
+        properties.into_iter().map(|pb::UserProperty { name, value }| Self { name, value }).collect()
+    }
+
+    pub(crate) fn to_pb(properties: &[Self]) -> Vec<pb::UserProperty> {
+        let one = |Self { name, value }: &Self| pb::UserProperty { name: name.clone(), value: value.clone() };
+        properties.iter().map(one).collect()
+    }
+}
+
 /// One fault of a payload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
@@ -86,6 +118,8 @@ pub struct DeadLetter {
     pub user: String,
     /// MQTT 5 content type; empty if none.
     pub content_type: String,
+    /// MQTT 5 user properties; none of tickets.
+    pub user_properties: Vec<UserProperty>,
     /// The payload as received; empty for tickets.
     pub payload: Bytes,
     /// xxh3-64 of the payload.
@@ -108,13 +142,14 @@ impl DeadLetter {
         carries_tickets(&self.topic)
     }
 
-    /// Of a private letter, keeps what tells nothing of a person: no payload, and no run of digits in any text.
+    /// Of a private letter, keeps what tells nothing of a person: no payload, no properties, and no run of digits in any text.
     #[must_use]
     pub fn without_person(mut self) -> Self {
         if !self.is_private() {
             return self;
         }
         self.payload = Bytes::new();
+        self.user_properties.clear();
         for text in [&mut self.topic, &mut self.client] {
             *text = masked(text);
         }
@@ -156,6 +191,7 @@ impl DeadLetter {
             messages: self.messages,
             readings: self.readings,
             content_type: self.content_type.clone(),
+            user_properties: UserProperty::to_pb(&self.user_properties),
             requeued_from: self.requeued_from.map(|id| id.to_string()).unwrap_or_default(),
             retained: self.retained,
         };
@@ -174,6 +210,7 @@ impl DeadLetter {
             client: letter.client,
             user: letter.user,
             content_type: letter.content_type,
+            user_properties: UserProperty::from_pb(letter.user_properties),
             payload: letter.payload,
             payload_hash: letter.payload_hash,
             faults: letter
@@ -201,6 +238,7 @@ mod tests {
             client: "c".to_owned(),
             user: String::new(),
             content_type: String::new(),
+            user_properties: UserProperty::kept([("plant", "north"), ("plant", "south")]),
             payload: Bytes::from_static(b"\x00\xff{"),
             payload_hash: 4,
             faults: vec![Fault {

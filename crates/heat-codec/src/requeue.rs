@@ -9,7 +9,7 @@ use heat_model::{GatewayId, IngestTime, Offset};
 use prost::Message as _;
 
 use crate::{
-    dead_letter::LetterId,
+    dead_letter::{LetterId, UserProperty},
     envelope::{DecodeError, pb},
 };
 
@@ -39,6 +39,8 @@ pub struct Request {
     pub user: String,
     /// MQTT 5 content type; empty if none.
     pub content_type: String,
+    /// MQTT 5 user properties.
+    pub user_properties: Vec<UserProperty>,
     /// Whether it was a broker's stored copy.
     pub retained: bool,
     /// Places in the payload that were not taken, where the rest of it was; empty: nothing was taken.
@@ -91,6 +93,7 @@ impl Requeue {
                 client: request.client.clone(),
                 user: request.user.clone(),
                 content_type: request.content_type.clone(),
+                user_properties: UserProperty::to_pb(&request.user_properties),
                 retained: request.retained,
                 untaken: request.untaken.clone(),
                 asked_by: request.asked_by.clone(),
@@ -122,6 +125,7 @@ impl Requeue {
                 client: request.client,
                 user: request.user,
                 content_type: request.content_type,
+                user_properties: UserProperty::from_pb(request.user_properties),
                 retained: request.retained,
                 untaken: request.untaken,
                 asked_by: request.asked_by,
@@ -174,6 +178,7 @@ mod tests {
             client: "c".to_owned(),
             user: "u".to_owned(),
             content_type: "application/json".to_owned(),
+            user_properties: UserProperty::kept([("plant", "north")]),
             retained: true,
             untaken: untaken.iter().map(|&place| place.to_owned()).collect(),
             asked_by: "duty".to_owned(),

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use heat_codec::{
-    dead_letter::{DeadLetter, LetterId},
+    dead_letter::{DeadLetter, LetterId, UserProperty},
     envelope::Draft,
 };
 use heat_ledger::{counts::MessageAccount, durable::Durable};
@@ -202,13 +202,20 @@ impl Outbox {
         outcome: Outcome,
     ) -> Result<(), OutboxError> {
         let sender = Sender::Link(delivery.token.link());
-        let content_type =
-            delivery.properties.as_ref().and_then(|properties| properties.content_type.clone());
+        let (content_type, user_properties) = match delivery.properties.as_deref() {
+            Some(properties) => {
+                let pairs = properties.user_properties.iter();
+                let kept = UserProperty::kept(pairs.map(|(name, value)| (name.as_str(), value.as_str())));
+                (properties.content_type.clone(), kept)
+            }
+            None => (None, Vec::new()),
+        };
         let head = LetterHead {
             topic: &delivery.topic,
             client: &delivery.source.client_id,
             user: delivery.source.user.as_deref().unwrap_or_default(),
             content_type: content_type.as_deref().unwrap_or_default(),
+            user_properties: &user_properties,
             payload: &delivery.payload,
             requeued_from: None,
             retained: delivery.retain,
@@ -231,6 +238,7 @@ impl Outbox {
             client: &request.client,
             user: &request.user,
             content_type: &request.content_type,
+            user_properties: &request.user_properties,
             payload: &request.payload,
             requeued_from: Some(request.letter),
             retained: request.retained,
@@ -498,6 +506,7 @@ impl Outbox {
             client: head.client.to_owned(),
             user: head.user.to_owned(),
             content_type: head.content_type.to_owned(),
+            user_properties: head.user_properties.to_vec(),
             payload: head.payload.clone(),
             payload_hash: xxh3_64(head.payload),
             faults: outcome.faults.clone(),
@@ -516,6 +525,7 @@ struct LetterHead<'a> {
     client: &'a str,
     user: &'a str,
     content_type: &'a str,
+    user_properties: &'a [UserProperty],
     payload: &'a Bytes,
     requeued_from: Option<LetterId>,
     retained: bool,

@@ -196,6 +196,9 @@ fn show(detail: &LetterDetail, printed_max: usize) -> String {
     add("client", &letter.client);
     add("user", &letter.user);
     add("content type", &detail.content_type);
+    for property in &detail.user_properties {
+        add("property", &format!("{} = {}", property.name, property.value));
+    }
     add("retained", if detail.retained { "a broker's stored copy" } else { "" });
     add("taken", if letter.whole { "nothing of it" } else { "the rest of it" });
     add("readings", &format!("{} rejected", letter.readings));
@@ -290,7 +293,7 @@ mod tests {
             "topic": "heat/v1/a/b/c", "network": "a", "client": "c\u{1b}[2J", "user": "",
             "faults": [{"reason": "wrong_type", "place": place, "detail": ""}], "faults_total": 1, "whole": true,
             "readings": 1, "payload_bytes": 20, "payload_hash": "0", "requeued_from": "0-3", "requeued": null,
-            "gateway": "gw", "content_type": "", "retained": false, "source": "log", "payload": payload,
+            "gateway": "gw", "content_type": "", "user_properties": [], "retained": false, "source": "log", "payload": payload,
             "payload_hex": payload_hex, "payload_cut": false, "marks": [mark],
         });
         serde_json::from_value(view).unwrap()

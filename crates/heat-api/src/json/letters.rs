@@ -1,7 +1,7 @@
 //! Dead letters as clients see them.
 
 use heat_codec::{
-    dead_letter::{DeadLetter, Fault, archived::hex},
+    dead_letter::{DeadLetter, Fault, UserProperty, archived::hex},
     place::locate,
 };
 use serde::{Deserialize, Serialize};
@@ -99,6 +99,8 @@ pub struct LetterDetail {
     pub gateway: String,
     /// MQTT 5 content type; empty if none.
     pub content_type: String,
+    /// MQTT 5 user properties.
+    pub user_properties: Vec<UserProperty>,
     /// Whether it was a broker's stored copy.
     pub retained: bool,
     /// Where it was read from: `log` or `archive`.
@@ -209,6 +211,7 @@ impl LetterDetail {
             },
             gateway: letter.origin.gateway.to_string(),
             content_type: letter.content_type.clone(),
+            user_properties: letter.user_properties.clone(),
             retained: letter.retained,
             source: match read.place {
                 Place::Log => "log",

@@ -89,6 +89,7 @@ pub(crate) fn request(id: LetterId, letter: DeadLetter, asked_by: &str, asked: I
         client: letter.client,
         user: letter.user,
         content_type: letter.content_type,
+        user_properties: letter.user_properties,
         retained: letter.retained,
         untaken,
         asked_by: asked_by.to_owned(),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use heat_model::{IngestTime, Origin};
 use serde::{Deserialize, Serialize};
 
-use super::{DeadLetter, Fault, LetterId};
+use super::{DeadLetter, Fault, LetterId, UserProperty};
 
 /// The row's JSON.
 #[derive(Debug, Serialize, Deserialize)]
@@ -17,6 +17,8 @@ struct Archived {
     client: String,
     user: String,
     content_type: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    user_properties: Vec<UserProperty>,
     faults: Vec<Fault>,
     messages: u32,
     readings: u32,
@@ -53,6 +55,7 @@ impl DeadLetter {
             client: self.client.clone(),
             user: self.user.clone(),
             content_type: self.content_type.clone(),
+            user_properties: self.user_properties.clone(),
             faults: self.faults.clone(),
             messages: self.messages,
             readings: self.readings,
@@ -80,6 +83,7 @@ impl DeadLetter {
             client: archived.client,
             user: archived.user,
             content_type: archived.content_type,
+            user_properties: archived.user_properties,
             payload,
             payload_hash: u64::from_str_radix(&archived.payload_hash, 16)
                 .map_err(|_| ArchivedFault::Field("payload_hash"))?,
@@ -136,6 +140,7 @@ mod tests {
                 client: texts[1].clone(),
                 user: texts[2].clone(),
                 content_type: texts[3].clone(),
+                user_properties: UserProperty::kept([(texts[4].as_str(), texts[5].as_str())]),
                 payload: payload.into(),
                 payload_hash: hash,
                 faults: vec![Fault {

@@ -187,6 +187,7 @@ fn a_letter_taken_again_brings_only_what_was_not_taken_with_its_first_arrival() 
         client: String::new(),
         user: String::new(),
         content_type: String::new(),
+        user_properties: Vec::new(),
         retained: false,
         untaken: vec!["/values/b/unit".to_owned()],
         asked_by: String::new(),

@@ -94,6 +94,23 @@ impl Entry {
 mod tests {
     use super::*;
 
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_an_entry_that_says_the_same_again_or_are_refused(
+            head in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..HEADER_BYTES + 8),
+            has_format in proptest::prelude::any::<bool>(),
+        ) {
+            let mut bytes = head;
+            if has_format && !bytes.is_empty() {
+                bytes[0] = FORMAT;
+            }
+            if let Ok(entry) = Entry::from_buffer(None, bytes.into()) {
+                let (key, payload) = entry.to_buffer();
+                proptest::prop_assert_eq!(Entry::from_buffer(key, payload), Ok(entry));
+            }
+        }
+    }
+
     #[test]
     fn an_entry_comes_back_from_the_buffer_as_it_was() {
         for (topic, is_closing, key) in

@@ -65,6 +65,7 @@ async fn ask(log: &Log, partition: u32, letters: std::ops::Range<u64>) {
             client: "c".to_owned(),
             user: String::new(),
             content_type: String::new(),
+            user_properties: Vec::new(),
             retained: false,
             untaken: Vec::new(),
             asked_by: "duty".to_owned(),

@@ -594,6 +594,7 @@ pub(super) fn dead_letter(message: u64, received: IngestTime, is_whole: bool) ->
         client: String::new(),
         user: String::new(),
         content_type: String::new(),
+        user_properties: Vec::new(),
         payload: bytes::Bytes::new(),
         payload_hash: message,
         faults: vec![Fault { reason: "not_json".to_owned(), place: String::new(), detail: String::new() }],
