@@ -66,7 +66,7 @@ impl Marks {
         *held = (*held).max(mark);
     }
 
-    fn of(&self, site: &SiteId) -> SiteMark {
+    pub(crate) fn of(&self, site: &SiteId) -> SiteMark {
         self.sites.get(site).copied().unwrap_or(SiteMark::Well)
     }
 }
