@@ -20,6 +20,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::{
     auth::{Owner, Scope, User, Users, limit::Limiter, session::Sessions},
     commands::{Commander, Outcomes},
+    console::map::layout::Layout,
     events::EventHub,
     letters::{LetterIndex, requeue::Requeuer},
     metrics::RoleMetrics,
@@ -129,6 +130,8 @@ pub(crate) struct PlantIndex {
     pub(crate) pipes: BTreeMap<PipeId, Pipe>,
     pub(crate) valves: Vec<Valve>,
     pub(crate) privacy: Privacy,
+    /// Drawings, worked out when they are first asked for.
+    layouts: Mutex<BTreeMap<NetworkId, Option<Arc<Layout>>>>,
 }
 
 impl PlantIndex {
@@ -141,6 +144,7 @@ impl PlantIndex {
             pipes: plant.pipes.iter().map(|row| (row.id.clone(), row.clone())).collect(),
             valves: plant.valves.clone(),
             privacy: Privacy::new(plant),
+            layouts: Mutex::default(),
         }
     }
 
@@ -169,6 +173,20 @@ impl PlantIndex {
         };
         wanted(place.and_then(own).unwrap_or_else(|| self.owner(network)))
             || sites.iter().filter_map(own).any(&wanted)
+    }
+
+    /// How a network is drawn; nothing where it has no pipes.
+    pub(crate) fn layout(&self, network: &NetworkId) -> Option<Arc<Layout>> {
+        if !self.networks.contains_key(network) {
+            // What nobody has entered is not remembered.
+            return Layout::new(self, network).map(Arc::new);
+        }
+        let held = lock(&self.layouts).get(network).cloned();
+        held.unwrap_or_else(|| {
+            let made = Layout::new(self, network).map(Arc::new);
+            lock(&self.layouts).insert(network.clone(), made.clone());
+            made
+        })
     }
 
     /// The pipes of a network's circuits.

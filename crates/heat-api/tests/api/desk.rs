@@ -185,6 +185,47 @@ fn what_a_crew_found_is_kept_with_the_incident_and_exported_as_a_label() {
 }
 
 #[test]
+fn the_hotline_learns_of_repair_closing_and_follow_up_by_asking_what_changed() {
+    let (bench, burst) = bench();
+    let now = Clock.now().as_micros();
+    let ticket = json!({ "id": "T1", "time": rfc3339(now), "kind": "cold", "site": "st1" });
+    assert_eq!(bench.post("/api/v1/tickets", &ticket.to_string()).0, 202);
+    let received = |page: &Value| page["items"][0]["updated"].as_str().map(str::to_owned);
+    let page = bench.until("/api/v1/tickets", |page| received(page).is_some());
+    assert_eq!((&page["items"][0]["verified"], &page["items"][0]["closed"]), (&Value::Null, &Value::Null));
+    let first = received(&page).unwrap();
+    let later = rfc3339(now + 3_600_000_000);
+    let nothing = bench.get(&format!("/api/v1/tickets?changed_since={later}")).1;
+    assert_eq!(nothing["items"], json!([]));
+
+    let repaired = Incident {
+        version: 2,
+        work: WorkState::Repaired,
+        alarm: AlarmState::AwaitingVerification,
+        ..burst.clone()
+    };
+    let state = repaired.clone();
+    bench.answer_next_command(move |_, offset| event(offset.0, state.clone(), ChangeKind::Repaired, "local"));
+    assert_eq!(bench.post(&format!("/api/v1/incidents/{}/repaired", burst.id), "{}").0, 200);
+    let page = bench.until("/api/v1/tickets", |page| page["items"][0]["status"] == "repaired");
+    let item = &page["items"][0];
+    assert_eq!((&item["verified"], &item["closed"]), (&json!(false), &Value::Null), "{item}");
+    assert!(item["repaired_at"].as_str() >= Some(first.as_str()), "{item}");
+
+    let at = AppendTime::from_micros(now + 7_200_000_000);
+    let over =
+        Incident { version: 3, alarm: AlarmState::Cleared, updated: at, cleared: Some(at), ..repaired };
+    bench.publish(&event(9, over, ChangeKind::Verified, "burst"));
+    let page = bench.until(&format!("/api/v1/tickets?changed_since={later}"), |page| {
+        page["items"].as_array().is_some_and(|items| !items.is_empty())
+    });
+    let item = &page["items"][0];
+    assert_eq!((&item["status"], &item["verified"]), (&json!("resolved"), &json!(true)), "{item}");
+    assert_eq!((&item["closed"], &item["updated"]), (&json!(rfc3339(at.as_micros())), &item["closed"]));
+    bench.stop();
+}
+
+#[test]
 fn a_maintenance_window_is_begun_listed_ended_and_checked() {
     let (bench, _) = bench();
     let path = "/api/v1/networks/town/maintenance";
