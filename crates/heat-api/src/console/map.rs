@@ -77,10 +77,10 @@ pub(crate) struct Detail {
 
 impl Detail {
     /// For a page with one map.
-    pub(crate) const PAGE: Self = Self { lines: 2_000, links: 160, dots: 1_500 };
+    pub(crate) const PAGE: Self = Self { lines: 1_500, links: 100, dots: 1_000 };
 
-    /// For each of several maps on one page, which has room for one and a half times [`Self::PAGE`]'s lines in all: a small
-    /// one takes what it needs, the large ones share the rest. `sizes` are lines and sites.
+    /// For each of several maps on one page: a small one takes what it needs, the large ones share the rest. `sizes` are
+    /// lines and sites.
     pub(crate) fn shared(sizes: &[(usize, usize)]) -> Vec<Self> {
         let lines = shares(&sizes.iter().map(|size| size.0).collect::<Vec<_>>(), 1_500);
         let sites: Vec<usize> = sizes.iter().map(|size| size.1).collect();
