@@ -7,7 +7,7 @@ use std::{
 };
 
 use axum::http::{HeaderMap, Method, header};
-use heat_model::plant::Network;
+use heat_model::plant::{Network, Site};
 use sha2::{Digest as _, Sha256};
 
 pub(crate) mod limit;
@@ -55,6 +55,30 @@ impl UserRole {
     }
 }
 
+/// Who runs something, and in which district.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Owner<'a> {
+    pub(crate) operator: Option<&'a str>,
+    pub(crate) district: Option<&'a str>,
+}
+
+impl<'a> Owner<'a> {
+    pub(crate) fn of_network(row: Option<&'a Network>) -> Self {
+        Self {
+            operator: row.and_then(|row| row.operator.as_deref()),
+            district: row.and_then(|row| row.district.as_deref()),
+        }
+    }
+
+    /// A site's owner, where its own row names one; what it leaves open is as in its network.
+    pub(crate) fn of_site(self, row: Option<&'a Site>) -> Self {
+        Self {
+            operator: row.and_then(|row| row.operator.as_deref()).or(self.operator),
+            district: row.and_then(|row| row.district.as_deref()).or(self.district),
+        }
+    }
+}
+
 /// Which networks a user sees: those of certain operators, in certain districts; empty sets let all through.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Scope {
@@ -71,14 +95,15 @@ impl Scope {
     /// Whether a network is seen, by its row of the plant model. One that the plant model does not place is seen by
     /// those only who see everything.
     pub(crate) fn covers(&self, network: Option<&Network>) -> bool {
-        let within = |names: &BTreeSet<String>, name: Option<&String>| {
+        self.covers_owner(Owner::of_network(network))
+    }
+
+    /// Whether what this owner has is seen.
+    pub(crate) fn covers_owner(&self, owner: Owner<'_>) -> bool {
+        let within = |names: &BTreeSet<String>, name: Option<&str>| {
             names.is_empty() || name.is_some_and(|name| names.contains(&name.replace(' ', "_")))
         };
-        self.is_whole()
-            || network.is_some_and(|row| {
-                within(&self.operators, row.operator.as_ref())
-                    && within(&self.districts, row.district.as_ref())
-            })
+        within(&self.operators, owner.operator) && within(&self.districts, owner.district)
     }
 
     fn parse<'a>(words: impl Iterator<Item = &'a str>) -> Result<Self, &'static str> {

@@ -3,19 +3,20 @@
 
 use std::collections::BTreeMap;
 
-use heat_detect::DetectorState;
 use heat_model::{
-    IncidentId, IngestTime, NetworkId, SiteId, canary,
+    IncidentId, NetworkId, SiteId,
     incident::{AlarmState, ChangeKind, Class, Incident, IncidentEvent, Priority, WorkState},
     plant::{Medium, SiteKind},
     reading::Quality,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    json::ApiTime,
-    state::{PlantIndex, Shared, Sight, lock},
-};
+use crate::{events::About, json::ApiTime, state::PlantIndex};
+
+mod snapshot;
+pub(crate) mod topic;
+
+pub(crate) use snapshot::{CityFilter, snapshot};
 
 /// The state of all networks that a client may see.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,6 +49,20 @@ pub struct CityNetwork {
     pub sites: Vec<CitySite>,
 }
 
+/// How a source or station does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CityState {
+    /// Current values come, and no incident that pages touches it.
+    Ok,
+    /// Nothing current comes from it, or nothing ever came.
+    Silent,
+    /// In a maintenance window.
+    Maintenance,
+    /// An open incident lies here or upstream.
+    Affected,
+}
+
 /// A source or station.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the words say it")]
@@ -55,8 +70,10 @@ pub struct CitySite {
     pub id: SiteId,
     pub name: Option<String>,
     pub kind: Option<SiteKind>,
+    /// Its own, else its network's.
     pub operator: Option<String>,
     pub district: Option<String>,
+    pub state: CityState,
     /// By standard name.
     pub values: BTreeMap<String, CityValue>,
 }
@@ -76,6 +93,35 @@ pub struct CityValue {
     pub current: bool,
     /// Trust.
     pub quality: Quality,
+}
+
+/// What the topic says of a network, under the key `network/ID`; its sites have records of their own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CityNetworkRecord {
+    /// When it was made.
+    pub at: ApiTime,
+    /// The network, with an empty list of sites.
+    pub network: CityNetwork,
+}
+
+/// What the topic says of a source or station, under the key `site/NETWORK/ID`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CitySiteRecord {
+    /// When it was made; the ages of the values are as of then.
+    pub at: ApiTime,
+    /// The network it is of.
+    pub network: NetworkId,
+    /// The site.
+    pub site: CitySite,
+}
+
+/// What the topic says of an incident, under the key `incident/ID`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CityIncidentRecord {
+    /// When it was made.
+    pub at: ApiTime,
+    /// The state; of two records the one with the higher version is the newer.
+    pub incident: CityIncident,
 }
 
 /// An incident and how far its case is.
@@ -123,14 +169,15 @@ impl CityEvent {
 
 impl CityIncident {
     fn of(incident: &Incident, plant: &PlantIndex) -> Self {
-        let row = plant.networks.get(&incident.network);
+        let owner = plant.owner(&incident.network);
+        let owner = place_of(incident).map_or(owner, |site| owner.of_site(plant.sites.get(&site)));
         let append = |at: heat_model::AppendTime| ApiTime::from_micros(at.as_micros());
         Self {
             id: incident.id,
             version: incident.version,
             network: incident.network.clone(),
-            operator: row.and_then(|row| row.operator.clone()),
-            district: row.and_then(|row| row.district.clone()),
+            operator: owner.operator.map(str::to_owned),
+            district: owner.district.map(str::to_owned),
             class: incident.class,
             priority: incident.priority,
             state: incident.alarm,
@@ -145,138 +192,30 @@ impl CityIncident {
     }
 }
 
-/// A place that is no home; a signal's place is its site.
+/// A place that is no home and no building; a signal's place is its site.
 fn shown_place(place: &str, plant: &PlantIndex) -> Option<String> {
-    let site = place.split('/').nth(1).unwrap_or(place);
-    match SiteId::new(site) {
-        Ok(id) => plant.shown_site(&id).map(|_| place.to_owned()).filter(|_| is_shown(&id, plant)),
-        Err(_) => None,
-    }
+    is_shown(&site_in(place)?, plant).then(|| place.to_owned())
 }
 
+/// The site that a place names: its own id, or a signal's.
+fn site_in(place: &str) -> Option<SiteId> {
+    SiteId::new(place.split('/').nth(1).unwrap_or(place)).ok()
+}
+
+/// The site that is an incident's place, if it is one; a pipe's id is no site of the plant model.
+fn place_of(incident: &Incident) -> Option<SiteId> {
+    incident.place.as_deref().and_then(site_in)
+}
+
+/// Whom an incident concerns: the operator and district of its place, and those of the stations it touches.
+pub(crate) fn about(incident: &Incident) -> About {
+    About { network: incident.network.clone(), place: place_of(incident), sites: incident.affected.clone() }
+}
+
+/// Buildings are left out as homes are: they are one step from them, and their number is not a centre's business.
 fn is_shown(site: &SiteId, plant: &PlantIndex) -> bool {
-    plant.sites.get(site).is_none_or(|row| row.kind != Some(SiteKind::Household))
-}
-
-/// Which networks are wanted, beyond what a client may see.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct CityFilter {
-    pub(crate) operator: Option<String>,
-    pub(crate) district: Option<String>,
-}
-
-impl CityFilter {
-    fn wants(&self, network: &NetworkId, plant: &PlantIndex) -> bool {
-        let row = plant.networks.get(network);
-        let is = |wanted: &Option<String>, name: Option<&String>| {
-            wanted.as_ref().is_none_or(|wanted| name == Some(wanted))
-        };
-        is(&self.operator, row.and_then(|row| row.operator.as_ref()))
-            && is(&self.district, row.and_then(|row| row.district.as_ref()))
-    }
-}
-
-/// The state now.
-pub(crate) fn snapshot(state: &Shared, sight: &Sight, filter: &CityFilter) -> CitySnapshot {
-    let plant = state.plant();
-    let seen = |network: &NetworkId| {
-        network.as_str() != canary::NETWORK && sight.of(network) && filter.wants(network, &plant)
-    };
-    let now = state.clock.now();
-    let mut networks: BTreeMap<NetworkId, CityNetwork> =
-        plant.networks.keys().filter(|id| seen(id)).map(|id| (id.clone(), network(id, &plant))).collect();
-    for table in &state.tables {
-        let table = lock(table);
-        for live in table.networks().filter(|live| seen(live.id())) {
-            let entry = networks.entry(live.id().clone()).or_insert_with(|| network(live.id(), &plant));
-            fill(entry, live, table.settings(), now, &plant);
-        }
-    }
-    let board = lock(&state.board);
-    for entry in networks.values_mut() {
-        if let Some(status) = board.status(&entry.id) {
-            entry.detectors = status.detectors.len() as u64;
-            let is_ready = |state: &DetectorState| matches!(state, DetectorState::Ready);
-            entry.detectors_ready =
-                status.detectors.iter().filter(|detector| is_ready(&detector.state)).count() as u64;
-        }
-    }
-    let mut incidents = Vec::new();
-    for incident in board.open().filter(|incident| seen(&incident.network)) {
-        if let Some(entry) = networks.get_mut(&incident.network)
-            && incident.priority != Priority::P4
-        {
-            entry.incidents_open += 1;
-        }
-        incidents.push(CityIncident::of(incident, &plant));
-    }
-    CitySnapshot {
-        at: ApiTime::from_micros(now.as_micros()),
-        networks: networks.into_values().collect(),
-        incidents,
-    }
-}
-
-fn network(id: &NetworkId, plant: &PlantIndex) -> CityNetwork {
-    let row = plant.networks.get(id);
-    CityNetwork {
-        id: id.clone(),
-        name: row.and_then(|row| row.name.clone()),
-        medium: row.and_then(|row| row.medium),
-        operator: row.and_then(|row| row.operator.clone()),
-        district: row.and_then(|row| row.district.clone()),
-        incidents_open: 0,
-        signals_current_ratio: None,
-        detectors_ready: 0,
-        detectors: 0,
-        sites: Vec::new(),
-    }
-}
-
-/// Buildings are left out: they are one step from homes, and their number is not a centre's business.
-fn fill(
-    entry: &mut CityNetwork,
-    live: &heat_view::live::NetworkTable,
-    settings: &heat_view::LiveSettings,
-    now: IngestTime,
-    plant: &PlantIndex,
-) {
-    let (mut all, mut current_count) = (0_u32, 0_u32);
-    let mut sites: BTreeMap<SiteId, CitySite> = BTreeMap::new();
-    for (signal, current) in live.signals(None) {
-        all += 1;
-        let Some(current) = current else { continue };
-        let is_current = !current.is_expired(now, settings);
-        current_count += u32::from(is_current);
-        let row = plant.sites.get(&signal.id.site);
-        let kind = row.and_then(|row| row.kind);
-        if matches!(kind, Some(SiteKind::Household | SiteKind::Building)) {
-            continue;
-        }
-        let site = sites.entry(signal.id.site.clone()).or_insert_with(|| CitySite {
-            id: signal.id.site.clone(),
-            name: row.and_then(|row| row.name.clone()),
-            kind,
-            operator: row.and_then(|row| row.operator.clone()),
-            district: row.and_then(|row| row.district.clone()),
-            values: BTreeMap::new(),
-        });
-        let value = CityValue {
-            value: current.value.is_finite().then_some(current.value),
-            unit: signal.unit.to_string(),
-            time: ApiTime(current.event_time),
-            age_seconds: current.age_seconds(now),
-            current: is_current,
-            quality: current.quality,
-        };
-        // Two devices of a site may measure the same: the fresher one stands.
-        let held = site.values.get(signal.id.name.as_str());
-        if held.is_none_or(|held| held.time < value.time) {
-            site.values.insert(signal.id.name.to_string(), value);
-        }
-    }
-    entry.signals_current_ratio = (all > 0).then(|| f64::from(current_count) / f64::from(all));
-    entry.sites = sites.into_values().collect();
+    let kind = plant.sites.get(site).and_then(|row| row.kind);
+    !matches!(kind, Some(SiteKind::Household | SiteKind::Building))
 }
 
 #[cfg(test)]
@@ -302,17 +241,20 @@ mod tests {
             lat: None,
             crs: None,
         };
-        let sites =
-            vec![site("st1", SiteKind::Station, None), site("flat-12-3", SiteKind::Household, Some("st1"))];
+        let sites = vec![
+            site("st1", SiteKind::Station, None),
+            site("block-12", SiteKind::Building, Some("st1")),
+            site("flat-12-3", SiteKind::Household, Some("block-12")),
+        ];
         PlantIndex::new(&PlantModel { sites, ..PlantModel::default() })
     }
 
     #[test]
-    fn no_home_and_no_name_of_a_person_leaves_with_an_incident() {
-        let home: SiteId = "flat-12-3".parse().unwrap();
+    fn no_home_no_building_and_no_name_of_a_person_leaves_with_an_incident() {
+        let [home, building] = ["flat-12-3", "block-12"].map(|id| id.parse::<SiteId>().unwrap());
         let incident = Incident {
             place: Some("town/flat-12-3/meter/indoor_temperature".to_owned()),
-            affected: vec!["st1".parse().unwrap(), home],
+            affected: vec!["st1".parse().unwrap(), home, building],
             ..samples::burst()
         };
         let event = IncidentEvent {
@@ -329,8 +271,10 @@ mod tests {
         let event = CityEvent::of(&event, &plant());
         assert_eq!(event.incident.affected.len(), 1);
         let text = serde_json::to_string(&event).unwrap();
-        for secret in ["flat-12-3", "wang", "138"] {
+        for secret in ["flat-12-3", "block-12", "wang", "138"] {
             assert!(!text.contains(secret), "{text}");
         }
+        assert_eq!(shown_place("block-12", &plant()), None);
+        assert_eq!(shown_place("st1", &plant()).as_deref(), Some("st1"));
     }
 }

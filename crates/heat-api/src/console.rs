@@ -28,9 +28,9 @@ mod health;
 mod incident;
 mod incidents;
 mod login;
-mod map;
+pub(crate) mod map;
 mod network;
-mod overview;
+pub(crate) mod overview;
 mod plot;
 mod quality;
 #[cfg(test)]

@@ -17,7 +17,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
-use heat_model::{AppendTime, NetworkId};
+use heat_model::{AppendTime, NetworkId, SiteId};
 use heat_view::board::OutputPosition;
 use prometheus::IntGauge;
 use serde::Serialize;
@@ -32,10 +32,35 @@ const OVERLAP: Duration = Duration::from_secs(10);
 /// Largest sum of the kept events' texts.
 const KEPT_MAX_BYTES: usize = 32 << 20;
 
+/// What an event is about: it decides who is told.
+#[derive(Debug, Clone)]
+pub(crate) struct About {
+    pub(crate) network: NetworkId,
+    /// The site that is its place, where sites decide.
+    pub(crate) place: Option<SiteId>,
+    /// Further sites, where sites decide.
+    pub(crate) sites: Vec<SiteId>,
+}
+
+impl About {
+    /// A network as a whole.
+    pub(crate) fn network(network: &NetworkId) -> Self {
+        Self { network: network.clone(), place: None, sites: Vec::new() }
+    }
+
+    fn is_seen(&self, scope: &Scope, plant: &PlantIndex) -> bool {
+        plant.concerns(&self.network, self.place.as_ref(), &self.sites, |owner| scope.covers_owner(owner))
+    }
+
+    fn bytes(&self) -> usize {
+        self.sites.iter().map(|site| site.as_str().len() + size_of::<SiteId>()).sum()
+    }
+}
+
 struct Kept {
     position: OutputPosition,
     at: AppendTime,
-    network: NetworkId,
+    about: About,
     frame: Bytes,
 }
 
@@ -90,22 +115,15 @@ impl EventHub {
     pub(crate) fn publish(
         &mut self,
         position: OutputPosition,
-        network: &NetworkId,
+        about: About,
         at: AppendTime,
         data: &impl Serialize,
         plant: &PlantIndex,
     ) -> u64 {
         let frame = frame(position, data);
-        self.kept_bytes += frame.len();
-        self.kept.push_back(Kept { position, at, network: network.clone(), frame: frame.clone() });
-        while self.kept.len() > self.kept_max || self.kept_bytes > KEPT_MAX_BYTES {
-            let Some(oldest) = self.kept.pop_front() else { break };
-            self.kept_bytes -= oldest.frame.len();
-        }
-        let row = plant.networks.get(network);
         let mut cut = 0;
         self.clients.retain(|client| {
-            if !client.scope.covers(row) {
+            if !about.is_seen(&client.scope, plant) {
                 return !client.frames.is_closed();
             }
             match client.frames.try_send(frame.clone()) {
@@ -118,6 +136,12 @@ impl EventHub {
                 }
             }
         });
+        self.kept_bytes += frame.len() + about.bytes();
+        self.kept.push_back(Kept { position, at, about, frame });
+        while self.kept.len() > self.kept_max || self.kept_bytes > KEPT_MAX_BYTES {
+            let Some(oldest) = self.kept.pop_front() else { break };
+            self.kept_bytes -= oldest.frame.len() + oldest.about.bytes();
+        }
         cut
     }
 
@@ -153,7 +177,7 @@ impl EventHub {
             .filter(|(index, kept)| {
                 *index > place || (kept.position.partition != last.partition && kept.at >= since)
             })
-            .filter(|(_, kept)| scope.covers(plant.networks.get(&kept.network)))
+            .filter(|(_, kept)| kept.about.is_seen(scope, plant))
             .map(|(_, kept)| kept.frame.clone())
             .collect()
     }

@@ -21,8 +21,9 @@ use heat_view::{
 };
 
 use crate::{
-    city::CityEvent,
+    city::{self, CityEvent},
     commands::CommandId,
+    events::About,
     json::IncidentEventView,
     letters::{LetterIndex, LetterKey},
     state::{ApiState, PlantIndex, lock},
@@ -232,10 +233,12 @@ fn incidents(state: &ApiState, topic: &str, partition: PartitionId, payload: &[u
             let position = OutputPosition { partition, input_offset, ordinal };
             let (plant, network) = (state.plant(), &event.incident.network);
             let view = IncidentEventView::from(event);
-            let mut cut = lock(&state.hub).publish(position, network, event.at, &view, &plant);
-            let view = CityEvent::of(event, &plant);
-            cut += lock(&state.city).publish(position, network, event.at, &view, &plant);
+            let mut cut =
+                lock(&state.hub).publish(position, About::network(network), event.at, &view, &plant);
+            let (view, about) = (CityEvent::of(event, &plant), city::about(&event.incident));
+            cut += lock(&state.city).publish(position, about, event.at, &view, &plant);
             state.metrics.event_clients_cut.inc_by(cut);
+            state.city_changed.notify_one();
         }
         match &output {
             Output::Refused(refusal) => lock(&state.desk).refuse((partition, refusal.input_offset)),

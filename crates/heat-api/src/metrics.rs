@@ -23,6 +23,8 @@ pub const TICKETS_KEPT: &str = "heat_api_tickets_kept";
 pub const EVENT_CLIENTS: &str = "heat_api_event_clients";
 /// Clients cut because they did not keep up.
 pub const EVENT_CLIENTS_CUT_TOTAL: &str = "heat_api_event_clients_cut_total";
+/// Records of the city's topic, by kind and outcome.
+pub const CITY_RECORDS_TOTAL: &str = "heat_api_city_records_total";
 /// History requests at work.
 pub const HISTORY_RUNNING: &str = "heat_api_history_running";
 /// Records read, by topic and outcome.
@@ -46,6 +48,7 @@ pub(crate) struct RoleMetrics {
     pub(crate) tickets: IntGauge,
     pub(crate) event_clients: IntGauge,
     pub(crate) event_clients_cut: IntCounter,
+    pub(crate) city_records: IntCounterVec,
     pub(crate) history_running: IntGauge,
     pub(crate) records: IntCounterVec,
     pub(crate) trouble: IntCounterVec,
@@ -87,6 +90,11 @@ impl RoleMetrics {
             event_clients: metrics.gauge(EVENT_CLIENTS, "Clients of server-sent events."),
             event_clients_cut: metrics
                 .counter(EVENT_CLIENTS_CUT_TOTAL, "Clients cut because they did not keep up."),
+            city_records: metrics.counters(
+                CITY_RECORDS_TOTAL,
+                "Records of the city's topic, by kind and outcome.",
+                &["kind", "outcome"],
+            ),
             history_running: metrics.gauge(HISTORY_RUNNING, "History requests at work."),
             records: metrics.counters(
                 RECORDS_TOTAL,

@@ -24,7 +24,10 @@ use heat_runtime::{
     tasks::TaskError,
 };
 use heat_view::{Desk, IncidentBoard, LiveTable, Privacy, RecentReadings};
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, Semaphore},
+};
 
 use crate::{
     auth::{
@@ -32,6 +35,7 @@ use crate::{
         limit::{Limiter, Rate},
         session::Sessions,
     },
+    city::topic::{CityTopic, OpenError as CityTopicError},
     commands::{Commander, Outcomes},
     events::EventHub,
     follow,
@@ -45,7 +49,7 @@ use crate::{
 };
 
 /// Time to end after shutdown has begun.
-const DRAIN: Duration = Duration::from_secs(10);
+pub(crate) const DRAIN: Duration = Duration::from_secs(10);
 
 /// Clients of the city's feed: each gets the state of all stations, again and again.
 const CITY_CLIENTS_MAX: usize = 100;
@@ -137,6 +141,11 @@ pub enum BuildError {
         /// Why.
         source: ReadError,
     },
+    /// The city's topic cannot be written.
+    #[error(
+        "the API cannot write the city's topic; create it with `heatstream topics apply`, or remove api.city_topic"
+    )]
+    City(#[source] CityTopicError),
     /// Commands cannot be appended.
     #[error("the API cannot append commands")]
     Append(#[source] AppendError),
@@ -160,6 +169,7 @@ pub struct Api {
     tls: Option<ServerTls>,
     state: ApiState,
     follows: [(Follow, &'static str); 6],
+    city_topic: Option<CityTopic>,
 }
 
 impl Api {
@@ -187,6 +197,10 @@ impl Api {
             open(&deps.log, topics::REQUEUE, ReadBack::Last(settings.letters_kept as u64)).await?,
             open(&deps.log, topics::PLANT, ReadBack::All).await?,
         ];
+        let city_topic = match settings.city_topic {
+            true => Some(CityTopic::open(&deps.log).await.map_err(BuildError::City)?),
+            false => None,
+        };
         let address = settings.address;
         let listener =
             TcpListener::bind(address).await.map_err(|source| BuildError::Bind { address, source })?;
@@ -215,6 +229,7 @@ impl Api {
             recent: (0..partitions).map(|_| Mutex::new(RecentReadings::new(recent_max))).collect(),
             hub: hub(settings.event_clients_max),
             city: hub(settings.event_clients_max.min(CITY_CLIENTS_MAX)),
+            city_changed: Notify::new(),
             outcomes: Outcomes::new(settings.outcome_max_wait),
             commander: Commander::new(&settings, epoch, appender, partitions),
             letters: Mutex::new(LetterIndex::new(settings.letters_kept)),
@@ -239,7 +254,7 @@ impl Api {
             ),
             settings,
         });
-        Ok(Self { listener, tls, state, follows })
+        Ok(Self { listener, tls, state, follows, city_topic })
     }
 
     /// The address it listens on.
@@ -254,6 +269,9 @@ impl Api {
         let state = self.state;
         for (follow, topic) in self.follows {
             tasks.spawn("api: reading", follow::follow(follow, topic, Arc::clone(&state), stop.clone()));
+        }
+        if let Some(topic) = self.city_topic {
+            tasks.spawn("api: writing the city's topic", topic.run(Arc::clone(&state), stop.clone()));
         }
         let door = Door {
             listener: self.listener,

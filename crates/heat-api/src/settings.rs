@@ -33,6 +33,9 @@ pub struct RawApi {
     pub tls: Option<RawTls>,
     /// How long a login to the console lasts, such as "12h".
     pub session: Option<String>,
+    /// Whether browsers keep the session's cookie for HTTPS alone; as `tls` has it unless set. A proxy that ends TLS needs
+    /// true.
+    pub secure_cookies: Option<bool>,
     /// Requests a second that one user may make, with bursts of twice as many.
     pub requests_per_second: Option<usize>,
     /// Most connections at once; further ones wait.
@@ -50,6 +53,8 @@ pub struct RawApi {
     pub instance: Option<String>,
     /// Whether tickets keep their free text (masked).
     pub ticket_text: bool,
+    /// Whether the city's feed is also written to the topic `heat.city.v1`.
+    pub city_topic: bool,
     /// Most signals held per partition.
     pub signals_max: Option<usize>,
     /// Records of each input partition read back at start.
@@ -89,6 +94,8 @@ pub struct Settings {
     pub tls: Option<TlsFiles>,
     /// How long a login to the console lasts.
     pub session: Duration,
+    /// Whether browsers keep the session's cookie for HTTPS alone.
+    pub secure_cookies: bool,
     /// Requests a second that one user may make.
     pub requests_per_second: usize,
     /// Most connections at once.
@@ -111,6 +118,8 @@ pub struct Settings {
     pub outcome_max_wait: Duration,
     /// Whether tickets keep their free text.
     pub ticket_text: FreeText,
+    /// Whether the city's feed is also written to its topic.
+    pub city_topic: bool,
     /// Bounds of each live table.
     pub live: LiveSettings,
     /// Bounds of the incident board.
@@ -158,6 +167,7 @@ impl Settings {
                 .as_ref()
                 .map(|tls| TlsFiles { certificate: tls.certificate.clone(), key: tls.key.clone() }),
             session: session(raw, &mut faults),
+            secure_cookies: secure_cookies(raw, &mut faults),
             requests_per_second: count("requests_per_second", raw.requests_per_second, 500, &mut faults),
             connections_max: count("connections_max", raw.connections_max, 12_000, &mut faults),
             time_zone: time_zone(raw, &mut faults),
@@ -172,6 +182,7 @@ impl Settings {
             durable_max_wait: DURABLE_MAX_WAIT,
             outcome_max_wait: OUTCOME_MAX_WAIT,
             ticket_text: if raw.ticket_text { FreeText::KeepMasked } else { FreeText::Drop },
+            city_topic: raw.city_topic,
             live,
             board: BoardSettings::default(),
             read_back_records: raw.read_back_records.unwrap_or(200_000),
@@ -226,6 +237,16 @@ fn session(raw: &RawApi, faults: &mut Vec<Fault>) -> Duration {
     }
 }
 
+fn secure_cookies(raw: &RawApi, faults: &mut Vec<Fault>) -> bool {
+    if raw.tls.is_some() && raw.secure_cookies == Some(false) {
+        faults.push(fault(
+            "secure_cookies",
+            "must not be false beside api.tls: the cookie would also go over plain HTTP",
+        ));
+    }
+    raw.secure_cookies.unwrap_or(raw.tls.is_some())
+}
+
 /// China has one time zone, so it is the default.
 fn time_zone(raw: &RawApi, faults: &mut Vec<Fault>) -> TimeZone {
     let name = raw.time_zone.as_deref().unwrap_or("Asia/Shanghai");
@@ -272,6 +293,8 @@ mod tests {
             instance: Some("a/b".to_owned()),
             events_kept: Some(0),
             session: Some("long".to_owned()),
+            tls: Some(RawTls { certificate: "c".into(), key: "k".into() }),
+            secure_cookies: Some(false),
             time_zone: Some("Mars".to_owned()),
             deadlines: [("P9".to_owned(), BTreeMap::new())].into(),
             ..RawApi::default()
@@ -281,6 +304,7 @@ mod tests {
             "api.address",
             "api.instance",
             "api.session",
+            "api.secure_cookies",
             "api.time_zone",
             "api.deadlines",
             "api.events_kept",

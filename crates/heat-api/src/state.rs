@@ -15,11 +15,12 @@ use heat_model::{
 use heat_runtime::{Clock, admin::CatchUp};
 use heat_view::{Desk, IncidentBoard, LiveTable, Privacy, RecentReadings};
 use jiff::tz::TimeZone;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::{
-    auth::{Scope, User, Users, limit::Limiter, session::Sessions},
+    auth::{Owner, Scope, User, Users, limit::Limiter, session::Sessions},
     commands::{Commander, Outcomes},
+    console::map::layout::Layout,
     events::EventHub,
     letters::{LetterIndex, requeue::Requeuer},
     metrics::RoleMetrics,
@@ -49,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) hub: Mutex<EventHub>,
     /// What a city's management centre is told.
     pub(crate) city: Mutex<EventHub>,
+    /// An incident changed: whoever writes the city's topic looks again.
+    pub(crate) city_changed: Notify,
     pub(crate) outcomes: Outcomes,
     pub(crate) commander: Commander,
     pub(crate) log: Log,
@@ -79,6 +82,11 @@ impl Shared {
         Sight { scope: user.scope.clone(), plant: self.plant() }
     }
 
+    /// What somebody sees who sees everything.
+    pub(crate) fn whole_sight(&self) -> Sight {
+        Sight { scope: Scope::default(), plant: self.plant() }
+    }
+
     /// The present, as an event time.
     pub(crate) fn now(&self) -> EventTime {
         EventTime::from_micros(self.clock.now().as_micros())
@@ -105,6 +113,11 @@ impl Sight {
     pub(crate) fn of(&self, network: &NetworkId) -> bool {
         self.scope.covers(self.plant.networks.get(network))
     }
+
+    /// Whether what this owner has is seen.
+    pub(crate) fn of_owner(&self, owner: Owner<'_>) -> bool {
+        self.scope.covers_owner(owner)
+    }
 }
 
 /// The plant model's rows by id.
@@ -117,6 +130,8 @@ pub(crate) struct PlantIndex {
     pub(crate) pipes: BTreeMap<PipeId, Pipe>,
     pub(crate) valves: Vec<Valve>,
     pub(crate) privacy: Privacy,
+    /// Drawings, worked out when they are first asked for.
+    layouts: Mutex<BTreeMap<NetworkId, Option<Arc<Layout>>>>,
 }
 
 impl PlantIndex {
@@ -129,7 +144,49 @@ impl PlantIndex {
             pipes: plant.pipes.iter().map(|row| (row.id.clone(), row.clone())).collect(),
             valves: plant.valves.clone(),
             privacy: Privacy::new(plant),
+            layouts: Mutex::default(),
         }
+    }
+
+    /// Who runs a network.
+    pub(crate) fn owner(&self, network: &NetworkId) -> Owner<'_> {
+        Owner::of_network(self.networks.get(network))
+    }
+
+    /// Who runs a site: its row says, else its network's.
+    pub(crate) fn site_owner(&self, network: &NetworkId, site: &SiteId) -> Owner<'_> {
+        self.owner(network).of_site(self.sites.get(site))
+    }
+
+    /// Whether something in a network, at these sites, concerns any owner that is wanted. The first site is its place and
+    /// decides instead of the network.
+    pub(crate) fn concerns(
+        &self,
+        network: &NetworkId,
+        place: Option<&SiteId>,
+        sites: &[SiteId],
+        wanted: impl Fn(Owner<'_>) -> bool,
+    ) -> bool {
+        let own = |site: &SiteId| {
+            let row = self.sites.get(site).filter(|row| row.operator.is_some() || row.district.is_some());
+            row.map(|row| self.owner(network).of_site(Some(row)))
+        };
+        wanted(place.and_then(own).unwrap_or_else(|| self.owner(network)))
+            || sites.iter().filter_map(own).any(&wanted)
+    }
+
+    /// How a network is drawn; nothing where it has no pipes.
+    pub(crate) fn layout(&self, network: &NetworkId) -> Option<Arc<Layout>> {
+        if !self.networks.contains_key(network) {
+            // What nobody has entered is not remembered.
+            return Layout::new(self, network).map(Arc::new);
+        }
+        let held = lock(&self.layouts).get(network).cloned();
+        held.unwrap_or_else(|| {
+            let made = Layout::new(self, network).map(Arc::new);
+            lock(&self.layouts).insert(network.clone(), made.clone());
+            made
+        })
     }
 
     /// The pipes of a network's circuits.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use heat_detect::{TicketCause, TicketLink};
 use heat_model::{
-    EventTime, IncidentId, NetworkId, SiteId,
+    AppendTime, EventTime, IncidentId, NetworkId, SiteId,
     incident::{AlarmState, Class, Incident, WorkState},
     ticket::TicketKind,
 };
@@ -65,6 +65,19 @@ pub(crate) struct Link<'a> {
     pub(crate) by: LinkBy,
 }
 
+/// How far a ticket's case is, by the log's time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// When the repair was reported.
+    pub(crate) repaired: Option<AppendTime>,
+    /// Whether the data have confirmed it.
+    pub(crate) verified: Option<bool>,
+    /// When the case was closed.
+    pub(crate) closed: Option<AppendTime>,
+    /// When any of this changed last.
+    pub(crate) updated: AppendTime,
+}
+
 /// Finds links; made once for many tickets.
 #[derive(Debug)]
 pub(crate) struct Linker<'a> {
@@ -86,6 +99,30 @@ impl<'a> Linker<'a> {
     /// What the processor answered.
     pub(crate) fn answer(&self, entry: &TicketEntry) -> Option<&'a TicketLink> {
         self.desk.answer_to(entry)
+    }
+
+    /// When anything of a ticket's case changed last.
+    pub(crate) fn updated(&self, entry: &TicketEntry) -> AppendTime {
+        self.progress(entry, &self.links(entry), TicketStatus::Received).updated
+    }
+
+    /// How far the case is, by the incident that explains it best.
+    pub(crate) fn progress(&self, entry: &TicketEntry, links: &[Link<'_>], status: TicketStatus) -> Progress {
+        let best = links.first().map(|link| link.incident);
+        let answered = self.answer(entry).map(|answer| answer.at);
+        let repaired = best.and_then(|incident| self.desk.repair_of(incident.id)).map(|repair| repair.at);
+        let closed = match status {
+            TicketStatus::Resolved => best.and_then(|incident| incident.cleared),
+            TicketStatus::NotThePlant => answered,
+            _ => None,
+        };
+        let changes = links.iter().map(|link| link.incident.updated).chain(answered).chain(repaired);
+        Progress {
+            repaired,
+            verified: repaired.map(|_| best.is_some_and(is_cleared)),
+            closed,
+            updated: changes.fold(entry.received, AppendTime::max),
+        }
     }
 
     /// The incidents that explain a ticket, the best first.

@@ -2,7 +2,9 @@
 //!
 //! A ticket is a closed list of fields. One that names a person (a name, telephone number, address or identity
 //! number, in English, pinyin or Chinese, at any depth) refuses the ticket as `personal_data`, and every other unknown
-//! field refuses it as `unknown_field`. Runs of 7 or more digits are masked in all free text, however they are spaced.
+//! field refuses it as `unknown_field`; an id that is a mobile or identity number refuses it as `personal_data`. In free
+//! text, runs of 7 or more digits, unit and room, and what stands where a name stands are masked (see [`masked`]); an
+//! area ends before its unit and room.
 //!
 //! A reject of a ticket never quotes the payload: its detail is empty or a field's name, masked like free text.
 
@@ -13,11 +15,15 @@ use heat_model::{
 };
 use xxhash_rust::xxh3::xxh3_64;
 
+pub use self::personal::masked;
+use self::personal::{is_number_of_a_person, personal_field, without_home};
 use crate::{
     json::{Node, Number, text_of},
     reject::{Reject, RejectReason},
     time_text::{from_unix_millis, parse_rfc3339},
 };
+
+mod personal;
 
 /// Largest ticket.
 pub const PAYLOAD_MAX_BYTES: usize = 16 * 1024;
@@ -25,8 +31,6 @@ pub const PAYLOAD_MAX_BYTES: usize = 16 * 1024;
 pub const TEXT_MAX_CHARS: usize = 2_000;
 /// Runs of this many digits are masked.
 pub const MASKED_RUN_MIN: usize = 7;
-/// Characters that may stand between two digits of one run.
-const GAP_MAX_CHARS: usize = 3;
 
 /// Fields of a ticket.
 pub const FIELDS: [&str; 9] =
@@ -130,7 +134,7 @@ pub fn decode(payload: &[u8], free_text: FreeText) -> Result<DecodedTicket, Reje
         time: fields.time("time")?.ok_or_else(|| missing("/time"))?,
         kind: kind(&fields)?,
         site,
-        area: fields.text("area")?.map(|area| masked(&shortened(area))),
+        area: fields.text("area")?.map(|area| without_home(&shortened(area))),
         external_id: fields.text("external_id")?.map(|id| short_id(id, "/external_id")).transpose()?,
         text: kept,
     };
@@ -147,35 +151,6 @@ pub fn residue(payload: &[u8], free_text: FreeText) -> TicketResidue {
         _ => String::new(),
     };
     TicketResidue { hash: xxh3_64(payload), masked_text }
-}
-
-/// Words that name a person's data, in lower case without separators.
-const PERSONAL: [&str; 20] = [
-    "name", "phone", "tel", "mobile", "cell", "contact", "caller", "customer", "resident", "citizen",
-    "person", "email", "mail", "wechat", "address", "idcard", "idnumber", "identity", "xingming", "dianhua",
-];
-/// The same in Chinese.
-const PERSONAL_CHINESE: [&str; 12] =
-    ["姓名", "名字", "电话", "手机", "联系", "住址", "地址", "身份证", "微信", "邮箱", "来电", "用户"];
-
-fn is_personal(key: &str) -> bool {
-    let plain: String = key.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
-    PERSONAL.iter().any(|word| plain.contains(word))
-        || PERSONAL_CHINESE.iter().any(|word| plain.contains(word))
-}
-
-fn personal_field(node: &Node, place: &str) -> Option<String> {
-    match node {
-        Node::Object(entries) => entries.iter().find_map(|(key, value)| {
-            let mut here = place.to_owned();
-            crate::reject::push_pointer(&mut here, &masked(key));
-            if is_personal(key) { Some(here) } else { personal_field(value, &here) }
-        }),
-        Node::Array(items) => {
-            items.iter().enumerate().find_map(|(at, item)| personal_field(item, &format!("{place}/{at}")))
-        }
-        Node::Text(_) | Node::Number(_) | Node::Bool | Node::Null => None,
-    }
 }
 
 fn kind(fields: &Fields<'_>) -> Result<TicketKind, Reject> {
@@ -234,6 +209,9 @@ fn short_id(text: &str, place: &str) -> Result<String, Reject> {
     if text.is_empty() || text.len() > ID_MAX_BYTES || text.chars().any(char::is_control) {
         return Err(invalid(place));
     }
+    if is_number_of_a_person(text) {
+        return Err(Reject::at(RejectReason::PersonalData, place.to_owned(), 0));
+    }
     Ok(text.to_owned())
 }
 
@@ -278,7 +256,9 @@ impl<'a> Fields<'a> {
     /// An id that hotlines also send as an integer.
     fn required_id(&self, field: &str) -> Result<String, Reject> {
         match self.get(field) {
-            Some(Node::Number(Number::Integer(number))) => Ok(number.to_string()),
+            Some(Node::Number(Number::Integer(number))) => {
+                short_id(&number.to_string(), &format!("{}/{field}", self.place))
+            }
             _ => {
                 let text = self.text(field)?.ok_or_else(|| self.at(RejectReason::MissingField, field))?;
                 short_id(text, &format!("{}/{field}", self.place))
@@ -303,41 +283,6 @@ impl<'a> Fields<'a> {
 
 fn shortened(text: &str) -> String {
     text.chars().take(TEXT_MAX_CHARS).collect()
-}
-
-/// A digit of any script, and the Chinese numerals people dictate numbers with.
-fn is_digit(c: char) -> bool {
-    const CHINESE: &str = "〇零一二三四五六七八九幺壹贰叁肆伍陆柒捌玖";
-    c.is_ascii_digit() || (!c.is_ascii() && c.is_numeric()) || CHINESE.contains(c)
-}
-
-fn is_gap(c: char) -> bool {
-    c.is_whitespace() || "-‐‑‒–—―－_.·．,，、/()（）+＋\u{200b}\u{200c}\u{200d}\u{feff}".contains(c)
-}
-
-/// Replaces every digit of a run of [`MASKED_RUN_MIN`] or more by `*`. Up to three spaces, hyphens or the like between
-/// digits do not end a run.
-pub fn masked(text: &str) -> String {
-    let mut out: Vec<char> = text.chars().collect();
-    let mut run: Vec<usize> = Vec::new();
-    let mut gap = 0;
-    for at in 0..=out.len() {
-        match out.get(at).copied() {
-            Some(c) if is_digit(c) => {
-                run.push(at);
-                gap = 0;
-            }
-            Some(c) if !run.is_empty() && is_gap(c) && gap < GAP_MAX_CHARS => gap += 1,
-            _ => {
-                if run.len() >= MASKED_RUN_MIN {
-                    run.iter().for_each(|&digit| out[digit] = '*');
-                }
-                run.clear();
-                gap = 0;
-            }
-        }
-    }
-    out.into_iter().collect()
 }
 
 #[cfg(test)]
@@ -407,18 +352,31 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_masked_however_they_are_written() {
-        for (text, expected) in [
-            ("13800138000", "***********"),
-            ("138-0013-8000!", "***-****-****!"),
-            ("１３８００１３８０００", "***********"),
-            ("一三八零零一三八零零零", "***********"),
-            ("(0451) 8765 432", "(****) **** ***"),
-            ("room 302, 18 degrees since 06:30", "room 302, 18 degrees since 06:30"),
-            ("123456", "123456"),
+    fn an_area_ends_at_the_building_and_an_id_is_no_persons_number() {
+        let ticket = |field: &str, value: &str| {
+            let payload = format!(r#"{{"id":"1","time":1,"kind":"cold","{field}":"{value}"}}"#);
+            decode(
+                payload
+                    .replace(r#""id":"1","time":1,"kind":"cold","id""#, r#""time":1,"kind":"cold","id""#)
+                    .as_bytes(),
+                FreeText::KeepMasked,
+            )
+        };
+        let area = ticket("area", "和平小区3栋2单元501 王建国 电话 138-0013-8000").unwrap().ticket.area;
+        assert_eq!(area.as_deref(), Some("和平小区3栋"));
+        for (field, value) in [
+            ("id", "13800138000"),
+            ("external_id", "138-0013-8000"),
+            ("external_id", "+86 13800138000"),
+            ("id", "11010519491231002X"),
         ] {
-            assert_eq!(masked(text), expected);
+            let reject = ticket(field, value).unwrap_err();
+            assert_eq!((reject.reason, reject.place), (RejectReason::PersonalData, format!("/{field}")));
         }
+        for value in ["12345-9", "20261124080000123", "23800138000", "110105194912310021"] {
+            assert!(ticket("external_id", value).is_ok(), "{value}");
+        }
+        assert!(decode(br#"{"id":13800138000,"time":1,"kind":"cold"}"#, FreeText::Drop).is_err());
     }
 
     #[test]
@@ -434,7 +392,7 @@ mod tests {
         fn no_masked_text_has_seven_digits_in_a_row(text in "[0-9０-９ a\\-]{0,60}") {
             let mut run = 0;
             for c in masked(&text).chars() {
-                run = if is_digit(c) { run + 1 } else { 0 };
+                run = if personal::is_digit(c) { run + 1 } else { 0 };
                 prop_assert!(run < MASKED_RUN_MIN);
             }
         }

@@ -16,6 +16,8 @@ pub const INCIDENTS: &str = "heat.incidents.v1";
 pub const INCIDENT_EVENTS: &str = "heat.incident-events.v1";
 /// Snapshots of the cores.
 pub const STATE: &str = "heat.state.v1";
+/// What a city's management centre may see: networks, sites, incidents; written where `[api] city_topic` is on.
+pub const CITY: &str = "heat.city.v1";
 /// Plant models: parts, heads, and which one was activated last. One partition, for all who read need all of it.
 pub const PLANT: &str = "heat.plant.v1";
 
@@ -74,6 +76,7 @@ pub fn product_topics(partitions: u32, input: Retention) -> Vec<TopicSpec> {
         TopicSpec::new(INCIDENTS, partitions).compacted(),
         TopicSpec::new(INCIDENT_EVENTS, partitions),
         TopicSpec::new(STATE, partitions).compacted(),
+        TopicSpec::new(CITY, partitions).compacted(),
         TopicSpec::new(PLANT, 1).compacted(),
     ]
 }

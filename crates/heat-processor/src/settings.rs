@@ -19,6 +19,8 @@ pub struct RawProcessor {
     pub false_pages_per_month: Option<f64>,
     /// Data that a water balance needs before it judges; default "3d".
     pub learning: Option<String>,
+    /// How long a burst's evidence must be gone before it clears, or its repair is verified; default "10min".
+    pub burst_clear: Option<String>,
     /// Limits of pressures and of cooling water.
     pub limits: RawLimits,
 }
@@ -99,6 +101,10 @@ impl ProcessorSettings {
         take("snapshot_interval", raw.snapshot_interval, &mut snapshot_interval, &mut faults);
         take("lateness", raw.lateness, &mut detect.lateness, &mut faults);
         take("learning", raw.learning, &mut detect.learning, &mut faults);
+        take("burst_clear", raw.burst_clear, &mut detect.burst_clear, &mut faults);
+        if !(Duration::from_secs(10)..=Duration::from_hours(24)).contains(&detect.burst_clear) {
+            faults.push(Fault::new("processor.burst_clear", "must lie between \"10s\" and \"24h\""));
+        }
         raw.limits.apply(&mut detect, &mut faults);
         match raw.false_pages_per_month {
             None => {}

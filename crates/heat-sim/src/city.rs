@@ -110,6 +110,13 @@ impl City {
         self.schedule.add(script, zero.second(), self.now_s, &self.plan, &self.plant, &self.devices)
     }
 
+    /// A crew finds and mends every burst and leak that a network has now; says how many. From the next step on no water
+    /// is lost there.
+    pub fn mend(&mut self, network: &NetworkId) -> usize {
+        let index = self.plan.networks.iter().position(|plan| plan.id == *network);
+        index.map_or(0, |index| self.schedule.mend(index, self.now_s))
+    }
+
     /// Labels of all events that have begun. The size of a leak is what it lost 5 s after onset (a burst), 90 s after
     /// (an abrupt leak), or most so far (an incipient one).
     pub fn labels(&self) -> Vec<Label> {

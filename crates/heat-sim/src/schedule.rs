@@ -108,6 +108,19 @@ impl Schedule {
         Ok(())
     }
 
+    /// Ends the leaks that a network has now; says how many there were.
+    pub(crate) fn mend(&mut self, network: usize, now_s: i64) -> usize {
+        let is_leak = |effect: &Effect| matches!(effect, Effect::Breach(_) | Effect::Exchanger { .. });
+        let mut mended = 0;
+        for event in self.events.iter_mut().filter(|event| event.network == network) {
+            if event.phase == Phase::Active && event.end_s > now_s && is_leak(&event.effect) {
+                event.end_s = now_s;
+                mended += 1;
+            }
+        }
+        mended
+    }
+
     /// Seconds until the next onset or end.
     pub(crate) fn next_change(&self, now_s: i64) -> Option<i64> {
         let times = self.events.iter().flat_map(|event| [event.start_s, event.end_s]);

@@ -130,6 +130,31 @@ fn the_demo_script_bursts_half_a_minute_after_going_live_and_is_labelled() {
 }
 
 #[test]
+fn a_burst_that_a_crew_mends_loses_no_more_water_and_is_labelled_so() {
+    let make_up = |mends: bool| {
+        let mut city = demo();
+        let network = "demo-north".parse().unwrap();
+        city.schedule(&script::demo(city.plant()), start()).unwrap();
+        city.advance(start().plus(2 * MINUTE), Scan::Live, &mut |_| {});
+        assert_eq!(city.mend(&"demo-east".parse().unwrap()), 0, "nothing is broken there");
+        if mends {
+            assert_eq!((city.mend(&network), city.mend(&network)), (1, 0));
+        }
+        let mut last = 0.0;
+        city.advance(start().plus(6 * MINUTE), Scan::Live, &mut |message| {
+            if *message.network == network && message.device.as_str() == "makeup" {
+                last = message.raw[0].raw;
+            }
+        });
+        (last, city.labels()[0].end)
+    };
+    let (lost, end) = make_up(false);
+    let (mended, mended_end) = make_up(true);
+    assert!(mended < lost / 2.0, "{mended} m3/h after the repair, {lost} without");
+    assert_eq!((mended_end, end > mended_end), (start().plus(2 * MINUTE), true));
+}
+
+#[test]
 fn pressure_loggers_report_by_exception_within_two_seconds_of_a_burst() {
     let mut city = demo();
     let onset = start().plus(Duration::from_secs(95));

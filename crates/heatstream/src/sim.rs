@@ -82,19 +82,19 @@ impl SpeakingCity {
     }
 
     /// Runs live at the clock's pace until shutdown or `until`; then waits until all is acknowledged. `each_second` sees
-    /// the city before what it says is published.
+    /// the city before what it says is published, and may change what happens next.
     pub(crate) async fn live(
         &mut self,
         clock: Clock,
         until: Option<EventTime>,
         shutdown: &Shutdown,
-        mut each_second: impl FnMut(&City),
+        mut each_second: impl FnMut(&mut City),
     ) -> Result<(), PublishError> {
         loop {
             let now = second_of(clock);
             if now > self.city.now() {
                 self.advance(now, Scan::Live, Lane::Live);
-                each_second(&self.city);
+                each_second(&mut self.city);
                 self.publish().await?;
             }
             if until.is_some_and(|until| self.city.now() >= until) {

@@ -73,7 +73,8 @@ pub(crate) async fn run(arguments: UpArguments) -> Result<ExitStatus, Failure> {
     let is_demo = arguments.sim == SimChoice::Demo;
     let dir = DataDir::of(&arguments.data_dir, is_demo);
     dir.create()?;
-    let demo = if is_demo { Some(Demo::prepare(&dir, &arguments, clock)?) } else { None };
+    let (repaired, repairs) = tokio::sync::mpsc::channel(demo::REPAIRS_MAX);
+    let demo = if is_demo { Some(Demo::prepare(&dir, &arguments, clock, repairs)?) } else { None };
     let config = read_config(&arguments, &dir)?;
     logging::start(&config.shared.logging)
         .map_err(|error| Failure::new(ExitStatus::Configuration, error.to_string()))?;
@@ -90,7 +91,7 @@ pub(crate) async fn run(arguments: UpArguments) -> Result<ExitStatus, Failure> {
 
     let live = Arc::new(tokio::sync::Notify::new());
     let labels = demo.as_ref().map(Demo::labels).unwrap_or_default();
-    let watcher = watch::Watcher::new(&log, labels).await?;
+    let watcher = watch::Watcher::new(&log, labels, repaired).await?;
     windows.tasks.spawn("incident watcher", watcher.run(windows.shutdown.clone()));
     match demo {
         Some(demo) => {

@@ -38,21 +38,6 @@ impl<K: Ord + Hash + Clone> Limiter<K> {
 
     /// Takes one from the key's bucket; false if it is empty.
     pub(crate) fn take(&self, key: &K, now: Instant) -> bool {
-        self.update(key, now, |tokens| {
-            let has = *tokens >= 1.0;
-            if has {
-                *tokens -= 1.0;
-            }
-            has
-        })
-    }
-
-    /// Whether the key's bucket holds something; takes nothing.
-    pub(crate) fn has(&self, key: &K, now: Instant) -> bool {
-        self.update(key, now, |tokens| *tokens >= 1.0)
-    }
-
-    fn update<R>(&self, key: &K, now: Instant, act: impl FnOnce(&mut f64) -> R) -> R {
         let Rate { per_second, burst } = self.rate;
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let filled = |bucket: &Bucket| {
@@ -66,8 +51,10 @@ impl<K: Ord + Hash + Clone> Limiter<K> {
             }
         }
         let bucket = buckets.entry(key.clone()).or_insert(Bucket { tokens: burst, at: now });
-        *bucket = Bucket { tokens: filled(bucket), at: now };
-        act(&mut bucket.tokens)
+        let tokens = filled(bucket);
+        let has = tokens >= 1.0;
+        *bucket = Bucket { tokens: if has { tokens - 1.0 } else { tokens }, at: now };
+        has
     }
 }
 
@@ -96,7 +83,6 @@ mod tests {
         let now = Clock.instant();
         let taken = (0..5).filter(|_| limiter.take(&"a", now)).count();
         assert_eq!(taken, 3);
-        assert!(!limiter.has(&"a", now));
         assert!(limiter.take(&"b", now));
         let later = now + Duration::from_secs(1);
         assert_eq!((0..5).filter(|_| limiter.take(&"a", later)).count(), 2);

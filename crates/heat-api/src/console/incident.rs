@@ -19,7 +19,7 @@ use super::{
     act::{actions, repaired_form, shelve_form, work_form},
     format,
     incidents::{place, state_words},
-    map::{self, Marks, segment, site_path},
+    map::{self, Detail, Marks, segment, site_path},
     overview::{BareQuery, add_incident, legend},
     plot, words,
 };
@@ -168,7 +168,7 @@ fn where_it_is(view: &View, state: &ApiState, incident: &Incident) -> Markup {
                 p.quiet.fine { (view.t("另有管段数：", "And further pipes: ")) (incident.candidates.len() - CANDIDATES_MAX) }
             }
         }
-        @if let Some(map) = map::map(view.lang, &plant, &incident.network, &marks) { (map) (legend(view, &marks)) }
+        @if let Some(map) = map::map(view.lang, &plant, &incident.network, &marks, Detail::PAGE) { (map) (legend(view, &marks)) }
     }
 }
 

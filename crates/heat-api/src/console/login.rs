@@ -10,10 +10,9 @@ use serde::Deserialize;
 
 use super::View;
 use crate::{
-    auth::limit::origin_of,
     extract::{StrictForm, StrictQuery},
     problem::Problem,
-    routes::peer,
+    routes::{peer, wrong_token},
     state::ApiState,
 };
 
@@ -55,28 +54,26 @@ pub(crate) async fn begin(
     State(state): State<ApiState>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (origin, now) = (origin_of(peer(&request)), state.clock.instant());
-    if !state.wrong_tokens.has(&origin, now) {
-        let problem = Problem::too_many("too many wrong tokens came from this address");
-        return Ok(view.failed(&problem, "/login"));
-    }
+    let peer = peer(&request);
     let StrictForm(form) =
         <StrictForm<LoginForm> as axum::extract::FromRequest<ApiState>>::from_request(request, &state)
             .await?;
     let next = within(&form.next);
     let Some(user) = state.users.of_token(&form.token) else {
-        state.wrong_tokens.take(&origin, now);
         state.metrics.refused.with_label_values(&["login"]).inc();
+        if let Err(problem) = wrong_token(&state, peer) {
+            return Ok(view.failed(&problem, "/login"));
+        }
         let query = serde_urlencoded::to_string([("wrong", "1"), ("next", next)]).unwrap_or_default();
         return Ok(Redirect::to(&format!("/login?{query}")).into_response());
     };
     tracing::info!(user = %user.name, "a user logged in to the console");
-    let name = state.sessions.begin(user, now).map_err(|error| {
+    let name = state.sessions.begin(user, state.clock.instant()).map_err(|error| {
         tracing::error!(%error, "no session can begin");
         Problem::unavailable("no session can begin at present")
     })?;
     let mut response = Redirect::to(next).into_response();
-    let cookie = state.sessions.cookie(&name, state.settings.tls.is_some());
+    let cookie = state.sessions.cookie(&name, state.settings.secure_cookies);
     response.headers_mut().insert(header::SET_COOKIE, cookie);
     Ok(response)
 }
@@ -84,7 +81,7 @@ pub(crate) async fn begin(
 pub(crate) async fn end(State(state): State<ApiState>, request: Request) -> Response {
     state.sessions.end(request.headers());
     let mut response = Redirect::to("/login").into_response();
-    let cookie = state.sessions.cookie("", state.settings.tls.is_some());
+    let cookie = state.sessions.cookie("", state.settings.secure_cookies);
     response.headers_mut().insert(header::SET_COOKIE, cookie);
     response
 }

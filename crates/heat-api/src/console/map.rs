@@ -2,33 +2,26 @@
 //! return of a trench lie side by side, so they are drawn as one line with the state of the worse.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
 };
 
 use heat_model::{
-    NetworkId, NodeId, PipeId, SiteId,
-    plant::{Pipe, Side, Site, SiteKind},
+    NetworkId, PipeId, SiteId,
+    plant::{Side, Site, SiteKind},
 };
 use maud::{Markup, html};
 
+use self::layout::{Layout, Point, WIDTH, dots};
 use super::{Lang, format::percent};
 use crate::state::PlantIndex;
 
-/// Drawing units across.
-const WIDTH: f64 = 1_000.0;
-/// Most drawing units down.
-const HEIGHT_MAX: f64 = 640.0;
-const HEIGHT_MIN: f64 = 180.0;
-const MARGIN: f64 = 34.0;
+pub(crate) mod layout;
+
 /// Nearer to a side edge than this, a label begins or ends at its place.
 const LABEL_ROOM: f64 = 130.0;
 /// How far below its place a label stands.
 const LABEL_BELOW: f64 = 36.0;
-/// More stations than this are drawn as dots without a link each: the page stays small.
-const LINKED_SITES_MAX: usize = 250;
-/// More trenches than this lose their thin ones.
-const TRENCHES_MAX: usize = 4_000;
 /// Candidates are drawn down to this part of the best one's share.
 const FAR_LESS_LIKELY: f64 = 6.0;
 /// Marked trenches with a line of their own.
@@ -66,94 +59,118 @@ impl Marks {
         *held = (*held).max(mark);
     }
 
-    fn of(&self, site: &SiteId) -> SiteMark {
+    pub(crate) fn of(&self, site: &SiteId) -> SiteMark {
         self.sites.get(site).copied().unwrap_or(SiteMark::Well)
     }
 }
 
-type Point = (f64, f64);
+/// How much of a network is drawn, so that a page stays below 100 KB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Detail {
+    /// Most lines.
+    pub(crate) lines: usize,
+    /// Sites with a shape and a link of their own; of more, only the most urgent have one.
+    pub(crate) links: usize,
+    /// Most dots for the others, of each colour.
+    pub(crate) dots: usize,
+}
 
-/// A trench with what lies in it.
+impl Detail {
+    /// For a page with one map.
+    pub(crate) const PAGE: Self = Self { lines: 1_500, links: 100, dots: 1_000 };
+
+    /// For each of several maps on one page: a small one takes what it needs, the large ones share the rest. `sizes` are
+    /// lines and sites.
+    pub(crate) fn shared(sizes: &[(usize, usize)]) -> Vec<Self> {
+        let lines = shares(&sizes.iter().map(|size| size.0).collect::<Vec<_>>(), 1_500);
+        let sites: Vec<usize> = sizes.iter().map(|size| size.1).collect();
+        let (links, dots) = (shares(&sites, 160), shares(&sites, 1_500));
+        let each = lines.into_iter().zip(links).zip(dots);
+        each.map(|((lines, links), dots)| Self { lines, links, dots }).collect()
+    }
+}
+
+/// Parts of a total: no more than each needs, and what the small ones leave goes to the large ones.
+fn shares(needs: &[usize], total: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..needs.len()).collect();
+    order.sort_by_key(|index| needs[*index]);
+    let (mut left, mut parts) = (total, vec![0; needs.len()]);
+    for (done, index) in order.into_iter().enumerate() {
+        parts[index] = needs[index].min(left / (needs.len() - done));
+        left -= parts[index];
+    }
+    parts
+}
+
+/// A trench that is marked.
 #[derive(Debug)]
-struct Trench<'a> {
+struct Marked<'a> {
     ends: (Point, Point),
-    diameter_mm: f64,
     /// The likeliest candidate, its probability and side.
     candidate: Option<(&'a PipeId, f64, Option<Side>)>,
     in_maintenance: bool,
 }
 
+/// Lines and sites that a map of this network would have.
+pub(crate) fn size(plant: &PlantIndex, network: &NetworkId) -> (usize, usize) {
+    let lines = plant.layout(network).map_or(0, |layout| layout.trenches.len());
+    (lines, plant.sites_of(network).filter(|site| is_drawn(site)).count())
+}
+
+fn is_drawn(site: &Site) -> bool {
+    matches!(site.kind, Some(SiteKind::Source | SiteKind::Station))
+}
+
 /// The map; nothing where the plant model has no pipes of this network.
-pub(crate) fn map(lang: Lang, plant: &PlantIndex, network: &NetworkId, marks: &Marks) -> Option<Markup> {
-    let pipes: Vec<&Pipe> = plant.pipes_of(network).collect();
-    if pipes.is_empty() {
-        return None;
-    }
-    let (places, height) = fit(&places(plant, &pipes));
-    let trenches = trenches(&pipes, &places, marks);
+pub(crate) fn map(
+    lang: Lang,
+    plant: &PlantIndex,
+    network: &NetworkId,
+    marks: &Marks,
+    detail: Detail,
+) -> Option<Markup> {
+    let layout = plant.layout(network)?;
+    let trenches = marked(plant, &layout, marks);
     let sites: Vec<(&Site, Point)> = plant
         .sites_of(network)
-        .filter(|site| {
-            matches!(site.kind, Some(SiteKind::Source | SiteKind::Station))
-                || marks.of(&site.id) > SiteMark::Well
-        })
-        .filter_map(|site| Some((site, *places.get(site.node.as_ref()?)?)))
+        .filter(|site| is_drawn(site) || marks.of(&site.id) > SiteMark::Well)
+        .filter_map(|site| Some((site, *layout.places.get(site.node.as_ref()?)?)))
         .collect();
     let name = plant.network_name(network);
     let label = lang.pick("示意图", "schematic map");
     Some(html! {
-        svg.map viewBox={ "0 0 " (WIDTH) " " (height.round()) } role="group" aria-label={ (name) " " (label) } {
-            @for (class, path) in plain(&trenches) { path class=(class) d=(path) fill="none" stroke="#7b8794" {} }
+        svg.map viewBox={ "0 0 " (WIDTH) " " (layout.height.round()) } role="group" aria-label={ (name) " " (label) } {
+            @for (class, path) in layout.lines(detail.lines) { path class=(class) d=(path) fill="none" stroke="#7b8794" {} }
             @for trench in trenches.iter().filter(|trench| trench.in_maintenance).take(MARKED_MAX) {
                 (line(trench, "maintenance", lang.pick("检修停用", "Out of service")))
             }
             (candidates(&trenches))
-            (drawn_sites(lang, network, &sites, marks, height))
+            (drawn_sites(lang, network, &sites, marks, layout.height, detail))
             (best_share(&trenches))
         }
     })
 }
 
-/// Trenches without a mark as one path for each width.
-fn plain(trenches: &[Trench<'_>]) -> Vec<(&'static str, String)> {
-    let thin_kept = trenches.len() <= TRENCHES_MAX;
-    let mut paths =
-        vec![("pipe thin", String::new()), ("pipe middle", String::new()), ("pipe thick", String::new())];
-    let mut pens: [Option<(i64, i64)>; 3] = [None; 3];
-    for trench in trenches {
-        let width = match trench.diameter_mm {
-            mm if mm >= 400.0 => 2,
-            mm if mm >= 150.0 => 1,
-            _ => 0,
-        };
-        if width == 0 && !thin_kept {
-            continue;
+/// The trenches of which something is known.
+fn marked<'a>(plant: &PlantIndex, layout: &Layout, marks: &'a Marks) -> Vec<Marked<'a>> {
+    let mut found: BTreeMap<usize, Marked<'a>> = BTreeMap::new();
+    let candidates = marks.candidates.iter().map(|(pipe, share)| (pipe, Some(*share)));
+    for (pipe, share) in candidates.chain(marks.maintenance.iter().map(|pipe| (pipe, None))) {
+        let Some(index) = layout.trench_of.get(pipe) else { continue };
+        let ends = layout.trenches[*index].ends;
+        let held = found.entry(*index).or_insert(Marked { ends, candidate: None, in_maintenance: false });
+        match share {
+            None => held.in_maintenance = true,
+            Some(share) if held.candidate.is_none_or(|(_, best, _)| best < share) => {
+                held.candidate = Some((pipe, share, plant.pipes.get(pipe).and_then(|row| row.side)));
+            }
+            Some(_) => {}
         }
-        let ((ax, ay), (bx, by)) = trench.ends;
-        let (from, to) = (whole(ax, ay), whole(bx, by));
-        // A line that goes on where the last one ended needs no new start: half the bytes.
-        if pens[width] != Some(from) {
-            write!(paths[width].1, "M{} {}", from.0, from.1).expect("writing to a string does not fail");
-        }
-        let drawn = match (from.0 == to.0, from.1 == to.1) {
-            (_, true) => write!(paths[width].1, "H{}", to.0),
-            (true, false) => write!(paths[width].1, "V{}", to.1),
-            (false, false) => write!(paths[width].1, "L{} {}", to.0, to.1),
-        };
-        drawn.expect("writing to a string does not fail");
-        pens[width] = Some(to);
     }
-    paths.retain(|(_, path)| !path.is_empty());
-    paths
+    found.into_values().collect()
 }
 
-/// A point in whole drawing units.
-#[expect(clippy::cast_possible_truncation, reason = "places are fitted into the drawing")]
-fn whole(x: f64, y: f64) -> (i64, i64) {
-    (x.round() as i64, y.round() as i64)
-}
-
-fn line(trench: &Trench<'_>, class: &str, title: &str) -> Markup {
+fn line(trench: &Marked<'_>, class: &str, title: &str) -> Markup {
     let ((ax, ay), (bx, by)) = trench.ends;
     html! {
         line class=(class) x1=(fixed(ax)) y1=(fixed(ay)) x2=(fixed(bx)) y2=(fixed(by)) { title { (title) } }
@@ -161,7 +178,7 @@ fn line(trench: &Trench<'_>, class: &str, title: &str) -> Markup {
 }
 
 /// The likely trenches, the likeliest last, so that it lies on top, with its share beside it.
-fn candidates(trenches: &[Trench<'_>]) -> Markup {
+fn candidates(trenches: &[Marked<'_>]) -> Markup {
     let mut marked: Vec<_> =
         trenches.iter().filter_map(|trench| trench.candidate.map(|candidate| (trench, candidate))).collect();
     marked.sort_by(|(_, a), (_, b)| b.1.total_cmp(&a.1));
@@ -179,7 +196,7 @@ fn candidates(trenches: &[Trench<'_>]) -> Markup {
 }
 
 /// The likeliest trench's share, on top of all.
-fn best_share(trenches: &[Trench<'_>]) -> Markup {
+fn best_share(trenches: &[Marked<'_>]) -> Markup {
     let shares = trenches.iter().filter_map(|trench| Some((trench.ends, trench.candidate?.1)));
     let best = shares.max_by(|(_, a), (_, b)| a.total_cmp(b));
     html! {
@@ -203,27 +220,43 @@ fn label((x, y): Point, height: f64, text: &str) -> Markup {
     html! { text.name x=(fixed(x)) y=(fixed(y)) text-anchor=(anchor) { (text) } }
 }
 
+/// The most urgent with a shape and a link each; the others as dots of their colour.
 fn drawn_sites(
     lang: Lang,
     network: &NetworkId,
     sites: &[(&Site, Point)],
     marks: &Marks,
     height: f64,
+    detail: Detail,
 ) -> Markup {
-    let linked = sites.len() <= LINKED_SITES_MAX;
-    let mut dots = String::new();
-    for (site, (x, y)) in sites {
-        if !linked && marks.of(&site.id) == SiteMark::Well && site.kind != Some(SiteKind::Source) {
-            write!(dots, "M{x:.0} {y:.0}h0").expect("writing to a string does not fail");
-        }
+    let rank = |site: &Site| (site.kind == Some(SiteKind::Source), marks.of(&site.id));
+    let mut order: Vec<&(&Site, Point)> = sites.iter().collect();
+    if sites.len() > detail.links {
+        order.retain(|(site, _)| rank(site) > (false, SiteMark::Well));
+        order.sort_by_key(|(site, _)| std::cmp::Reverse(rank(site)));
+        order.truncate(detail.links);
+    }
+    let linked: BTreeSet<&SiteId> = order.iter().map(|(site, _)| &site.id).collect();
+    let mut others: BTreeMap<SiteMark, Vec<Point>> = BTreeMap::new();
+    for (site, at) in sites.iter().filter(|(site, _)| !linked.contains(&site.id)) {
+        others.entry(marks.of(&site.id)).or_default().push(*at);
     }
     html! {
-        @if !dots.is_empty() { path.dots d=(dots) {} }
-        @for (site, at) in sites {
-            @if linked || marks.of(&site.id) > SiteMark::Well || site.kind == Some(SiteKind::Source) {
-                (drawn_site(lang, network, site, *at, marks.of(&site.id), height))
-            }
+        @for (mark, places) in &others { path class={ "dots " (class(*mark)) } d=(dots(places, detail.dots)) {} }
+        // The most urgent last, so that it lies on top.
+        @for (site, at) in order.iter().rev() {
+            (drawn_site(lang, network, site, *at, marks.of(&site.id), height))
         }
+    }
+}
+
+const fn class(mark: SiteMark) -> &'static str {
+    match mark {
+        SiteMark::Well => "well",
+        SiteMark::Silent => "silent",
+        SiteMark::Maintenance => "paused",
+        SiteMark::Affected => "affected",
+        SiteMark::Incident => "struck",
     }
 }
 
@@ -237,12 +270,13 @@ fn drawn_site(
     height: f64,
 ) -> Markup {
     let name = site.name.as_deref().unwrap_or(site.id.as_str());
-    let (class, state) = match mark {
-        SiteMark::Well => ("well", lang.pick("正常", "in order")),
-        SiteMark::Silent => ("silent", lang.pick("数据中断", "silent")),
-        SiteMark::Maintenance => ("paused", lang.pick("检修停用", "out of service")),
-        SiteMark::Affected => ("affected", lang.pick("受影响", "affected")),
-        SiteMark::Incident => ("struck", lang.pick("事件所在", "incident here")),
+    let class = class(mark);
+    let state = match mark {
+        SiteMark::Well => lang.pick("正常", "in order"),
+        SiteMark::Silent => lang.pick("数据中断", "silent"),
+        SiteMark::Maintenance => lang.pick("检修停用", "out of service"),
+        SiteMark::Affected => lang.pick("受影响", "affected"),
+        SiteMark::Incident => lang.pick("事件所在", "incident here"),
     };
     let is_source = site.kind == Some(SiteKind::Source);
     html! {
@@ -281,126 +315,6 @@ pub(crate) fn segment(text: &str) -> String {
 
 fn fixed(number: f64) -> String {
     format!("{number:.0}")
-}
-
-fn trenches<'a>(pipes: &[&'a Pipe], places: &BTreeMap<&'a NodeId, Point>, marks: &Marks) -> Vec<Trench<'a>> {
-    let mut trenches: BTreeMap<(&NodeId, &NodeId), Trench<'a>> = BTreeMap::new();
-    for pipe in pipes {
-        let (Some(from), Some(to)) = (places.get(&pipe.from), places.get(&pipe.to)) else { continue };
-        let key = if pipe.from <= pipe.to { (&pipe.from, &pipe.to) } else { (&pipe.to, &pipe.from) };
-        let trench = trenches.entry(key).or_insert(Trench {
-            ends: (*from, *to),
-            diameter_mm: 0.0,
-            candidate: None,
-            in_maintenance: false,
-        });
-        trench.diameter_mm = trench.diameter_mm.max(pipe.inner_diameter_mm.unwrap_or(0.0));
-        trench.in_maintenance |= marks.maintenance.contains(&pipe.id);
-        if let Some(share) = marks.candidates.get(&pipe.id)
-            && trench.candidate.is_none_or(|(_, held, _)| held < *share)
-        {
-            trench.candidate = Some((&pipe.id, *share, pipe.side));
-        }
-    }
-    trenches.into_values().collect()
-}
-
-/// Where the nodes lie: by the plant model, or as a tree from the source where it does not say.
-fn places<'a>(plant: &'a PlantIndex, pipes: &[&'a Pipe]) -> BTreeMap<&'a NodeId, Point> {
-    let nodes: BTreeSet<&NodeId> = pipes.iter().flat_map(|pipe| [&pipe.from, &pipe.to]).collect();
-    let surveyed: BTreeMap<&NodeId, Point> = nodes
-        .iter()
-        .filter_map(|id| {
-            let row = plant.nodes.get(*id)?;
-            Some((*id, (row.x_m?, -row.y_m?)))
-        })
-        .collect();
-    if surveyed.len() * 10 >= nodes.len() * 9 { surveyed } else { tree(plant, pipes, &nodes) }
-}
-
-/// Depth across, leaves downwards; each node in the middle of its children.
-fn tree<'a>(
-    plant: &'a PlantIndex,
-    pipes: &[&'a Pipe],
-    nodes: &BTreeSet<&'a NodeId>,
-) -> BTreeMap<&'a NodeId, Point> {
-    let mut neighbours: BTreeMap<&NodeId, BTreeSet<&'a NodeId>> = BTreeMap::new();
-    for pipe in pipes {
-        neighbours.entry(&pipe.from).or_default().insert(&pipe.to);
-        neighbours.entry(&pipe.to).or_default().insert(&pipe.from);
-    }
-    let sources = plant.sites.values().filter(|site| site.kind == Some(SiteKind::Source));
-    let sources = sources.filter_map(|site| nodes.get(site.node.as_ref()?).copied());
-    let mut order: Vec<(&'a NodeId, Option<&'a NodeId>, f64)> = Vec::new();
-    let mut seen: BTreeSet<&NodeId> = BTreeSet::new();
-    for root in sources.chain(nodes.iter().copied()) {
-        if !seen.insert(root) {
-            continue;
-        }
-        let mut queue = VecDeque::from([(root, None, 0.0)]);
-        while let Some((node, parent, depth)) = queue.pop_front() {
-            order.push((node, parent, depth));
-            for next in neighbours.get(node).into_iter().flatten() {
-                if seen.insert(next) {
-                    queue.push_back((next, Some(node), depth + 1.0));
-                }
-            }
-        }
-    }
-    rows(&order)
-}
-
-/// Rows from the leaves upwards: `order` has every parent before its children.
-fn rows<'a>(order: &[(&'a NodeId, Option<&'a NodeId>, f64)]) -> BTreeMap<&'a NodeId, Point> {
-    let mut children: BTreeMap<&'a NodeId, Vec<&'a NodeId>> = BTreeMap::new();
-    for &(node, parent, _) in order {
-        if let Some(parent) = parent {
-            children.entry(parent).or_default().push(node);
-        }
-    }
-    // Leaves in depth-first order, so that branches do not cross.
-    let mut leaf_rows: BTreeMap<&'a NodeId, f64> = BTreeMap::new();
-    let mut next_row = 0.0;
-    for &(root, _, _) in order.iter().filter(|(_, parent, _)| parent.is_none()) {
-        let mut stack = vec![root];
-        while let Some(node) = stack.pop() {
-            match children.get(node) {
-                Some(below) => stack.extend(below.iter().rev()),
-                None => {
-                    leaf_rows.insert(node, next_row);
-                    next_row += 1.0;
-                }
-            }
-        }
-    }
-    let mut places: BTreeMap<&'a NodeId, Point> = BTreeMap::new();
-    for &(node, _, depth) in order.iter().rev() {
-        let below: Vec<f64> =
-            children.get(node).into_iter().flatten().filter_map(|child| Some(places.get(child)?.1)).collect();
-        let row = match (below.first(), below.last()) {
-            (Some(first), Some(last)) => f64::midpoint(*first, *last),
-            _ => leaf_rows.get(node).copied().unwrap_or(0.0),
-        };
-        places.insert(node, (depth, row));
-    }
-    places
-}
-
-/// Scales places into the drawing; gives the drawing's height.
-fn fit<'a>(places: &BTreeMap<&'a NodeId, Point>) -> (BTreeMap<&'a NodeId, Point>, f64) {
-    let bounds = |pick: fn(&Point) -> f64| {
-        let values = places.values().map(pick);
-        let (low, high) = values.fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(v), high.max(v)));
-        (low, (high - low).max(1e-9))
-    };
-    let ((left, across), (top, down)) = (bounds(|place| place.0), bounds(|place| place.1));
-    let room = (WIDTH - 2.0 * MARGIN, HEIGHT_MAX - 2.0 * MARGIN);
-    let scale = (room.0 / across).min(room.1 / down);
-    // A schematic may stretch: a long thin network still fills the width.
-    let (scale_x, scale_y) = (room.0 / across, scale.max(f64::min(room.1, HEIGHT_MIN) / down));
-    let height = down * scale_y + 2.0 * MARGIN;
-    let place = |(x, y): Point| (MARGIN + (x - left) * scale_x, MARGIN + (y - top) * scale_y);
-    (places.iter().map(|(id, at)| (*id, place(*at))).collect(), height)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::{
     View, format,
     incidents::{row, table_head},
-    map::{self, segment, site_path},
+    map::{self, Detail, segment, site_path},
     overview::{condition, key_figures, last, legend, marks},
     plot, words,
 };
@@ -82,7 +82,7 @@ pub(crate) async fn page(
         section.card #network data-live {
             header.cardhead { h1 { (name) } (heading(&view, &state, &id)?) }
             (key_figures(&view, &state, &id))
-            @if let Some(map) = map::map(view.lang, &plant, &id, &marks) { (map) (legend(&view, &marks)) }
+            @if let Some(map) = map::map(view.lang, &plant, &id, &marks, Detail::PAGE) { (map) (legend(&view, &marks)) }
         }
         section #incidents data-live {
             @if !incidents.is_empty() {

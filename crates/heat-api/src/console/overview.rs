@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{
     View,
     incidents::{row, table_head},
-    map::{self, Marks, SiteMark, segment},
+    map::{self, Detail, Marks, SiteMark, segment},
     words,
 };
 use crate::{
@@ -63,12 +63,15 @@ pub(crate) async fn page(
         (network.worst_priority.is_none(), network.worst_priority, network.id.clone())
     });
     let (drawn, listed) = networks.split_at(networks.len().min(MAPS_MAX));
+    let plant = state.plant();
+    let details =
+        Detail::shared(&drawn.iter().map(|network| map::size(&plant, &network.id)).collect::<Vec<_>>());
     let body = html! {
         h1.quiet { (view.t("供热网总览", "Heat networks")) }
         section #calls-list data-live { (calling(&view, &state, &incidents)) }
         div.networks {
-            @for network in drawn {
-                section.card #{ "network-" (network.id) } data-live { (card(&view, &state, network, &incidents)) }
+            @for (network, detail) in drawn.iter().zip(details) {
+                section.card #{ "network-" (network.id) } data-live { (card(&view, &state, network, &incidents, detail)) }
             }
         }
         @if !listed.is_empty() { section.card #networks data-live { (list(&view, listed)) } }
@@ -101,7 +104,13 @@ fn calling(view: &View, state: &ApiState, incidents: &[Incident]) -> Markup {
     }
 }
 
-fn card(view: &View, state: &ApiState, network: &NetworkSummary, incidents: &[Incident]) -> Markup {
+fn card(
+    view: &View,
+    state: &ApiState,
+    network: &NetworkSummary,
+    incidents: &[Incident],
+    detail: Detail,
+) -> Markup {
     let id = &network.id;
     let plant = state.plant();
     let marks = marks(state, id, incidents.iter().filter(|incident| incident.network == *id));
@@ -111,7 +120,7 @@ fn card(view: &View, state: &ApiState, network: &NetworkSummary, incidents: &[In
             (condition(view, network))
         }
         (key_figures(view, state, id))
-        @match map::map(view.lang, &plant, id, &marks) {
+        @match map::map(view.lang, &plant, id, &marks, detail) {
             Some(map) => { (map) (legend(view, &marks)) }
             None => p.quiet { (view.t("没有管网模型，无示意图。", "No plant model, so no map.")) }
         }
@@ -267,16 +276,25 @@ fn silent_sites(
     network: &NetworkId,
     now: heat_model::IngestTime,
 ) -> Vec<heat_model::SiteId> {
-    let mut current: std::collections::BTreeMap<heat_model::SiteId, bool> = std::collections::BTreeMap::new();
+    let mut silent = Vec::new();
     for table in &state.tables {
         let table = lock(table);
         let Some(live) = table.network(network) else { continue };
+        // Signals come in the order of their ids, so those of a site follow one another.
+        let mut last_site: Option<(&heat_model::SiteId, bool)> = None;
         for (entry, last) in live.signals(None) {
             let is_current = last.is_some_and(|last| !last.is_expired(now, table.settings()));
-            *current.entry(entry.id.site.clone()).or_default() |= is_current;
+            match &mut last_site {
+                Some((site, any)) if **site == entry.id.site => *any |= is_current,
+                _ => {
+                    silent.extend(last_site.filter(|(_, any)| !any).map(|(site, _)| site.clone()));
+                    last_site = Some((&entry.id.site, is_current));
+                }
+            }
         }
+        silent.extend(last_site.filter(|(_, any)| !any).map(|(site, _)| site.clone()));
     }
-    current.into_iter().filter(|(_, is_current)| !is_current).map(|(site, _)| site).collect()
+    silent
 }
 
 /// What the map's shapes and colours mean; only what is on it.

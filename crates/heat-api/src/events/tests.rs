@@ -11,7 +11,13 @@ use crate::json::IncidentEventView;
 
 fn publish(hub: &mut EventHub, position: OutputPosition, event: &IncidentEvent) -> u64 {
     let network = &event.incident.network;
-    hub.publish(position, network, event.at, &IncidentEventView::from(event), &PlantIndex::default())
+    hub.publish(
+        position,
+        About::network(network),
+        event.at,
+        &IncidentEventView::from(event),
+        &PlantIndex::default(),
+    )
 }
 
 fn event(offset: u64, at_seconds: i64) -> IncidentEvent {

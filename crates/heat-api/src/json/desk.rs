@@ -46,6 +46,17 @@ pub struct TicketView {
     /// Whether the processor found the cause in the plant; absent until it has answered.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cause: Option<TicketCause>,
+    /// When the repair was reported.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub repaired_at: Option<ApiTime>,
+    /// Whether the data have confirmed the repair since; absent while none is reported.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub verified: Option<bool>,
+    /// When the case was closed: the incident is over, or nothing in the plant explains the ticket.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub closed: Option<ApiTime>,
+    /// When any of this changed last; what `changed_since` asks for.
+    pub updated: ApiTime,
     /// What the caller may be told, Chinese.
     pub answer_zh: String,
     /// The same in English.
@@ -70,6 +81,8 @@ impl TicketView {
         let (ticket, links) = (&entry.ticket, linker.links(entry));
         let cause = linker.answer(entry).map(|answer| answer.cause);
         let status = status(links.first(), cause);
+        let progress = linker.progress(entry, &links, status);
+        let time = |at: heat_model::AppendTime| ApiTime::from_micros(at.as_micros());
         let (answer_zh, answer_en) = answer(status);
         Self {
             id: ticket.id.clone(),
@@ -83,6 +96,10 @@ impl TicketView {
             text: ticket.text.clone(),
             status,
             cause,
+            repaired_at: progress.repaired.map(time),
+            verified: progress.verified,
+            closed: progress.closed.map(time),
+            updated: time(progress.updated),
             answer_zh: answer_zh.to_owned(),
             answer_en: answer_en.to_owned(),
             incidents: links

@@ -9,8 +9,9 @@ use axum::{
 use heat_codec::ticket::{self, DecodedTicket};
 use heat_detect::RefusalReason;
 use heat_model::{
-    Body, IncidentId, NetworkId,
+    Body, IncidentId, NetworkId, SiteId,
     incident::Incident,
+    plant::Site,
     record::{Action, Command},
 };
 use heat_runtime::tasks::Chain;
@@ -282,10 +283,39 @@ pub(crate) async fn accept_ticket(
     if !state.sight(user).of(&network) {
         return Err(Problem::unprocessable("network: none that this user sees has this id"));
     }
+    check_place(state, &network, decoded.ticket.site.as_ref()).inspect_err(|_| {
+        state.metrics.commands.with_label_values(&["ticket", "refused"]).inc();
+    })?;
     let id = decoded.ticket.id.clone();
     submit(state, "ticket", &network, &Body::Ticket(decoded.ticket)).await?;
     state.metrics.commands.with_label_values(&["ticket", "applied"]).inc();
     Ok(TicketAnswer { id, network })
+}
+
+/// Whether a ticket's network, and its site within it, exist: a mistyped id would leave the ticket where no detector and no
+/// dispatcher looks. What the plant model leaves out, but sends readings, exists as well; without a plant model
+/// nobody can tell.
+fn check_place(state: &ApiState, network: &NetworkId, site: Option<&SiteId>) -> Result<(), Problem> {
+    let plant = state.plant();
+    let sends = |site: Option<&SiteId>| {
+        state.tables.iter().any(|table| {
+            lock(table).network(network).is_some_and(|live| {
+                site.is_none_or(|site| live.signals(None).any(|(entry, _)| entry.id.site == *site))
+            })
+        })
+    };
+    if !plant.networks.is_empty() && !plant.networks.contains_key(network) && !sends(None) {
+        return Err(Problem::unprocessable("network: the plant model has no such network"));
+    }
+    let Some(site) = site else { return Ok(()) };
+    let lies_here = |row: &Site| row.network.as_ref().is_none_or(|of| of == network);
+    if plant.sites.values().any(lies_here)
+        && !plant.sites.get(site).is_some_and(lies_here)
+        && !sends(Some(site))
+    {
+        return Err(Problem::unprocessable("site: the plant model has no such site in this network"));
+    }
+    Ok(())
 }
 
 /// The network that a ticket names, else its site's, else the only one there is.

@@ -15,7 +15,7 @@ use crate::{
     auth::User,
     extract::{StrictJson, StrictQuery},
     json::{
-        Page,
+        ApiTime, Page,
         desk::{SeasonBody, TakenAnswer, TicketView, WindowBody, WindowEndBody, WindowView},
     },
     problem::Problem,
@@ -34,6 +34,8 @@ pub(crate) struct TicketQuery {
     network: Option<NetworkId>,
     kind: Option<TicketKind>,
     external_id: Option<String>,
+    /// Only tickets of which something changed then or later.
+    changed_since: Option<ApiTime>,
     cursor: Option<String>,
     limit: Option<usize>,
 }
@@ -55,16 +57,18 @@ pub(crate) async fn tickets(
         }
         None => None,
     };
+    let linker = Linker::new(&board, &desk, &plant);
+    let since = query.changed_since.map(|since| since.0.as_micros());
     let found: Vec<_> = desk
         .tickets_newest_first(before)
         .filter(|entry| sight.of(&entry.network))
         .filter(|entry| query.network.as_ref().is_none_or(|wanted| entry.network == *wanted))
         .filter(|entry| query.kind.is_none_or(|wanted| entry.ticket.kind == wanted))
         .filter(|entry| query.external_id.is_none() || entry.ticket.external_id == query.external_id)
+        .filter(|entry| since.is_none_or(|since| linker.updated(entry).as_micros() >= since))
         .take(limit + 1)
         .collect();
     let shown = &found[..found.len().min(limit)];
-    let linker = Linker::new(&board, &desk, &plant);
     let items = shown.iter().map(|entry| TicketView::of(entry, &linker, &plant)).collect();
     let next = shown.last().filter(|_| found.len() > limit);
     let next = next.map(|entry| format!("{}/{}", entry.network, entry.ticket.id));

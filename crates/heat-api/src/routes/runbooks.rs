@@ -12,7 +12,7 @@ use crate::problem::Problem;
 pub(super) const PATH: &str = "/runbooks/{name}";
 
 /// The pages by the names of their alerts, in order.
-const PAGES: [(&str, &str); 56] = [
+const PAGES: [(&str, &str); 57] = [
     ("HeatAlarmFlood", include_str!("../../../../deploy/runbooks/HeatAlarmFlood.md")),
     ("HeatAlarmsChattering", include_str!("../../../../deploy/runbooks/HeatAlarmsChattering.md")),
     ("HeatAlarmsStanding", include_str!("../../../../deploy/runbooks/HeatAlarmsStanding.md")),
@@ -76,6 +76,7 @@ const PAGES: [(&str, &str); 56] = [
         "HeatSupplyTemperatureOffTarget",
         include_str!("../../../../deploy/runbooks/HeatSupplyTemperatureOffTarget.md"),
     ),
+    ("HeatTargetAbsent", include_str!("../../../../deploy/runbooks/HeatTargetAbsent.md")),
     ("HeatTargetDown", include_str!("../../../../deploy/runbooks/HeatTargetDown.md")),
     ("Watchdog", include_str!("../../../../deploy/runbooks/Watchdog.md")),
 ];

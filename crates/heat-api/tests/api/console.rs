@@ -1,5 +1,11 @@
 //! The console's pages, without a browser.
 
+use heat_model::{
+    CircuitId, NodeId,
+    incident::Candidate,
+    plant::{Circuit, Network, Node, Pipe, Side, Site, SiteKind},
+};
+
 use super::{users::two_operators, *};
 
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
@@ -50,6 +56,111 @@ fn every_page_comes_in_both_languages_small_whole_and_from_here_alone() {
                 assert!(!html.contains(elsewhere), "{path} has {elsewhere}");
             }
         }
+    }
+    bench.stop();
+}
+
+/// Six networks as of a big city, each a grid of streets with a station at every corner.
+fn big_city() -> PlantModel {
+    let mut plant = PlantModel::default();
+    for (number, stations) in [5_000, 1_500, 1_500, 1_500, 800, 800].into_iter().enumerate() {
+        let network: NetworkId = format!("net{number}").parse().unwrap();
+        plant.networks.push(Network {
+            id: network.clone(),
+            name: Some(format!("城区第{number}热网")),
+            medium: None,
+            time_zone: None,
+            operator: None,
+            district: None,
+        });
+        let circuit: CircuitId = format!("{network}-primary").parse().unwrap();
+        plant.circuits.push(Circuit {
+            id: circuit.clone(),
+            network: network.clone(),
+            kind: None,
+            medium: None,
+            converted_on: None,
+            water_volume_m3: None,
+            design_flow_kg_s: None,
+            topped_up_from: None,
+        });
+        for index in 0..stations {
+            let node: NodeId = format!("{network}-n{index}").parse().unwrap();
+            plant.nodes.push(Node {
+                id: node.clone(),
+                network: Some(network.clone()),
+                x_m: Some(f64::from(index % 71) * 97.3 + f64::from(index % 13)),
+                y_m: Some(f64::from(index / 71) * 101.9 + f64::from(index % 7)),
+                elevation_m: None,
+            });
+            plant.sites.push(Site {
+                id: format!("{network}-st{index:04}").parse().unwrap(),
+                network: Some(network.clone()),
+                kind: Some(if index == 0 { SiteKind::Source } else { SiteKind::Station }),
+                node: Some(node.clone()),
+                parent: None,
+                name: Some(format!("第{index}热力站")),
+                operator: None,
+                district: None,
+                heated_area_m2: None,
+                households: None,
+                lon: None,
+                lat: None,
+                crs: None,
+            });
+            for (side, mark) in [(Side::Supply, 's'), (Side::Return, 'r')] {
+                if index > 0 {
+                    let before = if index % 71 == 0 { index - 71 } else { index - 1 };
+                    plant.pipes.push(Pipe {
+                        id: format!("{network}-p{index}{mark}").parse().unwrap(),
+                        circuit: circuit.clone(),
+                        from: format!("{network}-n{before}").parse().unwrap(),
+                        to: node.clone(),
+                        length_m: Some(100.0),
+                        inner_diameter_mm: Some(if index % 71 == 0 { 600.0 } else { 200.0 }),
+                        roughness_mm: None,
+                        side: Some(side),
+                        material: None,
+                        laid_year: None,
+                        depth_m: None,
+                    });
+                }
+            }
+        }
+    }
+    plant
+}
+
+#[test]
+fn a_big_citys_pages_stay_small_also_when_a_burst_affects_a_thousand_stations() {
+    let network: NetworkId = "net0".parse().unwrap();
+    let id = IncidentId::derive(&network, &Origin { gateway: "g".parse().unwrap(), epoch: 1, seq: 1 }, 0);
+    let candidate = |index: u32| Candidate {
+        pipe: format!("net0-p{}s", 100 + index).parse().unwrap(),
+        probability: 0.005,
+    };
+    let burst = Incident {
+        id,
+        network: network.clone(),
+        candidates: (0..200).map(candidate).collect(),
+        affected: (1..=1_000).map(|index| format!("net0-st{index:04}").parse().unwrap()).collect(),
+        ..incident(1, 1)
+    };
+    let opened = event(1, burst, ChangeKind::Opened, "burst");
+    let bench = Bench::of_plant(RawApi::default(), &[opened], false, big_city());
+    bench.until("/api/v1/incidents", |page| page["items"].as_array().is_some_and(|items| !items.is_empty()));
+    for path in [
+        "/",
+        "/networks/net0",
+        "/networks/net1",
+        &format!("/incidents/{id}"),
+        "/networks/net0/sites/net0-st0001",
+    ] {
+        let begun = Clock.instant();
+        let (status, html) = page(&bench, path, "zh");
+        println!("{path}: {} bytes in {:?}", html.len(), Clock.instant().duration_since(begun));
+        assert_eq!(status, 200, "{path}");
+        assert!(html.len() < PAGE_MAX_BYTES, "{path} has {} bytes", html.len());
     }
     bench.stop();
 }

@@ -61,16 +61,21 @@ fn plant() -> PlantModel {
     }
 }
 
-/// A bench where a burst that affects `st1` began a minute ago.
-fn bench() -> (Bench, Incident) {
+/// It affects `st1` and began a minute ago.
+fn a_burst() -> Incident {
     let now = Clock.now().as_micros();
-    let burst = Incident {
+    Incident {
         onset: EventTime::from_micros(now - 60_000_000),
         opened: AppendTime::from_micros(now - 59_000_000),
         updated: AppendTime::from_micros(now - 59_000_000),
         affected: vec!["st1".parse().unwrap()],
         ..incident(1, 1)
-    };
+    }
+}
+
+/// A bench with that burst.
+fn bench() -> (Bench, Incident) {
+    let burst = a_burst();
     let opened = event(1, burst.clone(), ChangeKind::Opened, "burst");
     let bench = Bench::of_plant(RawApi { ticket_text: true, ..RawApi::default() }, &[opened], false, plant());
     bench.until("/api/v1/incidents", |page| page["items"].as_array().is_some_and(|items| !items.is_empty()));
@@ -105,6 +110,28 @@ fn a_ticket_is_linked_answered_by_the_hotlines_number_and_shown_without_number_h
         assert!(!html.contains(secret), "{html}");
     }
     assert!(html.contains("和平小区"), "{html}");
+    bench.stop();
+}
+
+#[test]
+fn a_ticket_for_a_network_or_site_that_the_plant_does_not_have_is_refused_with_the_place() {
+    let (bench, _) = bench();
+    let ticket = |network: &str, site: Value| {
+        let ticket = json!({ "id": "T1", "time": 1, "kind": "cold", "network": network, "site": site });
+        bench.post("/api/v1/tickets", &ticket.to_string())
+    };
+    for (network, site, place) in
+        [("twon", Value::Null, "network: "), ("town", json!("st9"), "site: "), ("village", json!("st1"), "")]
+    {
+        let (status, problem) = ticket(network, site);
+        assert_eq!(status, 422, "{problem}");
+        assert!(problem["detail"].as_str().unwrap().starts_with(place), "{problem}");
+    }
+    // A home is in the plant model; a new meter sends before anybody has entered it there.
+    assert_eq!(ticket("town", json!("flat-12-3")).0, 202);
+    bench.send_reading("st9", 80.0);
+    bench.until("/api/v1/signals", |page| page["items"].as_array().is_some_and(|items| !items.is_empty()));
+    assert_eq!(ticket("town", json!("st9")).0, 202);
     bench.stop();
 }
 
@@ -154,6 +181,47 @@ fn what_a_crew_found_is_kept_with_the_incident_and_exported_as_a_label() {
     let (status, problem) =
         bench.post(&format!("/api/v1/incidents/{}/repaired", burst.id), "{\"pipe\":\"P999\"}");
     assert_eq!(status, 422, "ground truth names pipes that exist: {problem}");
+    bench.stop();
+}
+
+#[test]
+fn the_hotline_learns_of_repair_closing_and_follow_up_by_asking_what_changed() {
+    let (bench, burst) = bench();
+    let now = Clock.now().as_micros();
+    let ticket = json!({ "id": "T1", "time": rfc3339(now), "kind": "cold", "site": "st1" });
+    assert_eq!(bench.post("/api/v1/tickets", &ticket.to_string()).0, 202);
+    let received = |page: &Value| page["items"][0]["updated"].as_str().map(str::to_owned);
+    let page = bench.until("/api/v1/tickets", |page| received(page).is_some());
+    assert_eq!((&page["items"][0]["verified"], &page["items"][0]["closed"]), (&Value::Null, &Value::Null));
+    let first = received(&page).unwrap();
+    let later = rfc3339(now + 3_600_000_000);
+    let nothing = bench.get(&format!("/api/v1/tickets?changed_since={later}")).1;
+    assert_eq!(nothing["items"], json!([]));
+
+    let repaired = Incident {
+        version: 2,
+        work: WorkState::Repaired,
+        alarm: AlarmState::AwaitingVerification,
+        ..burst.clone()
+    };
+    let state = repaired.clone();
+    bench.answer_next_command(move |_, offset| event(offset.0, state.clone(), ChangeKind::Repaired, "local"));
+    assert_eq!(bench.post(&format!("/api/v1/incidents/{}/repaired", burst.id), "{}").0, 200);
+    let page = bench.until("/api/v1/tickets", |page| page["items"][0]["status"] == "repaired");
+    let item = &page["items"][0];
+    assert_eq!((&item["verified"], &item["closed"]), (&json!(false), &Value::Null), "{item}");
+    assert!(item["repaired_at"].as_str() >= Some(first.as_str()), "{item}");
+
+    let at = AppendTime::from_micros(now + 7_200_000_000);
+    let over =
+        Incident { version: 3, alarm: AlarmState::Cleared, updated: at, cleared: Some(at), ..repaired };
+    bench.publish(&event(9, over, ChangeKind::Verified, "burst"));
+    let page = bench.until(&format!("/api/v1/tickets?changed_since={later}"), |page| {
+        page["items"].as_array().is_some_and(|items| !items.is_empty())
+    });
+    let item = &page["items"][0];
+    assert_eq!((&item["status"], &item["verified"]), (&json!("resolved"), &json!(true)), "{item}");
+    assert_eq!((&item["closed"], &item["updated"]), (&json!(rfc3339(at.as_micros())), &item["closed"]));
     bench.stop();
 }
 
@@ -208,8 +276,11 @@ fn the_citys_feed_has_freshness_on_every_value_and_tells_of_incidents() {
     let (bench, burst) = bench();
     bench.send_reading("st1", 81.5);
     bench.send_reading("flat-12-3", 19.0);
-    let feed = bench.until("/api/v1/feeds/city", |feed| feed["networks"][0]["sites"][0]["id"] == "st1");
+    let feed = bench.until("/api/v1/feeds/city", |feed| {
+        feed["networks"][0]["sites"][0]["values"]["supply_temperature"].is_object()
+    });
     let network = &feed["networks"][0];
+    assert_eq!(network["sites"][0]["id"], "st1");
     assert_eq!((network["sites"].as_array().unwrap().len(), &network["incidents_open"]), (1, &json!(1)));
     let value = &network["sites"][0]["values"]["supply_temperature"];
     assert_eq!((&value["value"], &value["current"]), (&json!(81.5), &json!(true)), "{value}");
@@ -233,4 +304,107 @@ fn the_citys_feed_has_freshness_on_every_value_and_tells_of_incidents() {
     let data = lines.next().unwrap();
     assert!(data.contains("acknowledged") && !data.contains("wang"), "{data}");
     bench.stop();
+}
+
+/// The plant, with a station of another operator, one that never sent anything, and a building.
+fn of_two_owners() -> PlantModel {
+    let mut plant = plant();
+    let like = |id: &str, kind, operator: Option<&str>| Site {
+        id: id.parse().unwrap(),
+        kind: Some(kind),
+        operator: operator.map(str::to_owned),
+        name: None,
+        ..plant.sites[0].clone()
+    };
+    let more = [
+        like("st2", SiteKind::Station, Some("South Heat")),
+        like("st3", SiteKind::Station, None),
+        like("block-1", SiteKind::Building, None),
+    ];
+    plant.sites.extend(more);
+    plant
+}
+
+#[test]
+fn the_citys_feed_lists_every_station_with_its_state_and_a_site_goes_with_its_own_operator() {
+    let burst = a_burst();
+    let opened = event(1, burst.clone(), ChangeKind::Opened, "burst");
+    let bench = Bench::of_plant(RawApi::default(), &[opened], false, of_two_owners());
+    bench.send_reading("st2", 70.0);
+    let states = |feed: &Value| -> Vec<(String, String)> {
+        let sites = feed["networks"][0]["sites"].as_array().cloned().unwrap_or_default();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        sites.iter().map(|site| (text(&site["id"]), text(&site["state"]))).collect()
+    };
+    let pair = |id: &str, state: &str| (id.to_owned(), state.to_owned());
+    let all = [pair("st1", "affected"), pair("st2", "ok"), pair("st3", "silent")];
+    bench.until("/api/v1/feeds/city", |feed| states(feed) == all);
+    let (_, south) = bench.get("/api/v1/feeds/city?operator=South%20Heat");
+    assert_eq!(states(&south), [pair("st2", "ok")]);
+    assert_eq!((&south["networks"][0]["operator"], &south["incidents"]), (&json!("North Heat"), &json!([])));
+    assert_eq!(
+        south["networks"][0]["sites"][0]["district"], "Daoli",
+        "what the row leaves open is the network's"
+    );
+    let (_, north) = bench.get("/api/v1/feeds/city?operator=North%20Heat");
+    assert_eq!(states(&north), [pair("st1", "affected"), pair("st3", "silent")]);
+    assert_eq!(north["incidents"][0]["id"], json!(burst.id));
+
+    let until = rfc3339(Clock.now().as_micros() + 3_600_000_000);
+    let window = json!({ "id": "valve", "place": "st2", "until": until, "reason": "valve" });
+    assert_eq!(bench.post("/api/v1/networks/town/maintenance", &window.to_string()).0, 202);
+    bench.until("/api/v1/feeds/city", |feed| states(feed).contains(&pair("st2", "maintenance")));
+    bench.stop();
+}
+
+#[test]
+fn the_citys_topic_has_the_newest_state_of_every_network_site_and_incident_under_its_key() {
+    let burst = a_burst();
+    let opened = event(1, burst.clone(), ChangeKind::Opened, "burst");
+    let raw = RawApi { city_topic: true, ..RawApi::default() };
+    let bench = Bench::of_plant(raw, &[opened], false, of_two_owners());
+    let acknowledged = Incident { version: 2, alarm: AlarmState::Acknowledged, ..burst.clone() };
+    bench.publish(&event(2, acknowledged, ChangeKind::Acknowledged, "wang.duty"));
+    let key = format!("incident/{}", burst.id);
+    let held = bench.runtime.block_on(city_topic(&bench.log, |held| {
+        held.get(&key).is_some_and(|record| record["incident"]["version"] == 2) && held.len() == 5
+    }));
+    let keys: Vec<&str> = held.keys().map(String::as_str).collect();
+    assert_eq!(keys, [&key, "network/town", "site/town/st1", "site/town/st2", "site/town/st3"]);
+    let owner = |of: &Value| (of["operator"].clone(), of["district"].clone());
+    assert_eq!(owner(&held["site/town/st2"]["site"]), (json!("South Heat"), json!("Daoli")));
+    assert_eq!(owner(&held["network/town"]["network"]), (json!("North Heat"), json!("Daoli")));
+    assert_eq!(owner(&held[&key]["incident"]), (json!("North Heat"), json!("Daoli")));
+    assert!(held.values().all(|record| record["at"].is_string()), "{held:?}");
+    let text = serde_json::to_string(&held).unwrap();
+    assert!(["wang", "flat-12-3", "block-1"].iter().all(|secret| !text.contains(secret)), "{text}");
+    bench.stop();
+}
+
+/// The topic's state by key, once it is as wanted.
+async fn city_topic(
+    log: &Log,
+    wanted: impl Fn(&std::collections::BTreeMap<String, Value>) -> bool,
+) -> std::collections::BTreeMap<String, Value> {
+    let membership = heat_log::Membership::Only(vec![partition()]);
+    let mut consumer = log.consumer(topics::CITY, membership, ConsumerSettings::default()).await.unwrap();
+    let mut held = std::collections::BTreeMap::new();
+    let reading = async {
+        while !wanted(&held) {
+            match consumer.next().await.unwrap() {
+                heat_log::LogEvent::Assigned(partition) => {
+                    consumer.start(partition, StartFrom::Offset(NextOffset(0))).await.unwrap();
+                }
+                heat_log::LogEvent::Revoked(_) => {}
+                heat_log::LogEvent::Records { records, .. } => {
+                    for record in records {
+                        let key = String::from_utf8(record.key.unwrap().to_vec()).unwrap();
+                        held.insert(key, serde_json::from_slice(&record.payload).unwrap());
+                    }
+                }
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, reading).await.expect("the topic fills");
+    held
 }

@@ -7,12 +7,12 @@ use std::{
     time::Duration,
 };
 
-use heat_model::{EventTime, label::Label, time::MICROS_PER_DAY};
+use heat_model::{EventTime, NetworkId, label::Label, time::MICROS_PER_DAY};
 use heat_mqtt::PublishError;
 use heat_runtime::{Clock, ExitStatus, Shutdown, Tasks};
-use heat_sim::{City, CityPlan, Scan, script};
+use heat_sim::{City, CityPlan, Scan, event::Happening, script};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 use crate::{
     Failure,
@@ -22,14 +22,18 @@ use crate::{
     sim::{HISTORY_STEP, SpeakingCity, publisher, second_of, write_plant},
 };
 
-/// A script is given anew at a start so long after the last one began: its burst is repaired by then.
-const SCRIPT_AGAIN_AFTER: Duration = Duration::from_mins(15);
+/// A pipe stays broken until its repair is reported, or for so long.
+const BURST_LASTS: Duration = Duration::from_mins(30);
+/// A script is given anew at a start so long after the last one began: its burst is over by then.
+const SCRIPT_AGAIN_AFTER: Duration = Duration::from_mins(40);
+/// Reported repairs that wait for the city, and that its state keeps.
+pub(super) const REPAIRS_MAX: usize = 64;
 
 /// Labels of what really happens in the simulated city, for whoever compares.
 pub(super) type Labels = Arc<Mutex<Vec<Label>>>;
 
 /// What has to survive: with it, a restarted city is the same city.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct State {
     seed: u64,
     /// Where the history begins.
@@ -38,6 +42,9 @@ struct State {
     published_until: EventTime,
     /// Where the script of events begins, once the city went live.
     script_from: Option<EventTime>,
+    /// What crews have mended since, and when.
+    #[serde(default)]
+    mended: Vec<(EventTime, NetworkId)>,
 }
 
 /// The demo city, ready to run.
@@ -46,11 +53,18 @@ pub(super) struct Demo {
     state: State,
     city: City,
     labels: Labels,
+    /// Networks where the repair of a burst or leak was reported.
+    repairs: mpsc::Receiver<NetworkId>,
 }
 
 impl Demo {
     /// Reads the state or begins a new one; writes the plant tables for the roles to read.
-    pub(super) fn prepare(dir: &DataDir, arguments: &UpArguments, clock: Clock) -> Result<Self, Failure> {
+    pub(super) fn prepare(
+        dir: &DataDir,
+        arguments: &UpArguments,
+        clock: Clock,
+        repairs: mpsc::Receiver<NetworkId>,
+    ) -> Result<Self, Failure> {
         let path = dir.sim_state();
         let now = second_of(clock);
         let state = match read_state(&path)? {
@@ -59,12 +73,18 @@ impl Demo {
                 let history = Duration::from_hours(24) * arguments.history_days;
                 let day = now.minus(history).as_micros().div_euclid(MICROS_PER_DAY) * MICROS_PER_DAY;
                 let start = EventTime::from_micros(day);
-                State { seed: arguments.seed, start, published_until: start, script_from: None }
+                State {
+                    seed: arguments.seed,
+                    start,
+                    published_until: start,
+                    script_from: None,
+                    mended: Vec::new(),
+                }
             }
         };
         let city = City::new(CityPlan::demo(), state.seed, state.start)?;
         write_plant(city.plant(), &dir.plant())?;
-        Ok(Self { path, state, city, labels: Labels::default() })
+        Ok(Self { path, state, city, labels: Labels::default(), repairs })
     }
 
     pub(super) fn labels(&self) -> Labels {
@@ -113,14 +133,21 @@ impl Demo {
         // What was published before is lived through in silence.
         let before = self.state.published_until;
         if let Some(from) = self.state.script_from {
-            self.schedule(from)?;
+            schedule(&mut self.city, from)?;
         }
-        if before > self.city.now() {
-            let city = &mut self.city;
-            tokio::task::block_in_place(|| city.advance(before, Scan::HISTORY, &mut |_| {}));
-        }
+        let mended = self.state.mended.clone();
+        let city = &mut self.city;
+        tokio::task::block_in_place(|| {
+            for (at, network) in mended {
+                city.advance(at, Scan::HISTORY, &mut |_| {});
+                city.mend(&network);
+            }
+            if before > city.now() {
+                city.advance(before, Scan::HISTORY, &mut |_| {});
+            }
+        });
         let resumed = self.state.script_from.is_some();
-        let Self { path, mut state, city, labels } = self;
+        let Self { path, mut state, city, labels, mut repairs } = self;
         let mut speaking = SpeakingCity::new(city, publisher);
         if resumed {
             say("the simulated city goes on");
@@ -136,20 +163,44 @@ impl Demo {
         let now = second_of(clock);
         if state.script_from.is_none_or(|from| now.since(from) > SCRIPT_AGAIN_AFTER) {
             state.script_from = Some(now);
-            let script = script::demo(speaking.city.plant());
-            speaking.city.schedule(&script, now).map_err(|error| DemoError::Script(error.to_string()))?;
+            state.mended.clear();
+            schedule(&mut speaking.city, now)?;
         }
         state.published_until = now;
         write_state(&path, &state)?;
         say("live: the city runs in real time; a pipe will burst within a minute");
         live.notify_one();
-        speaking.live(clock, None, shutdown, |city| set(&labels, city.labels())).await?;
+        let each_second = |city: &mut City| {
+            mend(city, &mut repairs, &mut state, &path);
+            set(&labels, city.labels());
+        };
+        speaking.live(clock, None, shutdown, each_second).await?;
         Ok(())
     }
+}
 
-    fn schedule(&mut self, from: EventTime) -> Result<(), DemoError> {
-        let script = script::demo(self.city.plant());
-        self.city.schedule(&script, from).map_err(|error| DemoError::Script(error.to_string()))
+/// What the demo plays, with a burst that waits for its repair.
+fn schedule(city: &mut City, from: EventTime) -> Result<(), DemoError> {
+    let mut script = script::demo(city.plant());
+    for event in &mut script.events {
+        if matches!(event.what, Happening::Burst { .. }) && event.after < BURST_LASTS {
+            event.lasts = BURST_LASTS;
+        }
+    }
+    city.schedule(&script, from).map_err(|error| DemoError::Script(error.to_string()))
+}
+
+/// What was reported as repaired is mended in the city, too: only then can the data verify it.
+fn mend(city: &mut City, repairs: &mut mpsc::Receiver<NetworkId>, state: &mut State, path: &Path) {
+    while let Ok(network) = repairs.try_recv() {
+        if city.mend(&network) == 0 || state.mended.len() >= REPAIRS_MAX {
+            continue;
+        }
+        say(format!("the crew mends the pipe in {network}"));
+        state.mended.push((city.now(), network));
+        if let Err(error) = write_state(path, state) {
+            tracing::warn!(%error, "after a restart the simulated city does not know of this repair");
+        }
     }
 }
 

@@ -3,10 +3,12 @@
 use heat_detect::Output;
 use heat_log::{Consumer, ConsumerSettings, Log, LogEvent, Membership, ReadError, Record, StartFrom, topics};
 use heat_model::{
+    NetworkId,
     incident::{Change, ChangeKind, Incident, IncidentEvent},
     label::Label,
 };
 use heat_runtime::Shutdown;
+use tokio::sync::mpsc;
 
 use crate::{incidents::line, out::say, up::demo::Labels};
 
@@ -14,10 +16,16 @@ use crate::{incidents::line, out::say, up::demo::Labels};
 pub(super) struct Watcher {
     consumer: Consumer,
     labels: Labels,
+    /// Tells the simulated city of repairs, where there is one.
+    repaired: mpsc::Sender<NetworkId>,
 }
 
 impl Watcher {
-    pub(super) async fn new(log: &Log, labels: Labels) -> Result<Self, ReadError> {
+    pub(super) async fn new(
+        log: &Log,
+        labels: Labels,
+        repaired: mpsc::Sender<NetworkId>,
+    ) -> Result<Self, ReadError> {
         let settings = ConsumerSettings::default();
         let mut consumer = log.consumer(topics::INCIDENT_EVENTS, Membership::All, settings).await?;
         let partitions = log.partitions(topics::INCIDENT_EVENTS).await.map_err(ReadError::Topic)?;
@@ -28,7 +36,7 @@ impl Watcher {
                 started += 1;
             }
         }
-        Ok(Self { consumer, labels })
+        Ok(Self { consumer, labels, repaired })
     }
 
     pub(super) async fn run(mut self, shutdown: Shutdown) -> Result<(), ReadError> {
@@ -48,6 +56,10 @@ impl Watcher {
     fn show(&self, record: &Record) {
         let Ok(Output::Event(event)) = serde_json::from_slice::<Output>(&record.payload) else { return };
         let IncidentEvent { change: Change { kind, .. }, incident, .. } = &event;
+        if *kind == ChangeKind::Repaired {
+            // Without a simulated city nobody listens; more repairs at once than it takes are no repairs.
+            self.repaired.try_send(incident.network.clone()).ok();
+        }
         match kind {
             ChangeKind::Updated => {}
             ChangeKind::Opened => {

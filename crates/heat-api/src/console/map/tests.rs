@@ -5,7 +5,7 @@ use crate::console::samples;
 
 fn draw(model: &PlantModel, marks: &Marks) -> String {
     let plant = PlantIndex::new(model);
-    map(Lang::English, &plant, &"town".parse().unwrap(), marks).unwrap().into_string()
+    map(Lang::English, &plant, &"town".parse().unwrap(), marks, Detail::PAGE).unwrap().into_string()
 }
 
 /// A main with two branches, with coordinates.
@@ -16,7 +16,7 @@ fn town() -> PlantModel {
 #[test]
 fn a_network_without_pipes_has_no_map() {
     let plant = PlantIndex::new(&PlantModel::default());
-    assert!(map(Lang::Chinese, &plant, &"town".parse().unwrap(), &Marks::default()).is_none());
+    assert!(map(Lang::Chinese, &plant, &"town".parse().unwrap(), &Marks::default(), Detail::PAGE).is_none());
 }
 
 #[test]
@@ -51,14 +51,12 @@ fn without_coordinates_the_network_is_a_tree_and_everything_lies_inside_the_draw
     };
     for model in [surveyed, bare] {
         let plant = PlantIndex::new(&model);
-        let network: NetworkId = "town".parse().unwrap();
-        let pipes: Vec<&Pipe> = plant.pipes_of(&network).collect();
-        let (fitted, height) = fit(&places(&plant, &pipes));
-        assert_eq!(fitted.len(), 4);
-        let distinct: BTreeSet<String> = fitted.values().map(|place| format!("{place:?}")).collect();
-        assert_eq!(distinct.len(), 4, "{fitted:?}");
-        for (x, y) in fitted.values() {
-            assert!((0.0..=WIDTH).contains(x) && (0.0..=height).contains(y), "{fitted:?}");
+        let Layout { places, height, .. } = Layout::new(&plant, &"town".parse().unwrap()).unwrap();
+        assert_eq!(places.len(), 4);
+        let distinct: BTreeSet<String> = places.values().map(|place| format!("{place:?}")).collect();
+        assert_eq!(distinct.len(), 4, "{places:?}");
+        for (x, y) in places.values() {
+            assert!((0.0..=WIDTH).contains(x) && (0.0..=height).contains(y), "{places:?}");
         }
     }
 }
@@ -86,8 +84,66 @@ fn a_large_network_stays_a_small_page() {
             model.pipes.push(samples::pipe(&id("p"), &before, &id("n"), Side::Supply));
         }
     }
-    let drawn = draw(&model, &Marks::default());
-    assert!(drawn.len() < 90_000, "{} bytes", drawn.len());
+    let mut marks = Marks::default();
+    let drawn = draw(&model, &marks);
+    assert!(drawn.len() < 40_000, "{} bytes", drawn.len());
+    assert!(drawn.contains("dots well") && drawn.contains("pipe middle"), "{drawn}");
+    // Nothing comes from any station, and every second one is affected.
+    for (index, site) in model.sites.iter().enumerate() {
+        marks.site(&site.id, if index % 2 == 0 { SiteMark::Silent } else { SiteMark::Affected });
+    }
+    let drawn = draw(&model, &marks);
+    assert!(drawn.len() < 60_000, "{} bytes", drawn.len());
+    assert_eq!(drawn.matches("<a ").count(), Detail::PAGE.links);
+    assert!(drawn.contains("dots silent") && drawn.contains("dots affected"), "{drawn}");
+}
+
+#[test]
+fn small_maps_are_drawn_whole_and_large_ones_share_what_is_left() {
+    assert_eq!(shares(&[5_000, 20, 3_000], 1_000), [490, 20, 490]);
+    assert_eq!(shares(&[3, 4], 1_000), [3, 4]);
+    assert_eq!(shares(&[], 1_000), [0; 0]);
+    let details = Detail::shared(&[(10_000, 5_000), (30, 12)]);
+    assert_eq!((details[0].lines, details[0].links), (1_470, 148));
+    assert_eq!((details[1].lines, details[1].links, details[1].dots), (30, 12, 12));
+}
+
+#[test]
+fn a_path_of_steps_draws_the_same_lines_as_one_of_places() {
+    let plant = PlantIndex::new(&town());
+    let layout = Layout::new(&plant, &"town".parse().unwrap()).unwrap();
+    let whole = |(x, y): Point| (x.round(), y.round());
+    let mut expected: Vec<_> =
+        layout.trenches.iter().map(|trench| (whole(trench.ends.0), whole(trench.ends.1))).collect();
+    let mut drawn: Vec<_> = layout.lines(100).iter().flat_map(|(_, path)| lines_of(path)).collect();
+    for lines in [&mut expected, &mut drawn] {
+        for line in lines.iter_mut() {
+            *line = if line.0 < line.1 { *line } else { (line.1, line.0) };
+        }
+        lines.sort_by(|a, b| a.partial_cmp(b).unwrap());
+    }
+    assert_eq!(drawn, expected);
+}
+
+/// The lines of a path, as a browser would read it.
+fn lines_of(path: &str) -> Vec<(Point, Point)> {
+    let (mut at, mut lines) = ((0.0, 0.0), Vec::new());
+    let commands: Vec<usize> = path.match_indices(char::is_alphabetic).map(|(at, _)| at).collect();
+    for (index, &begin) in commands.iter().enumerate() {
+        let end = commands.get(index + 1).copied().unwrap_or(path.len());
+        let numbers = path[begin + 1..end].replace('-', " -");
+        let numbers: Vec<f64> = numbers.split_whitespace().map(|text| text.parse().unwrap()).collect();
+        let to = match &path[begin..=begin] {
+            "h" => (at.0 + numbers[0], at.1),
+            "v" => (at.0, at.1 + numbers[0]),
+            _ => (at.0 + numbers[0], at.1 + numbers[1]),
+        };
+        if &path[begin..=begin] != "m" {
+            lines.push((at, to));
+        }
+        at = to;
+    }
+    lines
 }
 
 #[test]
