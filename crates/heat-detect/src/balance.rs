@@ -57,6 +57,8 @@ const UNCORRECTED_BINS: u32 = BINS_PER_DAY as u32;
 const CALIBRATE_BINS: u32 = BINS_PER_DAY as u32;
 /// Quarter hours kept for onlookers; a released batch gives up to a day of them.
 const STEPS_MAX: usize = BINS_PER_DAY + 4;
+/// Bins that tell what a leak whose case is closed loses now, and whether an accepted one has ended: 2 h.
+const ACCEPTED_BINS: i64 = 8;
 /// What networks lose all the time, share of circulation, between 0.1 and 1 %: the unit where make-up is known by
 /// run-time or tank level only.
 const USUAL_LOSS_SHARE: f64 = 0.003;
@@ -165,6 +167,8 @@ pub(crate) struct Balance {
     saturated: bool,
     /// Bin from which the residuals are suspect, for locating.
     pub(crate) suspect_since: Option<i64>,
+    /// Loss that the utility has accepted and the level was raised by; 0 once it has ended.
+    accepted: f64,
     /// What the newest quarter hours said, for onlookers only: no verdict depends on it, so a restore may forget it.
     #[serde(skip)]
     steps: VecDeque<BalanceStep>,
@@ -190,6 +194,7 @@ impl Balance {
             most_fed: 0.0,
             saturated: false,
             suspect_since: None,
+            accepted: 0.0,
             steps: VecDeque::new(),
         }
     }
@@ -234,10 +239,38 @@ impl Balance {
         }
     }
 
-    /// The utility has closed the case: what is lost from here on is a new baseline question.
+    /// The utility has closed the case: what is lost now is usual from here on. Of a leak that has just stopped nothing
+    /// is left to accept.
     pub(crate) fn close_case(&mut self) {
-        self.judge.open = None;
+        let newest = self.loss.recent.back().map(|(bin, _)| *bin);
+        if let Some((leak, bin)) = self.judge.open.take().zip(newest) {
+            let since = leak.onset_bin.max(bin - ACCEPTED_BINS);
+            let now = self.loss.mean_since(bin - ACCEPTED_BINS).map_or(0.0, |(recent, _)| recent);
+            let accepted = now.min(leak.loss_kg_s).max(0.0);
+            self.shift_level(accepted);
+            self.accepted += accepted;
+            if accepted > 0.0 {
+                self.witness.accept(since);
+            }
+            self.judge.fresh_since = bin + 1;
+        }
         self.forget_suspicion();
+    }
+
+    fn shift_level(&mut self, by: f64) {
+        self.loss.shift(by);
+        self.raw.shift(by);
+    }
+
+    /// An accepted loss that has ended is no longer usual, or the next leak would hide in its room.
+    fn watch_accepted(&mut self, bin: i64) {
+        let Some((mean, count)) = self.loss.mean_since(bin - ACCEPTED_BINS) else { return };
+        if self.accepted > 0.0 && i64::from(count) > ACCEPTED_BINS / 2 && mean < -0.5 * self.accepted {
+            let accepted = std::mem::take(&mut self.accepted);
+            self.shift_level(-accepted);
+            self.judge.fresh_since = bin + 1;
+            self.forget_suspicion();
+        }
     }
 
     fn forget_suspicion(&mut self) {
@@ -305,6 +338,7 @@ impl Balance {
                 // Another way of metering is another account.
                 (self.loss, self.raw) = (Series::default(), Series::default());
                 self.judge = Judge::new();
+                self.accepted = 0.0;
                 self.uncorrected = UNCORRECTED_BINS;
             }
             self.metering = features.metering;
@@ -400,6 +434,7 @@ impl Balance {
         let judged = settled && quarter.judges && !paused && is_asked;
         if settled {
             self.loss.note(bin, residual);
+            self.watch_accepted(bin);
             if judged {
                 self.judge.test(bin, residual);
                 self.ask_judge(settings, input, bin, verdicts);

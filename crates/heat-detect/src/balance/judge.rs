@@ -79,7 +79,7 @@ pub(super) struct Judge {
     /// First bin in alarm while something is undecided.
     waiting_since: Option<i64>,
     /// What lies before is another leak's.
-    fresh_since: i64,
+    pub(super) fresh_since: i64,
     /// Onset and first bin in alarm of what may be an evening's draw.
     evening: Option<(i64, i64)>,
     /// Largest clean residual over two bins in a row, for the fast path.

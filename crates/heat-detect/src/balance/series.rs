@@ -107,6 +107,19 @@ impl Series {
         self.history.push_back(judged.unwrap_or(residual) as f32);
     }
 
+    /// Takes what the residuals have been since a bin as usual from here on; what was noted of it is forgotten.
+    pub(crate) fn accept(&mut self, from: i64) {
+        if let Some((mean, _)) = self.mean_since(from) {
+            self.shift(mean);
+        }
+    }
+
+    /// Moves the level at once; the residuals against the old one are forgotten.
+    pub(crate) fn shift(&mut self, by: f64) {
+        self.level += by;
+        self.recent.clear();
+    }
+
     /// Mean residual of the bins from `from` on, and their number.
     pub(crate) fn mean_since(&self, from: i64) -> Option<(f64, u32)> {
         let mut sum = 0.0;

@@ -46,6 +46,11 @@ impl Water {
         self.said_standing = false;
     }
 
+    /// The leak that an exchanger explained is nobody's any more.
+    pub(crate) fn forget_exchanger(&mut self) {
+        self.exchanger = None;
+    }
+
     /// State of the season that keeps the account from being judged, and whether only the data say so.
     pub(crate) fn pausing_season(&self) -> Option<(SeasonState, bool)> {
         if season::judging(self.season) == Judging::Nothing {
