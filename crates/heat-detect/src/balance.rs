@@ -19,6 +19,7 @@ pub(crate) mod contraction;
 pub(crate) mod features;
 mod judge;
 pub(crate) mod make_up;
+pub(crate) mod on_top;
 pub(crate) mod sequential;
 pub(crate) mod series;
 pub(crate) mod shape;
@@ -36,6 +37,7 @@ use crate::{
         features::Features,
         judge::Judge,
         make_up::Metering,
+        on_top::Step,
         series::Series,
         witness::{Sums, Witness},
     },
@@ -112,6 +114,8 @@ pub(crate) struct Leak {
     pub(crate) heard: f64,
     /// Another meter than the make-up's was heard.
     pub(crate) has_witness: bool,
+    /// What last came on top of it at once.
+    pub(crate) step: Option<Step>,
 }
 
 /// What may be judged now.
@@ -437,6 +441,7 @@ impl Balance {
             self.watch_accepted(bin);
             if judged {
                 self.judge.test(bin, residual);
+                self.test_on_top(bin, residual);
                 self.ask_judge(settings, input, bin, verdicts);
             }
         }

@@ -34,6 +34,9 @@ const MATERIAL_LOSS: f64 = 0.12;
 /// Kind of a leak in the circuit that a station feeds.
 pub(crate) const SECONDARY: &str = "secondary";
 
+/// Evidence of what came on top of a leak that was said.
+pub(crate) const FURTHER_LOSS: &str = "further_loss";
+
 /// An incident and what its life cycle needs beyond what is published.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Kept {
@@ -225,8 +228,10 @@ impl Book {
         let kept = &mut self.kept[index];
         kept.active = true;
         let incident = &kept.incident;
-        let upgraded = incident.class != finding.class
-            && matches!(finding.class, Class::Burst | Class::PowerFailure | Class::ExchangerLeak);
+        let torn = has_further_loss(incident, &finding);
+        let upgraded = torn
+            || (incident.class != finding.class
+                && matches!(finding.class, Class::Burst | Class::PowerFailure | Class::ExchangerLeak));
         let age = now.as_micros() - incident.opened.as_micros();
         let rest = now.as_micros() - incident.updated.as_micros();
         let wait = if age <= YOUNG_US && finding.class.priority() == Priority::P1 {
@@ -245,11 +250,18 @@ impl Book {
         if upgraded {
             incident.priority = found.priority();
             incident.alarm = AlarmState::Unacknowledged;
+            incident.shelved_until = None;
         } else {
             incident.class = class;
+        }
+        if torn || !upgraded {
             incident.onset = onset;
         }
-        let reason = upgraded.then(|| format!("{} turns out to be {}", class.as_str(), found.as_str()));
+        let reason = if torn {
+            Some("more is lost on top of it".to_owned())
+        } else {
+            upgraded.then(|| format!("{} turns out to be {}", class.as_str(), found.as_str()))
+        };
         self.say(index, ChangeKind::Updated, &detector, reason, emit);
     }
 
@@ -379,6 +391,14 @@ impl Book {
                 .iter()
                 .any(|kept| kept.repaired_us.is_some() || kept.incident.alarm == AlarmState::Shelved)
     }
+}
+
+/// Whether a finding tells a loss on top of the leak that the incident does not know yet.
+fn has_further_loss(incident: &Incident, finding: &Finding) -> bool {
+    let is_further = |evidence: &&Evidence| evidence.what == FURTHER_LOSS;
+    let known = incident.evidence.iter().find(is_further).map(|evidence| evidence.at);
+    let found = finding.evidence.iter().find(is_further).map(|evidence| evidence.at);
+    found.is_some() && found != known && finding.class == Class::LeakAbrupt
 }
 
 fn is_material(incident: &Incident, finding: &Finding) -> bool {

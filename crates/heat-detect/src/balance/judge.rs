@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Balance, Input, Leak, Verdict,
     make_up::Metering,
+    on_top::{OnTop, Step},
     sequential::Bank,
     shape::{self, Shape},
 };
@@ -30,13 +31,13 @@ const RAMP_MIN_OF_LEVEL: f64 = 0.8;
 /// From this share of circulation on, two quarter hours are enough: no sampling, blow-down or filter draws as much.
 pub(super) const FAST_SHARE: f64 = 0.008;
 /// Below this share of circulation a leak's shape is looked at for a while before it is said.
-const ABRUPT_MIN_SHARE: f64 = 0.003;
+pub(super) const ABRUPT_MIN_SHARE: f64 = 0.003;
 /// Below this share of circulation nothing pages: it goes to the list for tomorrow.
 const PAGE_MIN_SHARE: f64 = 0.0015;
 /// For so many bins: 6 h.
 const SMALL_WAIT_BINS: i64 = 24;
-/// A step to so many times the leak already said is another leak.
-const SECOND_LEAK: f64 = 3.0;
+/// A leak just said that shows to be so many times as large is of that size at once.
+const RESIZED: f64 = 3.0;
 /// Prior log odds of a leak against a faulty make-up meter, before the other meters are heard: 5 to 1.
 const PRIOR_LOG_ODDS: f64 = 1.6;
 /// Log odds at which the witnesses have decided: 20 to 1.
@@ -74,6 +75,7 @@ pub(super) struct Judge {
     hour_count: u32,
     /// The leak said, if one is.
     pub(super) open: Option<Leak>,
+    pub(super) on_top: OnTop,
     fault: Option<Fault>,
     below: u32,
     /// First bin in alarm while something is undecided.
@@ -96,6 +98,7 @@ impl Judge {
             hour_sum: 0.0,
             hour_count: 0,
             open: None,
+            on_top: OnTop::default(),
             fault: None,
             below: 0,
             waiting_since: None,
@@ -210,7 +213,7 @@ impl Balance {
         verdicts: &mut Vec<Verdict>,
     ) {
         if self.judge.open.is_some() {
-            self.follow(bin, verdicts);
+            self.follow(input, bin, verdicts);
             return;
         }
         if self.judge.fault.is_some() {
@@ -317,9 +320,11 @@ impl Balance {
             rough: !(self.metering.is_mass() || self.metering == Metering::Nothing),
             heard: 1.0,
             has_witness: false,
+            step: None,
         };
         self.fill(&mut leak);
         verdicts.push(Verdict::Leak(self.told(&leak)));
+        self.judge.on_top.begin(&self.judge.quarter);
         self.judge.open = Some(leak);
     }
 
@@ -327,7 +332,10 @@ impl Balance {
     fn told(&self, leak: &Leak) -> Leak {
         let mut told = leak.clone();
         told.loss_kg_s = leak.share * self.circulation;
-        if !leak.rough {
+        if leak.rough {
+            let scale = self.circulation / self.full_scale();
+            told.step = told.step.map(|step| Step { height: step.height * scale, ..step });
+        } else {
             told.loss_kg_s = leak.loss_kg_s + leak.unmetered_kg_s.unwrap_or(0.0);
         }
         told
@@ -357,7 +365,7 @@ impl Balance {
     }
 
     /// Log odds of a leak against a faulty make-up meter.
-    fn log_odds(&self, onset: i64, excess: f64, bins: u32) -> f64 {
+    pub(super) fn log_odds(&self, onset: i64, excess: f64, bins: u32) -> f64 {
         if !self.metering.is_mass() {
             return PRIOR_LOG_ODDS;
         }
@@ -377,7 +385,7 @@ impl Balance {
     }
 
     /// The leak is said: its size is followed, and its end.
-    fn follow(&mut self, bin: i64, verdicts: &mut Vec<Verdict>) {
+    fn follow(&mut self, input: &Input<'_>, bin: i64, verdicts: &mut Vec<Verdict>) {
         let Some(mut leak) = self.judge.open.clone() else { return };
         let window = if leak.abrupt { 8 } else { 16 };
         let Some((recent, _)) = self.loss.mean_since(bin - window + 1) else {
@@ -395,10 +403,16 @@ impl Balance {
             return;
         }
         self.judge.below = 0;
+        if let Some(step) = self.step_on_top(input, &leak) {
+            leak.abrupt = true;
+            leak.onset_bin = step.onset_bin;
+            leak.loss_kg_s = self.loss.mean_since(bin - 3).map_or(recent, |(newest, _)| newest);
+            leak.step = Some(step);
+            self.judge.on_top.begin(&self.judge.quarter);
+        }
         let least = self.loss.least_of(4);
-        if least > SECOND_LEAK * leak.loss_kg_s && least > ABRUPT_MIN_SHARE * self.full_scale() {
-            self.end(verdicts);
-            return;
+        if least > RESIZED * leak.loss_kg_s && least > ABRUPT_MIN_SHARE * self.full_scale() {
+            leak.loss_kg_s = least;
         }
         leak.loss_kg_s += (recent - leak.loss_kg_s) / 8.0;
         self.fill(&mut leak);

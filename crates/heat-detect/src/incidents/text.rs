@@ -7,6 +7,7 @@ mod english;
 
 use heat_model::incident::Incident;
 
+use super::FURTHER_LOSS;
 use crate::{network::arrival::FOUND_LATE, pressure::frost::HOURS_LEFT};
 
 /// Writes both texts from the incident's state.
@@ -50,6 +51,10 @@ fn evidence_line(incident: &Incident, zh: bool) -> String {
             ),
             ("make_up_excess", _) => (
                 if zh { "补水量高于基线" } else { "make-up above baseline" },
+                format!("{:.2} t/h", evidence.value * 3.6),
+            ),
+            (FURTHER_LOSS, _) => (
+                if zh { "漏失再次突增" } else { "lost on top at once" },
                 format!("{:.2} t/h", evidence.value * 3.6),
             ),
             ("make_up_at_its_limit", _) => (

@@ -18,6 +18,7 @@ use crate::{
     balance::Leak,
     bins::BIN_US,
     burst::{OpenBurst, View},
+    incidents::FURTHER_LOSS,
     layout::{Layout, Role},
 };
 
@@ -177,6 +178,10 @@ pub(crate) fn leak(layout: &Layout, places: &Places, leak: &Leak, circulation: f
         onset,
     ));
     finding.evidence.push(evidence(layout, "make_up_meter_at_fault", leak.fault_probability, "1", onset));
+    if let Some(step) = leak.step {
+        let at = bin_start(step.onset_bin);
+        finding.evidence.push(evidence(layout, FURTHER_LOSS, step.height, "kg/s", at));
+    }
     if leak.at_least {
         finding.evidence.push(evidence(layout, "make_up_at_its_limit", leak.loss_kg_s, "kg/s", onset));
     }

@@ -38,6 +38,8 @@ pub(crate) struct Water {
     secondaries: Secondaries,
     /// Site of the exchanger that explains the leak said.
     exchanger: Option<u32>,
+    /// Onset of the further loss that was told last.
+    told_step: Option<i64>,
 }
 
 impl Water {
@@ -208,7 +210,9 @@ impl Network {
         let water = &mut self.state.water;
         let known = water.exchanger;
         water.exchanger = known.or_else(|| water.secondaries.leaking_exchanger(leak.onset_bin, bin));
-        if known == water.exchanger && self.state.book.has_fresh_leak(settings, now) {
+        let step = leak.step.map(|step| step.onset_bin);
+        let is_step_told = step == std::mem::replace(&mut water.told_step, step);
+        if is_step_told && known == water.exchanger && self.state.book.has_fresh_leak(settings, now) {
             return None;
         }
         let mut finding = match self.state.water.exchanger {

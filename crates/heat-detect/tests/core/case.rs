@@ -1,7 +1,7 @@
 //! A leak whose case is closed is accepted; and what comes on top of a leak that is open.
 
 use heat_model::{
-    incident::{AlarmState, Class, Incident, WorkState},
+    incident::{AlarmState, Class, Incident, IncidentEvent, Priority, WorkState},
     record::Action,
 };
 
@@ -73,4 +73,55 @@ fn closing_the_case_of_a_leak_that_has_just_stopped_accepts_nothing() {
     feed.run(ON + 2 * DAY, ON + 3 * DAY, SCAN, losing(|_| 0.06));
     let new = &water(&feed)[1..];
     assert!(new.iter().any(|incident| incident.class == Class::LeakAbrupt), "{new:?}");
+}
+
+#[test]
+fn a_sudden_loss_on_top_of_a_growing_leak_raises_its_incident_to_a_page() {
+    let mut feed = Feed::new(settings(), plant());
+    let grown = |since: i64| 0.08 * (since as f64 / (2 * DAY) as f64).min(1.0);
+    let torn = 3 * DAY;
+    let lost = move |since: i64| grown(since) + if since >= torn { 0.12 } else { 0.0 };
+    feed.run(0, ON + torn, SCAN, losing(lost));
+    let before = water(&feed);
+    assert_eq!(before.len(), 1, "{before:?}");
+    assert_eq!((before[0].class, before[0].priority), (Class::LeakIncipient, Priority::P3));
+
+    let said = feed.events().len();
+    feed.run(ON + torn, ON + torn + 6 * HOUR, SCAN, losing(lost));
+    let after = water(&feed);
+    assert_eq!(after.len(), 1, "one cause is one incident: {after:?}");
+    assert_eq!((after[0].class, after[0].priority), (Class::LeakAbrupt, Priority::P2));
+    assert_eq!((after[0].id, after[0].onset), (before[0].id, before[0].onset));
+    assert!((after[0].loss_kg_s.unwrap() - 0.2).abs() < 0.04, "{:?}", after[0].loss_kg_s);
+    let raised = feed.events()[said..].iter().find(|e| e.incident.class == Class::LeakAbrupt).unwrap().at;
+    assert!(raised.second() - (START + ON + torn) <= 3 * HOUR, "{raised:?}");
+}
+
+#[test]
+fn a_leak_that_only_grows_stays_on_the_list_and_one_that_stands_is_told_once() {
+    for lost in [|since: i64| 0.25 * since as f64 / (4 * DAY) as f64, |_: i64| 0.3] {
+        let mut feed = Feed::new(settings(), plant());
+        feed.run(0, ON + 4 * DAY, SCAN, losing(lost));
+        let raised: Vec<&IncidentEvent> = feed
+            .events()
+            .into_iter()
+            .filter(|event| event.change.reason.as_deref().is_some_and(|reason| reason.contains("on top")))
+            .collect();
+        assert!(raised.is_empty(), "{raised:?}");
+        assert_eq!(water(&feed).len(), 1);
+    }
+}
+
+#[test]
+fn a_second_sudden_leak_asks_again_for_those_who_had_acknowledged_the_first() {
+    let mut feed = Feed::new(settings(), plant());
+    let lost = |since: i64| if since >= DAY { 0.25 } else { 0.1 };
+    feed.run(0, ON + DAY, SCAN, losing(lost));
+    let leak = water(&feed)[0].clone();
+    feed.command(START + ON + DAY, "li", Action::Acknowledge { incident: leak.id, version: None });
+    feed.run(ON + DAY, ON + DAY + 6 * HOUR, SCAN, losing(lost));
+    let after = water(&feed);
+    assert_eq!(after.len(), 1, "{after:?}");
+    assert_eq!(after[0].alarm, AlarmState::Unacknowledged);
+    assert!(after[0].text_en.contains("on top"), "{}", after[0].text_en);
 }
