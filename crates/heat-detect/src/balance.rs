@@ -18,6 +18,7 @@ pub(crate) mod batches;
 pub(crate) mod contraction;
 pub(crate) mod features;
 mod judge;
+pub(crate) mod load;
 pub(crate) mod make_up;
 pub(crate) mod on_top;
 pub(crate) mod sequential;
@@ -36,6 +37,7 @@ use crate::{
         contraction::Contraction,
         features::Features,
         judge::Judge,
+        load::{Doubt, Load},
         make_up::Metering,
         on_top::Step,
         series::Series,
@@ -116,6 +118,8 @@ pub(crate) struct Leak {
     pub(crate) has_witness: bool,
     /// What last came on top of it at once.
     pub(crate) step: Option<Step>,
+    /// The load is beyond what the meters' difference was learned at.
+    pub(crate) unsure_load: bool,
 }
 
 /// What may be judged now.
@@ -151,6 +155,8 @@ pub(crate) struct Balance {
     loss: Series,
     /// The same without the correction for contraction.
     raw: Series,
+    /// What the load makes of a difference of the big meters.
+    load: Load,
     witness: Witness,
     batches: Batches,
     contraction: Contraction,
@@ -184,6 +190,7 @@ impl Balance {
             metering: Metering::Nothing,
             loss: Series::default(),
             raw: Series::default(),
+            load: Load::default(),
             witness: Witness::default(),
             batches: Batches::default(),
             contraction: Contraction::default(),
@@ -316,7 +323,12 @@ impl Balance {
             && input.judging != Judging::Teaching
             && input.bin >= self.quiet_until
             && now.is_some_and(|now| self.is_rush(input.bin, now));
-        for quarter in self.batches.take(quarter) {
+        // A difference of big meters knows no batches: where it is negative, nothing would ever be fed.
+        let released = match self.metering {
+            Metering::Nothing => vec![quarter],
+            _ => self.batches.take(quarter),
+        };
+        for quarter in released {
             self.step(settings, input, &quarter, &mut verdicts);
         }
         if rush && !self.is_leaking() {
@@ -335,6 +347,7 @@ impl Balance {
             water: None,
             contraction: total,
             imbalance,
+            load: None,
             judges: input.judging != Judging::Teaching,
         };
         if features.make_up.is_some() && features.metering < self.metering {
@@ -343,6 +356,7 @@ impl Balance {
                 (self.loss, self.raw) = (Series::default(), Series::default());
                 self.judge = Judge::new();
                 self.accepted = 0.0;
+                self.load = Load::default();
                 self.uncorrected = UNCORRECTED_BINS;
             }
             self.metering = features.metering;
@@ -363,7 +377,11 @@ impl Balance {
                 quarter.contraction = contraction.map(|[supply, _]| supply);
             }
         }
-        if !self.metering.is_mass() && self.metering != Metering::Nothing {
+        if self.metering == Metering::Nothing {
+            let load = features.supply?;
+            quarter.load = Some(load);
+            quarter.water = quarter.water.map(|water| water - self.load.part(load));
+        } else if !self.metering.is_mass() {
             quarter.contraction = None;
         }
         Some(quarter)
@@ -454,6 +472,7 @@ impl Balance {
             let scale = self.full_scale();
             let cap = (0.2 * SLOWEST_LEAK_PER_DAY * scale).max(WANDER_PER_DAY * self.loss.level().abs())
                 / BINS_PER_DAY as f64;
+            self.learn_load(quarter, loss, corrected);
             if quarter.contraction.is_some() || self.uncorrected >= UNCORRECTED_BINS {
                 self.loss.learn(bin, loss, Some(residual), settled, cap);
             }
@@ -476,6 +495,22 @@ impl Balance {
             self.since_calibration = 0;
             self.judge.calibrate(&self.loss.history, settings);
         }
+    }
+
+    /// Learns what the load makes of the account; a value far off teaches no more than what is usual.
+    fn learn_load(&mut self, quarter: &Quarter, loss: f64, corrected: f64) {
+        let Some(load) = quarter.load else { return };
+        let part = self.load.part(load);
+        let limit = if self.loss.scale > 0.0 { 4.0 * self.loss.scale } else { f64::INFINITY };
+        let off = corrected.clamp(-limit, limit);
+        let moved = self.load.learn(load, loss - corrected + off + part, off);
+        self.loss.nudge(moved);
+        self.raw.nudge(moved);
+    }
+
+    /// What a mean over so many bins is good for; no doubt where make-up is metered, which has witnesses instead.
+    fn doubt(&self, bins: u32) -> Doubt {
+        if self.metering == Metering::Nothing { self.load.doubt(bins) } else { Doubt::default() }
     }
 
     fn show(&mut self, step: BalanceStep) {

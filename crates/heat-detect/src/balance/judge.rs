@@ -52,6 +52,10 @@ const STEP_CLEAR_SHARE: f64 = 0.005;
 const RAMP_HOURS: f64 = 4.0;
 /// Bins between an alarm and the latest decision on its shape or its meter: 12 h.
 const WAIT_BINS: i64 = 48;
+/// Where no make-up is metered: standard deviations that an excess must exceed, and those of the load's part alone below
+/// which it is listed and does not page.
+const DOUBT_MAX: f64 = 3.0;
+pub(super) const PAGE_DOUBT_MAX: f64 = 5.0;
 /// Bins below 30 % before a leak is over.
 const CLEAR_BINS: u32 = 8;
 /// Bins that an evening's draw may last: 5 h.
@@ -197,7 +201,8 @@ impl Balance {
         }
         let onset = input.bin - 1;
         let Some((mean, count)) = self.loss.mean_since(onset) else { return };
-        if self.is_leaking() || self.log_odds(onset, mean, count) < PRIOR_LOG_ODDS {
+        let is_doubtful = mean < PAGE_DOUBT_MAX * self.doubt(count).total();
+        if self.is_leaking() || is_doubtful || self.log_odds(onset, mean, count) < PRIOR_LOG_ODDS {
             return;
         }
         let strength = mean / self.judge.quarter.sigma().max(1e-9);
@@ -230,7 +235,8 @@ impl Balance {
         let Some((mean, count)) = self.loss.mean_since(onset) else { return };
         let scale = self.full_scale();
         let recent = self.loss.mean_since(bin - 3).map_or(mean, |(recent, _)| recent);
-        if recent.max(mean) < self.least(STEP_MIN_OF_LEVEL) {
+        let doubt = self.doubt(count);
+        if recent.max(mean) < self.least(STEP_MIN_OF_LEVEL).max(DOUBT_MAX * doubt.total()) {
             return;
         }
         if input.may_drain && self.judge.evening.is_none() && recent < FAST_SHARE * scale {
@@ -268,6 +274,7 @@ impl Balance {
             return;
         }
         let Some(abrupt) = self.is_step(onset, recent / scale, waited) else { return };
+        let abrupt = abrupt && mean.max(recent) > PAGE_DOUBT_MAX * doubt.load;
         if !abrupt && recent < self.least(RAMP_MIN_OF_LEVEL) {
             return;
         }
@@ -321,6 +328,7 @@ impl Balance {
             heard: 1.0,
             has_witness: false,
             step: None,
+            unsure_load: false,
         };
         self.fill(&mut leak);
         verdicts.push(Verdict::Leak(self.told(&leak)));
@@ -356,6 +364,7 @@ impl Balance {
         leak.fault_probability =
             if self.metering.is_mass() { 1.0 / (1.0 + log_odds.clamp(-50.0, 50.0).exp()) } else { 0.0 };
         leak.has_witness = testimony.is_some();
+        leak.unsure_load = leak.loss_kg_s < PAGE_DOUBT_MAX * self.doubt(count).load;
         if let Some(testimony) = testimony {
             leak.supply_side = testimony.supply_side;
             let (shift, sigma) = testimony.imbalance;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Balance, Input, Leak,
-    judge::{ABRUPT_MIN_SHARE, FAST_SHARE},
+    judge::{ABRUPT_MIN_SHARE, FAST_SHARE, PAGE_DOUBT_MAX},
     sequential::Bank,
 };
 
@@ -80,7 +80,7 @@ impl Balance {
         // Households draw as much for an evening.
         let may_be_drawn = input.may_drain && height < FAST_SHARE * self.full_scale();
         let is_step = above >= ABOVE_MIN
-            && height > self.step_min()
+            && height > self.step_min().max(PAGE_DOUBT_MAX * self.doubt(count).load)
             && !may_be_drawn
             && self.log_odds(onset_bin, mean, count) > 0.0;
         is_step.then_some(Step { onset_bin, height })

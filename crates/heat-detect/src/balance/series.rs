@@ -114,6 +114,11 @@ impl Series {
         }
     }
 
+    /// Moves the level along with a change of what the values are counted from; the residuals stay as they are.
+    pub(crate) fn nudge(&mut self, by: f64) {
+        self.level += by;
+    }
+
     /// Moves the level at once; the residuals against the old one are forgotten.
     pub(crate) fn shift(&mut self, by: f64) {
         self.level += by;

@@ -193,6 +193,9 @@ pub(crate) fn leak(layout: &Layout, places: &Places, leak: &Leak, circulation: f
     } else if !leak.has_witness {
         finding.lacked.push("witness_flows".to_owned());
     }
+    if leak.unsure_load {
+        finding.lacked.push("load_range".to_owned());
+    }
     if leak.heard < HEARD_SHARE {
         finding
             .lacked

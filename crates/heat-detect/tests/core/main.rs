@@ -10,6 +10,7 @@ mod late;
 mod laws;
 mod leak;
 mod life;
+mod load;
 mod model;
 mod moment;
 mod patchy;
