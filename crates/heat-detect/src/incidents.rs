@@ -37,6 +37,9 @@ pub(crate) const SECONDARY: &str = "secondary";
 /// Evidence of what came on top of a leak that was said.
 pub(crate) const FURTHER_LOSS: &str = "further_loss";
 
+/// Probability that the make-up meter is at fault instead.
+pub(crate) const METER_AT_FAULT: &str = "make_up_meter_at_fault";
+
 /// An incident and what its life cycle needs beyond what is published.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Kept {
@@ -192,6 +195,8 @@ impl Book {
             loss_kg_s: None,
             loss_m3_h: None,
             affected: Vec::new(),
+            affected_households: None,
+            search_length_m: None,
             valves: Vec::new(),
             effects: Vec::new(),
             evidence: Vec::new(),
@@ -434,6 +439,8 @@ fn take_over(incident: &mut Incident, mut finding: Finding) {
     incident.loss_kg_s = finding.loss_kg_s;
     incident.loss_m3_h = finding.loss_m3_h;
     incident.affected = finding.affected;
+    incident.affected_households = finding.affected_households;
+    incident.search_length_m = finding.search_length_m;
     incident.valves = finding.valves;
     incident.evidence = finding.evidence;
     incident.strength = finding.strength;
