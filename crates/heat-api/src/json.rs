@@ -220,6 +220,10 @@ pub struct IncidentView {
     pub loss_kg_s: Option<f64>,
     pub loss_m3_h: Option<f64>,
     pub affected: Vec<SiteId>,
+    #[serde(default)]
+    pub affected_households: Option<u32>,
+    #[serde(default)]
+    pub search_length_m: Option<f64>,
     pub valves: Vec<ValveId>,
     pub effects: Vec<String>,
     pub evidence: Vec<EvidenceView>,
@@ -266,6 +270,8 @@ impl From<&Incident> for IncidentView {
             loss_kg_s: incident.loss_kg_s,
             loss_m3_h: incident.loss_m3_h,
             affected: incident.affected.clone(),
+            affected_households: incident.affected_households,
+            search_length_m: incident.search_length_m,
             valves: incident.valves.clone(),
             effects: incident.effects.clone(),
             evidence: incident

@@ -286,6 +286,8 @@ fn incident(number: u64, version: u32) -> Incident {
         branch: Vec::new(),
         loss_kg_s: Some(3.5),
         loss_m3_h: None,
+        affected_households: None,
+        search_length_m: None,
         affected: Vec::new(),
         valves: Vec::new(),
         effects: Vec::new(),

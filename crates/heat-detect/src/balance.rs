@@ -18,7 +18,9 @@ pub(crate) mod batches;
 pub(crate) mod contraction;
 pub(crate) mod features;
 mod judge;
+pub(crate) mod load;
 pub(crate) mod make_up;
+pub(crate) mod on_top;
 pub(crate) mod sequential;
 pub(crate) mod series;
 pub(crate) mod shape;
@@ -35,7 +37,9 @@ use crate::{
         contraction::Contraction,
         features::Features,
         judge::Judge,
+        load::{Doubt, Load},
         make_up::Metering,
+        on_top::Step,
         series::Series,
         witness::{Sums, Witness},
     },
@@ -57,6 +61,8 @@ const UNCORRECTED_BINS: u32 = BINS_PER_DAY as u32;
 const CALIBRATE_BINS: u32 = BINS_PER_DAY as u32;
 /// Quarter hours kept for onlookers; a released batch gives up to a day of them.
 const STEPS_MAX: usize = BINS_PER_DAY + 4;
+/// Bins that tell what a leak whose case is closed loses now, and whether an accepted one has ended: 2 h.
+const ACCEPTED_BINS: i64 = 8;
 /// What networks lose all the time, share of circulation, between 0.1 and 1 %: the unit where make-up is known by
 /// run-time or tank level only.
 const USUAL_LOSS_SHARE: f64 = 0.003;
@@ -110,6 +116,10 @@ pub(crate) struct Leak {
     pub(crate) heard: f64,
     /// Another meter than the make-up's was heard.
     pub(crate) has_witness: bool,
+    /// What last came on top of it at once.
+    pub(crate) step: Option<Step>,
+    /// The load is beyond what the meters' difference was learned at.
+    pub(crate) unsure_load: bool,
 }
 
 /// What may be judged now.
@@ -145,6 +155,8 @@ pub(crate) struct Balance {
     loss: Series,
     /// The same without the correction for contraction.
     raw: Series,
+    /// What the load makes of a difference of the big meters.
+    load: Load,
     witness: Witness,
     batches: Batches,
     contraction: Contraction,
@@ -165,6 +177,8 @@ pub(crate) struct Balance {
     saturated: bool,
     /// Bin from which the residuals are suspect, for locating.
     pub(crate) suspect_since: Option<i64>,
+    /// Loss that the utility has accepted and the level was raised by; 0 once it has ended.
+    accepted: f64,
     /// What the newest quarter hours said, for onlookers only: no verdict depends on it, so a restore may forget it.
     #[serde(skip)]
     steps: VecDeque<BalanceStep>,
@@ -176,6 +190,7 @@ impl Balance {
             metering: Metering::Nothing,
             loss: Series::default(),
             raw: Series::default(),
+            load: Load::default(),
             witness: Witness::default(),
             batches: Batches::default(),
             contraction: Contraction::default(),
@@ -190,6 +205,7 @@ impl Balance {
             most_fed: 0.0,
             saturated: false,
             suspect_since: None,
+            accepted: 0.0,
             steps: VecDeque::new(),
         }
     }
@@ -234,10 +250,38 @@ impl Balance {
         }
     }
 
-    /// The utility has closed the case: what is lost from here on is a new baseline question.
+    /// The utility has closed the case: what is lost now is usual from here on. Of a leak that has just stopped nothing
+    /// is left to accept.
     pub(crate) fn close_case(&mut self) {
-        self.judge.open = None;
+        let newest = self.loss.recent.back().map(|(bin, _)| *bin);
+        if let Some((leak, bin)) = self.judge.open.take().zip(newest) {
+            let since = leak.onset_bin.max(bin - ACCEPTED_BINS);
+            let now = self.loss.mean_since(bin - ACCEPTED_BINS).map_or(0.0, |(recent, _)| recent);
+            let accepted = now.min(leak.loss_kg_s).max(0.0);
+            self.shift_level(accepted);
+            self.accepted += accepted;
+            if accepted > 0.0 {
+                self.witness.accept(since);
+            }
+            self.judge.fresh_since = bin + 1;
+        }
         self.forget_suspicion();
+    }
+
+    fn shift_level(&mut self, by: f64) {
+        self.loss.shift(by);
+        self.raw.shift(by);
+    }
+
+    /// An accepted loss that has ended is no longer usual, or the next leak would hide in its room.
+    fn watch_accepted(&mut self, bin: i64) {
+        let Some((mean, count)) = self.loss.mean_since(bin - ACCEPTED_BINS) else { return };
+        if self.accepted > 0.0 && i64::from(count) > ACCEPTED_BINS / 2 && mean < -0.5 * self.accepted {
+            let accepted = std::mem::take(&mut self.accepted);
+            self.shift_level(-accepted);
+            self.judge.fresh_since = bin + 1;
+            self.forget_suspicion();
+        }
     }
 
     fn forget_suspicion(&mut self) {
@@ -279,7 +323,12 @@ impl Balance {
             && input.judging != Judging::Teaching
             && input.bin >= self.quiet_until
             && now.is_some_and(|now| self.is_rush(input.bin, now));
-        for quarter in self.batches.take(quarter) {
+        // A difference of big meters knows no batches: where it is negative, nothing would ever be fed.
+        let released = match self.metering {
+            Metering::Nothing => vec![quarter],
+            _ => self.batches.take(quarter),
+        };
+        for quarter in released {
             self.step(settings, input, &quarter, &mut verdicts);
         }
         if rush && !self.is_leaking() {
@@ -298,6 +347,7 @@ impl Balance {
             water: None,
             contraction: total,
             imbalance,
+            load: None,
             judges: input.judging != Judging::Teaching,
         };
         if features.make_up.is_some() && features.metering < self.metering {
@@ -305,6 +355,8 @@ impl Balance {
                 // Another way of metering is another account.
                 (self.loss, self.raw) = (Series::default(), Series::default());
                 self.judge = Judge::new();
+                self.accepted = 0.0;
+                self.load = Load::default();
                 self.uncorrected = UNCORRECTED_BINS;
             }
             self.metering = features.metering;
@@ -325,7 +377,11 @@ impl Balance {
                 quarter.contraction = contraction.map(|[supply, _]| supply);
             }
         }
-        if !self.metering.is_mass() && self.metering != Metering::Nothing {
+        if self.metering == Metering::Nothing {
+            let load = features.supply?;
+            quarter.load = Some(load);
+            quarter.water = quarter.water.map(|water| water - self.load.part(load));
+        } else if !self.metering.is_mass() {
             quarter.contraction = None;
         }
         Some(quarter)
@@ -400,8 +456,10 @@ impl Balance {
         let judged = settled && quarter.judges && !paused && is_asked;
         if settled {
             self.loss.note(bin, residual);
+            self.watch_accepted(bin);
             if judged {
                 self.judge.test(bin, residual);
+                self.test_on_top(bin, residual);
                 self.ask_judge(settings, input, bin, verdicts);
             }
         }
@@ -414,6 +472,7 @@ impl Balance {
             let scale = self.full_scale();
             let cap = (0.2 * SLOWEST_LEAK_PER_DAY * scale).max(WANDER_PER_DAY * self.loss.level().abs())
                 / BINS_PER_DAY as f64;
+            self.learn_load(quarter, loss, corrected);
             if quarter.contraction.is_some() || self.uncorrected >= UNCORRECTED_BINS {
                 self.loss.learn(bin, loss, Some(residual), settled, cap);
             }
@@ -436,6 +495,22 @@ impl Balance {
             self.since_calibration = 0;
             self.judge.calibrate(&self.loss.history, settings);
         }
+    }
+
+    /// Learns what the load makes of the account; a value far off teaches no more than what is usual.
+    fn learn_load(&mut self, quarter: &Quarter, loss: f64, corrected: f64) {
+        let Some(load) = quarter.load else { return };
+        let part = self.load.part(load);
+        let limit = if self.loss.scale > 0.0 { 4.0 * self.loss.scale } else { f64::INFINITY };
+        let off = corrected.clamp(-limit, limit);
+        let moved = self.load.learn(load, loss - corrected + off + part, off);
+        self.loss.nudge(moved);
+        self.raw.nudge(moved);
+    }
+
+    /// What a mean over so many bins is good for; no doubt where make-up is metered, which has witnesses instead.
+    fn doubt(&self, bins: u32) -> Doubt {
+        if self.metering == Metering::Nothing { self.load.doubt(bins) } else { Doubt::default() }
     }
 
     fn show(&mut self, step: BalanceStep) {

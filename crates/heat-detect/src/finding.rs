@@ -35,6 +35,10 @@ pub struct Finding {
     pub loss_m3_h: Option<f64>,
     /// Stations affected.
     pub affected: Vec<SiteId>,
+    /// Households behind them.
+    pub affected_households: Option<u32>,
+    /// Trench to search, m.
+    pub search_length_m: Option<f64>,
     /// Valves to close.
     pub valves: Vec<ValveId>,
     /// Why.

@@ -34,6 +34,12 @@ const MATERIAL_LOSS: f64 = 0.12;
 /// Kind of a leak in the circuit that a station feeds.
 pub(crate) const SECONDARY: &str = "secondary";
 
+/// Evidence of what came on top of a leak that was said.
+pub(crate) const FURTHER_LOSS: &str = "further_loss";
+
+/// Probability that the make-up meter is at fault instead.
+pub(crate) const METER_AT_FAULT: &str = "make_up_meter_at_fault";
+
 /// An incident and what its life cycle needs beyond what is published.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Kept {
@@ -189,6 +195,8 @@ impl Book {
             loss_kg_s: None,
             loss_m3_h: None,
             affected: Vec::new(),
+            affected_households: None,
+            search_length_m: None,
             valves: Vec::new(),
             effects: Vec::new(),
             evidence: Vec::new(),
@@ -225,8 +233,10 @@ impl Book {
         let kept = &mut self.kept[index];
         kept.active = true;
         let incident = &kept.incident;
-        let upgraded = incident.class != finding.class
-            && matches!(finding.class, Class::Burst | Class::PowerFailure | Class::ExchangerLeak);
+        let torn = has_further_loss(incident, &finding);
+        let upgraded = torn
+            || (incident.class != finding.class
+                && matches!(finding.class, Class::Burst | Class::PowerFailure | Class::ExchangerLeak));
         let age = now.as_micros() - incident.opened.as_micros();
         let rest = now.as_micros() - incident.updated.as_micros();
         let wait = if age <= YOUNG_US && finding.class.priority() == Priority::P1 {
@@ -245,11 +255,18 @@ impl Book {
         if upgraded {
             incident.priority = found.priority();
             incident.alarm = AlarmState::Unacknowledged;
+            incident.shelved_until = None;
         } else {
             incident.class = class;
+        }
+        if torn || !upgraded {
             incident.onset = onset;
         }
-        let reason = upgraded.then(|| format!("{} turns out to be {}", class.as_str(), found.as_str()));
+        let reason = if torn {
+            Some("more is lost on top of it".to_owned())
+        } else {
+            upgraded.then(|| format!("{} turns out to be {}", class.as_str(), found.as_str()))
+        };
         self.say(index, ChangeKind::Updated, &detector, reason, emit);
     }
 
@@ -381,6 +398,14 @@ impl Book {
     }
 }
 
+/// Whether a finding tells a loss on top of the leak that the incident does not know yet.
+fn has_further_loss(incident: &Incident, finding: &Finding) -> bool {
+    let is_further = |evidence: &&Evidence| evidence.what == FURTHER_LOSS;
+    let known = incident.evidence.iter().find(is_further).map(|evidence| evidence.at);
+    let found = finding.evidence.iter().find(is_further).map(|evidence| evidence.at);
+    found.is_some() && found != known && finding.class == Class::LeakAbrupt
+}
+
 fn is_material(incident: &Incident, finding: &Finding) -> bool {
     // It is said anew only when its deadline has come nearer.
     if finding.class == Class::FrostRisk {
@@ -414,6 +439,8 @@ fn take_over(incident: &mut Incident, mut finding: Finding) {
     incident.loss_kg_s = finding.loss_kg_s;
     incident.loss_m3_h = finding.loss_m3_h;
     incident.affected = finding.affected;
+    incident.affected_households = finding.affected_households;
+    incident.search_length_m = finding.search_length_m;
     incident.valves = finding.valves;
     incident.evidence = finding.evidence;
     incident.strength = finding.strength;

@@ -2,6 +2,7 @@
 //!
 //! Derived from the signals' names and the plant model alone, so a restored core rebuilds it and never stores it.
 
+mod homes;
 mod secondaries;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +13,7 @@ use heat_model::{
 };
 use serde::{Deserialize, Serialize};
 
+use self::homes::Homes;
 use crate::topology::Topology;
 
 /// Defines the roles with their standard names (without the prefix `primary_`) in one place.
@@ -197,6 +199,7 @@ pub(crate) struct Layout {
     topped_up: BTreeSet<SiteId>,
     /// Signals of a water temperature.
     temperatures: u32,
+    pub(crate) homes: Homes,
     /// Local time less UTC, hours, where the plant model names a zone that is known here.
     pub(crate) zone_hours: Option<i64>,
 }
@@ -222,6 +225,7 @@ impl Layout {
         let mut layout = Self {
             placed: Vec::new(),
             sites: Vec::new(),
+            homes: Homes::new(network, plant),
             site_index: BTreeMap::new(),
             device_index: BTreeMap::new(),
             known,

@@ -400,6 +400,7 @@ impl Network {
         let consequence = self.state.book.command(settings, user, action, emit)?;
         if consequence == Consequence::CaseClosed {
             self.state.balance.close_case();
+            self.state.water.forget_exchanger();
         }
         Ok(())
     }

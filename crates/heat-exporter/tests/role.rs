@@ -77,6 +77,8 @@ fn incident() -> Incident {
         branch: Vec::new(),
         loss_kg_s: None,
         loss_m3_h: None,
+        affected_households: None,
+        search_length_m: None,
         affected: Vec::new(),
         valves: Vec::new(),
         effects: Vec::new(),

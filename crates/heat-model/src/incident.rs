@@ -254,6 +254,12 @@ pub struct Incident {
     pub loss_m3_h: Option<f64>,
     /// Stations affected.
     pub affected: Vec<SiteId>,
+    /// Households behind them; absent where the plant model tells none.
+    #[serde(default)]
+    pub affected_households: Option<u32>,
+    /// Trench to search, m: that of the candidates up to 80 % of the probability, supply and return counted once.
+    #[serde(default)]
+    pub search_length_m: Option<f64>,
     /// Valves to close.
     pub valves: Vec<ValveId>,
     /// Findings that this cause explains, listed and not paged.

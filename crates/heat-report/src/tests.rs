@@ -163,6 +163,8 @@ fn incident(number: u64, class: Class, onset: &str) -> Incident {
         branch: Vec::new(),
         loss_kg_s: None,
         loss_m3_h: None,
+        affected_households: None,
+        search_length_m: None,
         affected: Vec::new(),
         valves: Vec::new(),
         effects: Vec::new(),

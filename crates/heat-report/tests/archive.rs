@@ -121,6 +121,8 @@ fn burst() -> Incident {
         branch: Vec::new(),
         loss_kg_s: Some(1.0),
         loss_m3_h: Some(3.6),
+        affected_households: None,
+        search_length_m: None,
         affected: Vec::new(),
         valves: Vec::new(),
         effects: Vec::new(),

@@ -110,6 +110,8 @@ fn summary(view: &View, state: &ApiState, incident: &Incident) -> Markup {
             @if let Some(side) = incident.side { div { dt { (view.t("供/回水", "Side")) } dd { (side_word(view, side)) } } }
             @if let Some(loss) = incident.loss_m3_h { div { dt { (view.t("估计失水", "Estimated loss")) } dd { (format::quantity(loss, "m3/h")) } } }
             div { dt { (view.t("影响热力站", "Stations affected")) } dd { (incident.affected.len()) } }
+            @if let Some(households) = incident.affected_households { div { dt { (view.t("影响户数", "Households affected")) } dd { (households) } } }
+            @if let Some(length) = incident.search_length_m { div { dt { (view.t("排查管沟", "Trench to search")) } dd { (format!("{length:.0} m")) } } }
             div { dt { (view.t("估计起始", "Estimated onset")) } dd { (view.time(incident.onset)) } }
             div { dt { (view.t("发现", "Opened")) } dd { (view.time(incident.opened.as_event_now())) } }
             @if let Some(cleared) = incident.cleared { div { dt { (view.t("解除", "Cleared")) } dd { (view.time(cleared.as_event_now())) } } }

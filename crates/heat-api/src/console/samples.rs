@@ -32,6 +32,8 @@ pub(crate) fn burst() -> Incident {
         branch: Vec::new(),
         loss_kg_s: None,
         loss_m3_h: None,
+        affected_households: None,
+        search_length_m: None,
         affected: Vec::new(),
         valves: Vec::new(),
         effects: Vec::new(),

@@ -49,6 +49,8 @@ fn event(offset: u64, at_seconds: i64) -> IncidentEvent {
             branch: Vec::new(),
             loss_kg_s: None,
             loss_m3_h: None,
+            affected_households: None,
+            search_length_m: None,
             affected: Vec::new(),
             valves: Vec::new(),
             effects: Vec::new(),

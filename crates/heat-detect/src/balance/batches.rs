@@ -37,6 +37,8 @@ pub(crate) struct Quarter {
     pub(crate) contraction: Option<f64>,
     /// Source supply less return, kg/s.
     pub(crate) imbalance: Option<f64>,
+    /// Supply flow, kg/s, where it moves the account.
+    pub(crate) load: Option<f64>,
     pub(crate) judges: bool,
 }
 

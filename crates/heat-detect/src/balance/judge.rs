@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Balance, Input, Leak, Verdict,
     make_up::Metering,
+    on_top::{OnTop, Step},
     sequential::Bank,
     shape::{self, Shape},
 };
@@ -30,13 +31,13 @@ const RAMP_MIN_OF_LEVEL: f64 = 0.8;
 /// From this share of circulation on, two quarter hours are enough: no sampling, blow-down or filter draws as much.
 pub(super) const FAST_SHARE: f64 = 0.008;
 /// Below this share of circulation a leak's shape is looked at for a while before it is said.
-const ABRUPT_MIN_SHARE: f64 = 0.003;
+pub(super) const ABRUPT_MIN_SHARE: f64 = 0.003;
 /// Below this share of circulation nothing pages: it goes to the list for tomorrow.
 const PAGE_MIN_SHARE: f64 = 0.0015;
 /// For so many bins: 6 h.
 const SMALL_WAIT_BINS: i64 = 24;
-/// A step to so many times the leak already said is another leak.
-const SECOND_LEAK: f64 = 3.0;
+/// A leak just said that shows to be so many times as large is of that size at once.
+const RESIZED: f64 = 3.0;
 /// Prior log odds of a leak against a faulty make-up meter, before the other meters are heard: 5 to 1.
 const PRIOR_LOG_ODDS: f64 = 1.6;
 /// Log odds at which the witnesses have decided: 20 to 1.
@@ -51,6 +52,10 @@ const STEP_CLEAR_SHARE: f64 = 0.005;
 const RAMP_HOURS: f64 = 4.0;
 /// Bins between an alarm and the latest decision on its shape or its meter: 12 h.
 const WAIT_BINS: i64 = 48;
+/// Where no make-up is metered: standard deviations that an excess must exceed, and those of the load's part alone below
+/// which it is listed and does not page.
+const DOUBT_MAX: f64 = 3.0;
+pub(super) const PAGE_DOUBT_MAX: f64 = 5.0;
 /// Bins below 30 % before a leak is over.
 const CLEAR_BINS: u32 = 8;
 /// Bins that an evening's draw may last: 5 h.
@@ -74,12 +79,13 @@ pub(super) struct Judge {
     hour_count: u32,
     /// The leak said, if one is.
     pub(super) open: Option<Leak>,
+    pub(super) on_top: OnTop,
     fault: Option<Fault>,
     below: u32,
     /// First bin in alarm while something is undecided.
     waiting_since: Option<i64>,
     /// What lies before is another leak's.
-    fresh_since: i64,
+    pub(super) fresh_since: i64,
     /// Onset and first bin in alarm of what may be an evening's draw.
     evening: Option<(i64, i64)>,
     /// Largest clean residual over two bins in a row, for the fast path.
@@ -96,6 +102,7 @@ impl Judge {
             hour_sum: 0.0,
             hour_count: 0,
             open: None,
+            on_top: OnTop::default(),
             fault: None,
             below: 0,
             waiting_since: None,
@@ -194,7 +201,8 @@ impl Balance {
         }
         let onset = input.bin - 1;
         let Some((mean, count)) = self.loss.mean_since(onset) else { return };
-        if self.is_leaking() || self.log_odds(onset, mean, count) < PRIOR_LOG_ODDS {
+        let is_doubtful = mean < PAGE_DOUBT_MAX * self.doubt(count).total();
+        if self.is_leaking() || is_doubtful || self.log_odds(onset, mean, count) < PRIOR_LOG_ODDS {
             return;
         }
         let strength = mean / self.judge.quarter.sigma().max(1e-9);
@@ -210,7 +218,7 @@ impl Balance {
         verdicts: &mut Vec<Verdict>,
     ) {
         if self.judge.open.is_some() {
-            self.follow(bin, verdicts);
+            self.follow(input, bin, verdicts);
             return;
         }
         if self.judge.fault.is_some() {
@@ -227,7 +235,8 @@ impl Balance {
         let Some((mean, count)) = self.loss.mean_since(onset) else { return };
         let scale = self.full_scale();
         let recent = self.loss.mean_since(bin - 3).map_or(mean, |(recent, _)| recent);
-        if recent.max(mean) < self.least(STEP_MIN_OF_LEVEL) {
+        let doubt = self.doubt(count);
+        if recent.max(mean) < self.least(STEP_MIN_OF_LEVEL).max(DOUBT_MAX * doubt.total()) {
             return;
         }
         if input.may_drain && self.judge.evening.is_none() && recent < FAST_SHARE * scale {
@@ -265,6 +274,7 @@ impl Balance {
             return;
         }
         let Some(abrupt) = self.is_step(onset, recent / scale, waited) else { return };
+        let abrupt = abrupt && mean.max(recent) > PAGE_DOUBT_MAX * doubt.load;
         if !abrupt && recent < self.least(RAMP_MIN_OF_LEVEL) {
             return;
         }
@@ -317,9 +327,12 @@ impl Balance {
             rough: !(self.metering.is_mass() || self.metering == Metering::Nothing),
             heard: 1.0,
             has_witness: false,
+            step: None,
+            unsure_load: false,
         };
         self.fill(&mut leak);
         verdicts.push(Verdict::Leak(self.told(&leak)));
+        self.judge.on_top.begin(&self.judge.quarter);
         self.judge.open = Some(leak);
     }
 
@@ -327,7 +340,10 @@ impl Balance {
     fn told(&self, leak: &Leak) -> Leak {
         let mut told = leak.clone();
         told.loss_kg_s = leak.share * self.circulation;
-        if !leak.rough {
+        if leak.rough {
+            let scale = self.circulation / self.full_scale();
+            told.step = told.step.map(|step| Step { height: step.height * scale, ..step });
+        } else {
             told.loss_kg_s = leak.loss_kg_s + leak.unmetered_kg_s.unwrap_or(0.0);
         }
         told
@@ -348,6 +364,7 @@ impl Balance {
         leak.fault_probability =
             if self.metering.is_mass() { 1.0 / (1.0 + log_odds.clamp(-50.0, 50.0).exp()) } else { 0.0 };
         leak.has_witness = testimony.is_some();
+        leak.unsure_load = leak.loss_kg_s < PAGE_DOUBT_MAX * self.doubt(count).load;
         if let Some(testimony) = testimony {
             leak.supply_side = testimony.supply_side;
             let (shift, sigma) = testimony.imbalance;
@@ -357,7 +374,7 @@ impl Balance {
     }
 
     /// Log odds of a leak against a faulty make-up meter.
-    fn log_odds(&self, onset: i64, excess: f64, bins: u32) -> f64 {
+    pub(super) fn log_odds(&self, onset: i64, excess: f64, bins: u32) -> f64 {
         if !self.metering.is_mass() {
             return PRIOR_LOG_ODDS;
         }
@@ -377,7 +394,7 @@ impl Balance {
     }
 
     /// The leak is said: its size is followed, and its end.
-    fn follow(&mut self, bin: i64, verdicts: &mut Vec<Verdict>) {
+    fn follow(&mut self, input: &Input<'_>, bin: i64, verdicts: &mut Vec<Verdict>) {
         let Some(mut leak) = self.judge.open.clone() else { return };
         let window = if leak.abrupt { 8 } else { 16 };
         let Some((recent, _)) = self.loss.mean_since(bin - window + 1) else {
@@ -395,10 +412,16 @@ impl Balance {
             return;
         }
         self.judge.below = 0;
+        if let Some(step) = self.step_on_top(input, &leak) {
+            leak.abrupt = true;
+            leak.onset_bin = step.onset_bin;
+            leak.loss_kg_s = self.loss.mean_since(bin - 3).map_or(recent, |(newest, _)| newest);
+            leak.step = Some(step);
+            self.judge.on_top.begin(&self.judge.quarter);
+        }
         let least = self.loss.least_of(4);
-        if least > SECOND_LEAK * leak.loss_kg_s && least > ABRUPT_MIN_SHARE * self.full_scale() {
-            self.end(verdicts);
-            return;
+        if least > RESIZED * leak.loss_kg_s && least > ABRUPT_MIN_SHARE * self.full_scale() {
+            leak.loss_kg_s = least;
         }
         leak.loss_kg_s += (recent - leak.loss_kg_s) / 8.0;
         self.fill(&mut leak);

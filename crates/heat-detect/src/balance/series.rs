@@ -107,6 +107,24 @@ impl Series {
         self.history.push_back(judged.unwrap_or(residual) as f32);
     }
 
+    /// Takes what the residuals have been since a bin as usual from here on; what was noted of it is forgotten.
+    pub(crate) fn accept(&mut self, from: i64) {
+        if let Some((mean, _)) = self.mean_since(from) {
+            self.shift(mean);
+        }
+    }
+
+    /// Moves the level along with a change of what the values are counted from; the residuals stay as they are.
+    pub(crate) fn nudge(&mut self, by: f64) {
+        self.level += by;
+    }
+
+    /// Moves the level at once; the residuals against the old one are forgotten.
+    pub(crate) fn shift(&mut self, by: f64) {
+        self.level += by;
+        self.recent.clear();
+    }
+
     /// Mean residual of the bins from `from` on, and their number.
     pub(crate) fn mean_since(&self, from: i64) -> Option<(f64, u32)> {
         let mut sum = 0.0;
@@ -124,7 +142,7 @@ impl Series {
     pub(crate) fn persists(&self, level: f64) -> bool {
         let newest =
             |count: usize| self.recent.iter().rev().take(count).map(|(_, residual)| f64::from(*residual));
-        let above = newest(8).filter(|residual| *residual > level).count();
+        let above = self.newest_above(8, level);
         let blocks: Vec<f64> = newest(48).collect();
         above > 5
             || (blocks.len() == 48
@@ -137,6 +155,18 @@ impl Series {
             self.recent.iter().rev().skip_while(|(bin, _)| *bin > to).take_while(|(bin, _)| *bin >= from);
         let (sum, count) = inside.fold((0.0, 0_u32), |(sum, count), (_, r)| (sum + f64::from(*r), count + 1));
         (count > 0).then(|| sum / f64::from(count))
+    }
+
+    /// Number of the bins `from..=to` that were noted.
+    pub(crate) fn count_of(&self, from: i64, to: i64) -> u32 {
+        let inside = |bin: i64| bin >= from && bin <= to;
+        let newest = self.recent.iter().rev().take_while(|(bin, _)| *bin >= from);
+        newest.filter(|(bin, _)| inside(*bin)).count().try_into().unwrap_or(u32::MAX)
+    }
+
+    /// How many of the newest residuals are above a level.
+    pub(crate) fn newest_above(&self, count: usize, level: f64) -> usize {
+        self.recent.iter().rev().take(count).filter(|(_, residual)| f64::from(*residual) > level).count()
     }
 
     /// Least of the newest residuals.

@@ -103,6 +103,16 @@ impl Witness {
         }
     }
 
+    /// What the sums have shown since a bin is usual from here on.
+    pub(crate) fn accept(&mut self, from: i64) {
+        for series in self.sides.iter_mut().chain([&mut self.imbalance]) {
+            series.accept(from);
+        }
+        (self.last, self.last_imbalance) = (None, None);
+        (self.block, self.block_bins) = ([0.0; 2], 0);
+        (self.imbalance_block, self.imbalance_bins) = (0.0, 0);
+    }
+
     fn learn_sides(&mut self, bin: i64, residuals: [f64; 2]) {
         if let Some((_, before)) = self.last.replace((bin, residuals)).filter(|(last, _)| last + 1 == bin) {
             let change = [residuals[0] - before[0], residuals[1] - before[1]];

@@ -2,11 +2,11 @@
 
 use heat_model::{
     IncidentId,
-    incident::{AlarmState, ChangeKind, Class, Evidence, Priority, WorkState},
+    incident::{AlarmState, ChangeKind, Class, Evidence, Incident, Priority, WorkState},
     record::Action,
 };
 
-use super::{Book, Window};
+use super::{Book, SECONDARY, Window};
 use crate::{DetectSettings, RefusalReason, core::Emitter};
 
 /// A P1 is shelved when a second user asks for the same within this time, microseconds.
@@ -144,7 +144,7 @@ impl Book {
         emit: &mut Emitter<'_>,
     ) -> Result<Consequence, RefusalReason> {
         let index = self.index(id)?;
-        let is_leak = matches!(self.kept[index].incident.class, Class::LeakAbrupt | Class::LeakIncipient);
+        let is_leak = is_of_balance(&self.kept[index].incident);
         if state == WorkState::Repaired {
             self.repaired(index, user, String::new(), None, emit);
             return Ok(Consequence::None);
@@ -221,6 +221,14 @@ impl Book {
         }
         self.windows.push(window);
         Ok(())
+    }
+}
+
+/// Whether the network's water balance sees it: a secondary's leak is another's.
+fn is_of_balance(incident: &Incident) -> bool {
+    match incident.class {
+        Class::LeakAbrupt | Class::LeakIncipient => incident.kind.as_deref() != Some(SECONDARY),
+        class => class == Class::ExchangerLeak,
     }
 }
 

@@ -218,6 +218,11 @@ impl Book {
             return;
         }
         incident.effects.push(line);
+        // Those of a station that is listed already are counted already.
+        if !finding.affected.iter().any(|site| incident.affected.contains(site)) {
+            let both = [incident.affected_households, finding.affected_households];
+            incident.affected_households = both.into_iter().flatten().reduce(u32::saturating_add);
+        }
         for site in &finding.affected {
             if !incident.affected.contains(site) {
                 incident.affected.push(site.clone());

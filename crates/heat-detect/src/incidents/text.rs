@@ -4,15 +4,36 @@
 mod chinese;
 mod deviations;
 mod english;
+mod lacking;
+mod place;
+#[cfg(test)]
+mod tests;
 
-use heat_model::incident::Incident;
+use heat_model::incident::{Evidence, Incident};
 
+use super::{FURTHER_LOSS, METER_AT_FAULT};
 use crate::{network::arrival::FOUND_LATE, pressure::frost::HOURS_LEFT};
+
+/// Pieces of evidence told.
+const TOLD_MAX: usize = 4;
+/// A competing cause less probable than this is not told.
+const TOLD_PROBABILITY: f64 = 0.01;
 
 /// Writes both texts from the incident's state.
 pub(crate) fn fill(incident: &mut Incident) {
     incident.text_zh = chinese::text(incident);
     incident.text_en = english::text(incident);
+}
+
+/// Probability that the make-up meter is wrong instead, where that is worth a word.
+fn meter_at_fault(incident: &Incident) -> Option<f64> {
+    let fault = incident.evidence.iter().find(|evidence| evidence.what == METER_AT_FAULT)?;
+    (fault.value >= TOLD_PROBABILITY).then_some(fault.value)
+}
+
+/// A small share.
+fn fine_percent(share: f64) -> String {
+    format!("{:.2} %", 100.0 * share)
 }
 
 fn percent(probability: f64) -> String {
@@ -36,7 +57,9 @@ fn shown(value: f64, unit: &str) -> (f64, &str) {
 
 fn evidence_line(incident: &Incident, zh: bool) -> String {
     let mut parts: Vec<String> = Vec::new();
-    for evidence in incident.evidence.iter().take(4) {
+    let told = |evidence: &&Evidence| ![FOUND_LATE, METER_AT_FAULT].contains(&evidence.what.as_str());
+    for evidence in incident.evidence.iter().filter(told).take(TOLD_MAX) {
+        let plain = evidence.what.replace('_', " ");
         let (what, figure) = match (evidence.what.as_str(), evidence.unit.as_str()) {
             ("pressure_drop", _) => {
                 (if zh { "压力下降" } else { "pressure down" }, format!("{:.3} MPa", evidence.value / 1e6))
@@ -50,6 +73,10 @@ fn evidence_line(incident: &Incident, zh: bool) -> String {
             ),
             ("make_up_excess", _) => (
                 if zh { "补水量高于基线" } else { "make-up above baseline" },
+                format!("{:.2} t/h", evidence.value * 3.6),
+            ),
+            (FURTHER_LOSS, _) => (
+                if zh { "漏失再次突增" } else { "lost on top at once" },
                 format!("{:.2} t/h", evidence.value * 3.6),
             ),
             ("make_up_at_its_limit", _) => (
@@ -122,12 +149,15 @@ fn evidence_line(incident: &Incident, zh: bool) -> String {
                     { format!("{value:+.3} {unit}").trim_end().to_owned() },
                 )
             }
-            (FOUND_LATE, _) => continue,
+            ("share_of_circulation", _) => {
+                (if zh { "占循环量" } else { "share of circulation" }, fine_percent(evidence.value))
+            }
             (other, unit) => match deviations::words(other) {
                 Some((chinese, english)) => {
-                    (if zh { chinese } else { english }, deviations::figure(evidence.value, unit))
+                    let figure = deviations::figure(other, evidence.value, unit);
+                    (if zh { chinese } else { english }, figure)
                 }
-                None => (other, format!("{:.3} {unit}", evidence.value)),
+                None => (plain.as_str(), format!("{:.3} {unit}", evidence.value)),
             },
         };
         parts.push(format!("{} {what} {figure}", evidence.place).trim().to_owned());

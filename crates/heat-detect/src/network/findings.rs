@@ -18,6 +18,7 @@ use crate::{
     balance::Leak,
     bins::BIN_US,
     burst::{OpenBurst, View},
+    incidents::{FURTHER_LOSS, METER_AT_FAULT},
     layout::{Layout, Role},
 };
 
@@ -43,6 +44,8 @@ pub(crate) fn empty(detector: &str, class: Class, onset: EventTime, level: Model
         loss_kg_s: None,
         loss_m3_h: None,
         affected: Vec::new(),
+        affected_households: None,
+        search_length_m: None,
         valves: Vec::new(),
         evidence: Vec::new(),
         strength: 0.0,
@@ -176,7 +179,13 @@ pub(crate) fn leak(layout: &Layout, places: &Places, leak: &Leak, circulation: f
         "1",
         onset,
     ));
-    finding.evidence.push(evidence(layout, "make_up_meter_at_fault", leak.fault_probability, "1", onset));
+    if leak.fault_probability > 0.0 {
+        finding.evidence.push(evidence(layout, METER_AT_FAULT, leak.fault_probability, "1", onset));
+    }
+    if let Some(step) = leak.step {
+        let at = bin_start(step.onset_bin);
+        finding.evidence.push(evidence(layout, FURTHER_LOSS, step.height, "kg/s", at));
+    }
     if leak.at_least {
         finding.evidence.push(evidence(layout, "make_up_at_its_limit", leak.loss_kg_s, "kg/s", onset));
     }
@@ -187,6 +196,9 @@ pub(crate) fn leak(layout: &Layout, places: &Places, leak: &Leak, circulation: f
         finding.lacked.push("make_up_flow".to_owned());
     } else if !leak.has_witness {
         finding.lacked.push("witness_flows".to_owned());
+    }
+    if leak.unsure_load {
+        finding.lacked.push("load_range".to_owned());
     }
     if leak.heard < HEARD_SHARE {
         finding

@@ -1,5 +1,7 @@
 //! From a case to the place that a finding names: ranked pipes, side, branch, valves to close, stations without water.
 
+use std::collections::BTreeSet;
+
 use heat_model::{
     SiteId,
     incident::Candidate,
@@ -27,6 +29,8 @@ const PLACE_MIN: f64 = 0.05;
 const INFORMATION_MIN: f64 = 0.2;
 /// Share of the probability that the smallest branch must hold.
 const BRANCH_SHARE: f64 = 0.8;
+/// Share of the probability that the trench to search must hold.
+const SEARCH_SHARE: f64 = 0.8;
 /// Probability from which on a side is said.
 const SIDE_MIN: f64 = 0.6;
 /// Noise floor of a change of pressure, and the most that is believed of a scatter learned in calmer times, Pa.
@@ -104,6 +108,7 @@ pub(super) fn place_by_pipes(layout: &Layout, case: &Case, finding: &mut Finding
             finding.candidates.push(Candidate { pipe: pipe.clone(), probability: ranked.probability });
         }
     }
+    finding.search_length_m = search_length(topology, &ranking.pipes);
     if ranking.unsolved {
         finding.lacked.push("hydraulic_solution".to_owned());
     }
@@ -130,6 +135,21 @@ pub(super) fn place_by_pipes(layout: &Layout, case: &Case, finding: &mut Finding
         .map(|(_, site)| site.id.clone())
         .collect();
     finding.valves = isolation.valves;
+}
+
+/// Trench that holds most of the probability, m, whichever of its pipes.
+fn search_length(topology: &Topology, ranked: &[Ranked]) -> Option<f64> {
+    let mut trenches = BTreeSet::new();
+    let mut held = 0.0;
+    for ranked in ranked {
+        if held >= SEARCH_SHARE {
+            break;
+        }
+        held += ranked.probability;
+        trenches.insert(ranked.trench);
+    }
+    let length: f64 = trenches.iter().map(|trench| topology.trenches[*trench as usize].length_m).sum();
+    (length > 0.0).then_some(length)
 }
 
 /// Lowest trench below (and with) which most of the probability lies; `None` for the whole network.

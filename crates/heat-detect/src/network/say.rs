@@ -7,7 +7,8 @@ use crate::{DetectSettings, Finding, core::Emitter};
 
 impl Network {
     /// Makes a finding known; news from late data, when they have caught up.
-    pub(super) fn say(&mut self, settings: &DetectSettings, finding: Finding, emit: &mut Emitter<'_>) {
+    pub(super) fn say(&mut self, settings: &DetectSettings, mut finding: Finding, emit: &mut Emitter<'_>) {
+        finding.affected_households = self.layout.homes.of(&finding.affected);
         let now_us = emit.now().as_micros();
         let behind_us = now_us - self.state.arrival.told_until(now_us, settings.lateness_us());
         let mut late_us = (behind_us > settings.lateness_us()).then_some(behind_us);

@@ -38,12 +38,19 @@ pub(crate) struct Water {
     secondaries: Secondaries,
     /// Site of the exchanger that explains the leak said.
     exchanger: Option<u32>,
+    /// Onset of the further loss that was told last.
+    told_step: Option<i64>,
 }
 
 impl Water {
     /// Other meters than before make up the water account.
     pub(crate) fn begin_account(&mut self) {
         self.said_standing = false;
+    }
+
+    /// The leak that an exchanger explained is nobody's any more.
+    pub(crate) fn forget_exchanger(&mut self) {
+        self.exchanger = None;
     }
 
     /// State of the season that keeps the account from being judged, and whether only the data say so.
@@ -203,7 +210,9 @@ impl Network {
         let water = &mut self.state.water;
         let known = water.exchanger;
         water.exchanger = known.or_else(|| water.secondaries.leaking_exchanger(leak.onset_bin, bin));
-        if known == water.exchanger && self.state.book.has_fresh_leak(settings, now) {
+        let step = leak.step.map(|step| step.onset_bin);
+        let is_step_told = step == std::mem::replace(&mut water.told_step, step);
+        if is_step_told && known == water.exchanger && self.state.book.has_fresh_leak(settings, now) {
             return None;
         }
         let mut finding = match self.state.water.exchanger {

@@ -232,7 +232,7 @@ impl Gate {
         }
         let has_moved = !self.seen || value.to_bits() != self.last.to_bits();
         if has_moved && self.seen && !may_stand_still(role) {
-            self.steps.changed(value - self.last);
+            self.steps.changed(value - self.last, value);
         }
         self.changed |= has_moved;
         if has_moved {

@@ -31,6 +31,8 @@ fn raised(number: u64, hours_ago: i64, priority: Priority, alarm: AlarmState) ->
         branch: Vec::new(),
         loss_kg_s: None,
         loss_m3_h: None,
+        affected_households: None,
+        search_length_m: None,
         affected: Vec::new(),
         valves: Vec::new(),
         effects: Vec::new(),

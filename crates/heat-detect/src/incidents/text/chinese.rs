@@ -1,11 +1,9 @@
 //! What the duty desk reads in Chinese.
 
-use heat_model::{
-    incident::{Class, Incident},
-    plant::Side,
-};
+use heat_model::incident::{Class, Incident};
 
-use super::{deviations, evidence_line, minutes_late, percent};
+use super::{deviations, evidence_line, lacking, meter_at_fault, minutes_late, percent, place};
+use crate::incidents::SECONDARY;
 
 /// What the class is called, with its kind where that says more.
 fn name_zh(incident: &Incident) -> &str {
@@ -25,43 +23,42 @@ pub(super) fn text(incident: &Incident) -> String {
     if let Some((kind, _)) = incident.kind.as_deref().and_then(deviations::kind) {
         text.push_str(&format!("，{kind}"));
     }
-    let side = match incident.side {
-        Some(Side::Supply) => "（供水侧）",
-        Some(Side::Return) => "（回水侧）",
-        None => "",
-    };
-    match (incident.candidates.first(), &incident.place) {
-        (Some(best), _) => {
-            text.push_str(&format!("，疑似管段 {}{side}，概率 {}", best.pipe, percent(best.probability)));
-            if incident.candidates.len() > 1 {
-                let others: Vec<&str> =
-                    incident.candidates.iter().skip(1).take(3).map(|c| c.pipe.as_str()).collect();
-                text.push_str(&format!("；其次 {}", others.join("、")));
-            }
-        }
-        (None, Some(place)) => {
-            text.push_str(&format!("，位置 {place}{side}"));
-        }
-        (None, None) if !incident.branch.is_empty() => {
-            let sites: Vec<&str> = incident.branch.iter().take(5).map(heat_model::SiteId::as_str).collect();
-            text.push_str(&format!("，位于 {} 一侧的支线", sites.join("、")));
-        }
-        (None, None) => text.push_str("，位置暂不能确定"),
-    }
+    text.push_str(&place::clause(incident, true));
     if let Some(loss) = incident.loss_m3_h {
         text.push_str(&format!("。估计失水 {loss:.1} m³/h"));
     }
     if !incident.affected.is_empty() {
         text.push_str(&format!("，影响热力站 {} 座", incident.affected.len()));
+        if let Some(households) = incident.affected_households {
+            text.push_str(&format!("（{households} 户）"));
+        }
+    }
+    if let Some(length) = incident.search_length_m {
+        text.push_str(&format!("。需排查管沟约 {length:.0} m"));
     }
     let evidence = evidence_line(incident, true);
     if !evidence.is_empty() {
         text.push_str(&format!("。依据：{evidence}"));
     }
+    if let Some(probability) = meter_at_fault(incident) {
+        text.push_str(&format!("；也可能是补水表不准：{}", percent(probability)));
+    }
     if !incident.lacked.is_empty() {
-        text.push_str(&format!("。缺少：{}", incident.lacked.join("、")));
+        text.push_str(&format!("。缺少：{}", lacking::list(&incident.lacked, true)));
     }
     let first = match incident.class {
+        Class::LeakAbrupt | Class::LeakIncipient if incident.kind.as_deref() == Some(SECONDARY) => {
+            "。先做：查该站二次网失水点、二次补水和阀门"
+        }
+        Class::Burst if place::is_unknown(incident) => {
+            "。先做：逐站核读压力，盯住回水压力和补水能力，抢修队待命"
+        }
+        Class::LeakAbrupt if place::is_unknown(incident) => {
+            "。先做：核对补水表，逐站核读压力，当班巡查检查室"
+        }
+        Class::LeakIncipient if place::is_unknown(incident) => {
+            "。先做：逐站核读压力、核对补水表，定位前不开挖"
+        }
         Class::Burst => "。先做：派抢修到疑似管段，备好关阀，盯住回水压力和补水能力",
         Class::LeakAbrupt => "。先做：当班巡查疑似管段的检查室和地面，核对补水表",
         Class::LeakIncipient => "。先做：列入次日巡线，优先疑似管段",

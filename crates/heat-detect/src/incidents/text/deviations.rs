@@ -54,7 +54,9 @@ pub(super) fn words(what: &str) -> Option<(&'static str, &'static str)> {
         "supply_flow_against_stations_off" => {
             ("总流量与各站之和不符（对数）", "supply flow against stations off by (log)")
         }
-        "supply_less_return_off" => ("供回流量差偏离（占比）", "supply less return off by (share)"),
+        "supply_less_return_off" => {
+            ("供回流量差偏离（占循环量）", "supply less return off by (of circulation)")
+        }
         "supply_off_target" => ("供温偏离目标", "supply off its target by"),
         "supply_reads" => ("供水读数", "supply reads"),
         "return_reads" => ("回水读数", "return reads"),
@@ -79,8 +81,10 @@ pub(super) fn words(what: &str) -> Option<(&'static str, &'static str)> {
 }
 
 /// A value in the units that operators read.
-pub(super) fn figure(value: f64, unit: &str) -> String {
+pub(super) fn figure(what: &str, value: f64, unit: &str) -> String {
     match unit {
+        "1" if what.starts_with("supply_less_return") => format!("{:+.2} %", 100.0 * value),
+        "1" if what == "cold_homes" => format!("{value:.0}"),
         "K" => format!("{value:+.1} K"),
         "degC" => format!("{value:.1} ℃"),
         "Pa" => format!("{:+.3} MPa", value / 1e6),

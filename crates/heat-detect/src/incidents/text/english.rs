@@ -1,11 +1,9 @@
 //! What the duty desk reads in English.
 
-use heat_model::{
-    incident::{Class, Incident},
-    plant::Side,
-};
+use heat_model::incident::{Class, Incident};
 
-use super::{deviations, evidence_line, minutes_late, percent};
+use super::{deviations, evidence_line, lacking, meter_at_fault, minutes_late, percent, place};
+use crate::incidents::SECONDARY;
 
 pub(super) fn text(incident: &Incident) -> String {
     let name = match incident.class {
@@ -40,43 +38,42 @@ pub(super) fn text(incident: &Incident) -> String {
     if let Some((_, kind)) = incident.kind.as_deref().and_then(deviations::kind) {
         text.push_str(&format!(": {kind}"));
     }
-    let side = match incident.side {
-        Some(Side::Supply) => " (supply)",
-        Some(Side::Return) => " (return)",
-        None => "",
-    };
-    match (incident.candidates.first(), &incident.place) {
-        (Some(best), _) => {
-            text.push_str(&format!(", probably pipe {}{side}, {}", best.pipe, percent(best.probability)));
-            if incident.candidates.len() > 1 {
-                let others: Vec<&str> =
-                    incident.candidates.iter().skip(1).take(3).map(|c| c.pipe.as_str()).collect();
-                text.push_str(&format!("; then {}", others.join(", ")));
-            }
-        }
-        (None, Some(place)) => {
-            text.push_str(&format!(" at {place}{side}"));
-        }
-        (None, None) if !incident.branch.is_empty() => {
-            let sites: Vec<&str> = incident.branch.iter().take(5).map(heat_model::SiteId::as_str).collect();
-            text.push_str(&format!(", on the branch of {}", sites.join(", ")));
-        }
-        (None, None) => text.push_str(", place not yet known"),
-    }
+    text.push_str(&place::clause(incident, false));
     if let Some(loss) = incident.loss_m3_h {
         text.push_str(&format!(". Estimated loss {loss:.1} m³/h"));
     }
     if !incident.affected.is_empty() {
         text.push_str(&format!(", {} stations affected", incident.affected.len()));
+        if let Some(households) = incident.affected_households {
+            text.push_str(&format!(" ({households} households)"));
+        }
+    }
+    if let Some(length) = incident.search_length_m {
+        text.push_str(&format!(". To search: {length:.0} m of trench"));
     }
     let evidence = evidence_line(incident, false);
     if !evidence.is_empty() {
         text.push_str(&format!(". Because: {evidence}"));
     }
+    if let Some(probability) = meter_at_fault(incident) {
+        text.push_str(&format!("; or the make-up meter is wrong: {}", percent(probability)));
+    }
     if !incident.lacked.is_empty() {
-        text.push_str(&format!(". Lacking: {}", incident.lacked.join(", ")));
+        text.push_str(&format!(". Lacking: {}", lacking::list(&incident.lacked, false)));
     }
     let first = match incident.class {
+        Class::LeakAbrupt | Class::LeakIncipient if incident.kind.as_deref() == Some(SECONDARY) => {
+            ". First: look for it in that station's secondary circuit, its make-up and its valves"
+        }
+        Class::Burst if place::is_unknown(incident) => {
+            ". First: have the stations' pressures read, watch return pressure and make-up, make the crew ready"
+        }
+        Class::LeakAbrupt if place::is_unknown(incident) => {
+            ". First: check the make-up meter, have the stations' pressures read, then look into the chambers this shift"
+        }
+        Class::LeakIncipient if place::is_unknown(incident) => {
+            ". First: have the stations' pressures read and the make-up meter checked before anybody digs"
+        }
         Class::Burst => {
             ". First: send the crew to that pipe, get ready to close valves, watch return pressure and make-up"
         }

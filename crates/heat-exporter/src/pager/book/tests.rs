@@ -50,6 +50,8 @@ fn burst(number: u64, seconds: i64) -> Incident {
         branch: Vec::new(),
         loss_kg_s: None,
         loss_m3_h: None,
+        affected_households: None,
+        search_length_m: None,
         affected: Vec::new(),
         valves: Vec::new(),
         effects: Vec::new(),
