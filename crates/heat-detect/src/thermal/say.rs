@@ -176,6 +176,7 @@ pub(super) fn source_sensor(site: &Site, cause: source::Cause) -> Option<u32> {
         Cause::HeatMeter => Role::HeatPower,
         Cause::SupplyPressureSensor => Role::SupplyPressure,
         Cause::ReturnPressureSensor => Role::ReturnPressure,
+        Cause::Swapped => Role::SupplyTemperature,
         Cause::TooCold | Cause::TooHot | Cause::Water => return None,
     })
 }
@@ -195,6 +196,7 @@ pub(super) fn of_source(site: &Site, case: Case) -> Option<Said> {
         | Cause::ReturnPressureSensor => source_sensor(site, cause).map(|signal| Said::Sensor(signal, fault)),
         Cause::TooCold => Some(Said::Kind(Kind::ColdSupply)),
         Cause::TooHot => Some(Said::Kind(Kind::HotSupply)),
+        Cause::Swapped => source_sensor(site, cause).map(|signal| Said::Sensor(signal, Fault::Swapped)),
         Cause::Water => None,
     }
 }

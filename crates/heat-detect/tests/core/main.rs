@@ -14,4 +14,5 @@ mod moment;
 mod patchy;
 mod pressure;
 mod quality;
+mod temps;
 mod world;

@@ -1,0 +1,98 @@
+//! Temperatures, sensors and stations, told by what other signals say of them.
+
+use heat_detect::DetectSettings;
+use heat_model::incident::{AlarmState, Class};
+
+use crate::{
+    quality::{of_class, swing, value},
+    world::{CALM, Device, Feed, START, plant},
+};
+
+const HOUR: i64 = 3_600;
+const DAY: i64 = 24 * HOUR;
+const SCAN: i64 = 900;
+
+fn swap(list: &mut [Device], site: &str, a: &str, b: &str) {
+    let (hot, cold) = (*value(list, site, a), *value(list, site, b));
+    (*value(list, site, a), *value(list, site, b)) = (cold, hot);
+}
+
+/// A source with its set point, which it holds.
+fn controlled(at: i64, list: &mut [Device]) {
+    swing(at, list);
+    let supply = *value(list, "source", "supply_temperature");
+    list[0].2.push(("set_point_temperature", "degC", (supply * 2.0).round() / 2.0));
+}
+
+#[test]
+fn swapped_sensors_of_a_source_are_named_and_neither_plant_nor_sensor_is_blamed_then_or_later() {
+    let (from, until) = (5 * DAY, 8 * DAY);
+    let mut feed = Feed::new(DetectSettings::default(), plant());
+    feed.run_with(
+        0,
+        until + 2 * DAY,
+        SCAN,
+        |_| CALM,
+        |at, list| {
+            controlled(at, list);
+            if (from..until).contains(&at) {
+                swap(list, "source", "supply_temperature", "return_temperature");
+            }
+        },
+    );
+    let found = feed.incidents();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((found[0].class, found[0].kind.as_deref()), (Class::SensorFault, Some("swapped")));
+    assert_eq!(found[0].place.as_deref(), Some("town/source/main/supply_temperature"));
+    assert!(found[0].opened.second() <= START + from + 2 * HOUR, "{:?}", found[0].opened);
+    assert_eq!(found[0].alarm, AlarmState::Cleared);
+}
+
+#[test]
+fn sensors_of_a_source_that_come_back_swapped_after_a_silence_are_named_too() {
+    let back = 5 * DAY;
+    let mut feed = Feed::new(DetectSettings::default(), plant());
+    feed.run_with(
+        0,
+        back + 2 * DAY,
+        SCAN,
+        |_| CALM,
+        |at, list| {
+            controlled(at, list);
+            list.retain(|(_, device, _)| *device != "main" || !(back - 4 * HOUR..back).contains(&at));
+            if at >= back {
+                swap(list, "source", "supply_temperature", "return_temperature");
+            }
+        },
+    );
+    let found = of_class(&feed, Class::SensorFault);
+    assert_eq!(found.len(), 1, "{:?}", feed.incidents());
+    assert_eq!(found[0].kind.as_deref(), Some("swapped"), "{found:?}");
+    assert!(of_class(&feed, Class::NetworkThermal).is_empty(), "{:?}", feed.incidents());
+}
+
+#[test]
+fn a_station_that_is_shut_off_by_day_blames_none_of_its_sensors() {
+    for standstill in [0.0, 0.001] {
+        let shut = 5 * DAY + 12 * HOUR;
+        let mut feed = Feed::new(DetectSettings::default(), plant());
+        feed.run_with(
+            0,
+            shut + DAY,
+            SCAN,
+            |_| CALM,
+            |at, list| {
+                controlled(at, list);
+                if at >= shut {
+                    let left = (-((at - shut) as f64) / (8 * HOUR) as f64).exp();
+                    let digit = 0.05 * ((at / SCAN * 7) % 5) as f64;
+                    *value(list, "b1", "primary_supply_flow") = standstill;
+                    *value(list, "b1", "primary_supply_temperature") = 20.0 + 64.0 * left + digit;
+                    *value(list, "b1", "primary_return_temperature") = 20.0 + 25.0 * left + digit;
+                }
+            },
+        );
+        let found = of_class(&feed, Class::SensorFault);
+        assert!(found.is_empty(), "{standstill}: {found:?}");
+    }
+}
