@@ -297,7 +297,7 @@ impl Thermal {
                 if let Some(what) = what {
                     let mut statement = say::statement(what, index, case.onset_bin * BIN_US, true);
                     statement.facts = facts(&self.source.bank.facts(bin, &source::LIMITS), &source::LIMITS);
-                    statement.strength = best.size.abs();
+                    statement.strength = best.strength();
                     said.push(statement);
                 }
             }
@@ -350,11 +350,9 @@ impl Thermal {
                         continue;
                     }
                     let mut statement = say::statement(what, *index, case.onset_bin * BIN_US, true);
-                    let excess = say::excess_flow(station, what, &best);
-                    statement.strength = excess.map_or(best.size.abs(), |fact| fact.value);
-                    statement.facts = excess.into_iter().collect();
-                    let off = station.bank.relation(station::HEAT).mean(0);
-                    statement.facts.extend(say::excess_heat(station, what, off));
+                    let excess = costs::excess(station, what);
+                    statement.strength = if excess.kg_s > 0.0 { excess.kg_s } else { best.strength() };
+                    statement.facts = excess.facts();
                     statement
                         .facts
                         .extend(facts(&station.bank.facts(bin, &station::LIMITS), &station::LIMITS));

@@ -96,3 +96,68 @@ fn a_station_that_is_shut_off_by_day_blames_none_of_its_sensors() {
         assert!(found.is_empty(), "{standstill}: {found:?}");
     }
 }
+
+/// A station behind its controller, in weather that swings by the day; it gives `times` the heat that it should.
+fn controlled_station(at: i64, list: &mut Vec<Device>, times: f64) {
+    let angle = at as f64 / DAY as f64 * std::f64::consts::TAU;
+    let digit = |of: i64| 0.05 * ((at / SCAN * 7 + of) % 5) as f64;
+    let load = 1.0 - 0.2 * angle.sin();
+    list.push((
+        "source",
+        "weather",
+        vec![("outdoor_temperature", "degC", -2.0 + 4.0 * angle.sin() + digit(1))],
+    ));
+    *value(list, "b1", "primary_supply_flow") *= load * times;
+    let back = 36.0 + 2.0 * times;
+    list.push((
+        "b1",
+        "secondary",
+        vec![
+            ("secondary_supply_temperature", "degC", back + 10.0 * load * times + digit(2)),
+            ("secondary_return_temperature", "degC", back + digit(3)),
+            ("secondary_set_point_temperature", "degC", 38.0 + 10.0 * load),
+        ],
+    ));
+}
+
+#[test]
+fn too_much_heat_is_told_with_its_strength_and_what_it_costs() {
+    let onset = 6 * DAY;
+    let mut feed = Feed::new(DetectSettings::default(), plant());
+    feed.run_with(
+        0,
+        onset + DAY,
+        SCAN,
+        |_| CALM,
+        |at, list| {
+            controlled(at, list);
+            controlled_station(at, list, if at < onset { 1.0 } else { 1.6 });
+        },
+    );
+    let found = of_class(&feed, Class::ConsumerThermal);
+    let told = found.iter().find(|incident| incident.kind.as_deref() == Some("overheating"));
+    let told = told.unwrap_or_else(|| panic!("{:?}", feed.incidents()));
+    assert!(told.strength > 5.0, "{told:?}");
+    // 5 kg/s cooled by 39 K are 0.82 MW, of which six tenths come on top.
+    let cost = told.evidence.iter().find(|evidence| evidence.what == "excess_heat").unwrap();
+    assert!((3e5..7e5).contains(&cost.value), "{cost:?}");
+}
+
+#[test]
+fn a_gauge_that_reads_far_below_nothing_cuts_no_station_off() {
+    let mut feed = Feed::new(DetectSettings::default(), plant());
+    feed.run_with(
+        0,
+        DAY + 6 * HOUR,
+        SCAN,
+        |_| CALM,
+        |at, list| {
+            controlled(at, list);
+            if at >= DAY {
+                *value(list, "a1", "primary_supply_pressure") = -5e6 + 1e3 * ((at / SCAN) % 3) as f64;
+            }
+        },
+    );
+    let found = of_class(&feed, Class::ConsumerThermal);
+    assert!(found.is_empty(), "{found:?}");
+}
