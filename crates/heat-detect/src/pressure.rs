@@ -20,7 +20,7 @@ use heat_model::{EventTime, incident::Evidence};
 use serde::{Deserialize, Serialize};
 
 use self::{frost::FrostWatch, regime::RegimeWatch, stop::StopWatch, zones::Zones};
-use crate::{DetectSettings, Finding, burst::View};
+use crate::{DetectSettings, Finding, burst::View, quality::Quality, thermal::Thermal};
 
 /// Seconds between looks at the pressures of all sites.
 const REGIME_SECONDS: i64 = 5;
@@ -33,6 +33,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) settings: &'a DetectSettings,
     pub(crate) view: View<'a>,
     pub(crate) zones: &'a Zones,
+    pub(crate) quality: &'a Quality,
+    pub(crate) thermal: &'a Thermal,
     /// Time up to which the data tell, microseconds.
     pub(crate) now_us: i64,
     /// Append time at which the newest data came.

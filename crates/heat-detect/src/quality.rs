@@ -135,6 +135,11 @@ impl Quality {
         self.frozen.is(site)
     }
 
+    /// When a signal's value last changed; `None` before its first.
+    pub(crate) fn moved_us(&self, signal: u32) -> Option<i64> {
+        self.gates[signal as usize].moved_us()
+    }
+
     /// A live reading has come, whatever it says.
     pub(crate) fn arrived(&mut self, signal: u32, now_us: i64) {
         self.rhythm.arrived(signal, now_us);

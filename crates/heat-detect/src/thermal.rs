@@ -74,8 +74,8 @@ pub(crate) struct Thermal {
     boundary: Boundary,
     /// By site, in order.
     stations: Vec<(u32, Station)>,
-    /// How supply and return of both circuits stand to each other, by station as above.
-    crossed: Vec<[Crossing; 2]>,
+    /// How supply and return of both circuits stand to each other, by station and source, in order.
+    crossed: Vec<(u32, [Crossing; 2])>,
     source: Source,
     homes: Homes,
     hunting: Hunting,
@@ -111,10 +111,9 @@ impl Thermal {
         self.per_month = per_month;
         self.enrol(layout);
         let mut said = Vec::new();
-        if judge {
-            self.find_swapped(layout, bins, bin, quality, &mut said);
-        }
-        let means = Means { layout, bins, quality };
+        let doubted =
+            if judge { self.find_swapped(layout, bins, bin, quality, &mut said) } else { Vec::new() };
+        let means = Means { layout, bins, quality, doubted: &doubted };
         let (source, stations) = readings(means);
         let surround = self.boundary.take(means, bin, &source, &stations);
         let of_plant = |role| {
@@ -172,7 +171,11 @@ impl Thermal {
         for (site, _) in layout.of_kind(SiteKind::Station) {
             if let Err(at) = self.stations.binary_search_by_key(&site, |(site, _)| *site) {
                 self.stations.insert(at, (site, Station::default()));
-                self.crossed.insert(at, Default::default());
+            }
+        }
+        for (site, _) in layout.of_kind(SiteKind::Station).chain(layout.of_kind(SiteKind::Source)) {
+            if let Err(at) = self.crossed.binary_search_by_key(&site, |(site, _)| *site) {
+                self.crossed.insert(at, (site, Default::default()));
             }
         }
     }
@@ -284,10 +287,17 @@ impl Thermal {
             Some(News::Opened(case, best)) => {
                 let what = say::of_source(site, case).filter(|what| opens(*what, quality, bin));
                 self.source.said = what;
+                if let Some(Said::Sensor(_, Fault::Swapped)) = what {
+                    // Neither says what it names; when they are put back is seen by `find_swapped`.
+                    if let Some(back) = site.signal(Role::ReturnTemperature) {
+                        quality.opens(back, Fault::Swapped, (bin + 1) * BIN_US);
+                    }
+                    self.source.said = None;
+                }
                 if let Some(what) = what {
                     let mut statement = say::statement(what, index, case.onset_bin * BIN_US, true);
                     statement.facts = facts(&self.source.bank.facts(bin, &source::LIMITS), &source::LIMITS);
-                    statement.strength = best.size.abs();
+                    statement.strength = best.strength();
                     said.push(statement);
                 }
             }
@@ -340,11 +350,9 @@ impl Thermal {
                         continue;
                     }
                     let mut statement = say::statement(what, *index, case.onset_bin * BIN_US, true);
-                    let excess = say::excess_flow(station, what, &best);
-                    statement.strength = excess.map_or(best.size.abs(), |fact| fact.value);
-                    statement.facts = excess.into_iter().collect();
-                    let off = station.bank.relation(station::HEAT).mean(0);
-                    statement.facts.extend(say::excess_heat(station, what, off));
+                    let excess = costs::excess(station, what);
+                    statement.strength = if excess.kg_s > 0.0 { excess.kg_s } else { best.strength() };
+                    statement.facts = excess.facts();
                     statement
                         .facts
                         .extend(facts(&station.bank.facts(bin, &station::LIMITS), &station::LIMITS));
@@ -378,7 +386,8 @@ const fn is_for_balance(cause: source::Cause, loses: bool, has_heat_meter: bool)
         | source::Cause::SupplyPressureSensor
         | source::Cause::ReturnPressureSensor
         | source::Cause::TooCold
-        | source::Cause::TooHot => false,
+        | source::Cause::TooHot
+        | source::Cause::Swapped => false,
     }
 }
 

@@ -26,6 +26,8 @@ impl Network {
             settings,
             view,
             zones: &self.zones.1,
+            quality: &self.state.quality,
+            thermal: &self.state.thermal,
             now_us,
             arrived_us: self.state.arrival.arrived_us(),
         };

@@ -38,10 +38,15 @@ pub(crate) struct StationWatch {
     stations: Vec<Station>,
 }
 
+/// Pressures that a gauge of a heating network can read, Pa.
+const GAUGE_PASCAL: std::ops::RangeInclusive<f64> = -100_000.0..=4_000_000.0;
+/// What two gauges of the same pressure may differ by, Pa: a differential farther below 0 is a broken gauge, not a valve.
+const NOISE_PASCAL: f64 = 20_000.0;
+
 fn differential(site: &Site, value: impl Fn(u32) -> Option<f64>) -> Option<f64> {
-    site.signal(Role::DifferentialPressure).and_then(&value).or_else(|| {
-        Some(value(site.signal(Role::SupplyPressure)?)? - value(site.signal(Role::ReturnPressure)?)?)
-    })
+    let of = |role: Role| value(site.signal(role)?).filter(|pa| GAUGE_PASCAL.contains(pa));
+    let apart = || Some(of(Role::SupplyPressure)? - of(Role::ReturnPressure)?);
+    of(Role::DifferentialPressure).or_else(apart).filter(|pa| *pa >= -NOISE_PASCAL)
 }
 
 impl StationWatch {

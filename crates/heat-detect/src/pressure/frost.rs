@@ -23,6 +23,7 @@ use crate::{
     DetectSettings, Finding,
     layout::{Role, Site},
     network::findings,
+    tracker::Tracker,
 };
 
 const DETECTOR: &str = "frost";
@@ -38,6 +39,11 @@ const END_CELSIUS: f64 = 5.0;
 const STANDING_CELSIUS: f64 = 40.0;
 /// Another device agrees that a site is cold below this, degC.
 const AGREES_CELSIUS: f64 = 20.0;
+/// Share of a station's usual flow below which it stands, and the density it is told by.
+const STANDS_SHARE: f64 = 0.1;
+const WATER_KG_M3: f64 = 985.0;
+/// A sensor's value has changed within this time, microseconds.
+const MOVES_US: i64 = 3 * 3_600_000_000;
 /// Values older than this, or than two of their intervals, tell nothing, seconds.
 const CURRENT_SECONDS: f64 = 3_600.0;
 /// How long it must show, and how long be gone, microseconds.
@@ -82,7 +88,7 @@ impl FrostWatch {
         for (index, site) in (0_u32..).zip(&layout.sites) {
             let threat = match site.kind {
                 SiteKind::Source => source_threat(scene, site, stands, cold_stations > 0),
-                SiteKind::Station => station_threat(scene, site),
+                SiteKind::Station => station_threat(scene, index, site),
                 SiteKind::Chamber | SiteKind::Building | SiteKind::Household => None,
             };
             let sight = match &threat {
@@ -152,9 +158,12 @@ fn outdoor(scene: Scene<'_>) -> Option<(u32, f64)> {
 fn celsius(scene: Scene<'_>, site: &Site, role: Role) -> Option<(u32, f64)> {
     let signal = site.signal(role)?;
     let tracker = &scene.view.trackers[signal as usize];
-    let is_current = tracker.age_s(scene.now_us) <= CURRENT_SECONDS.max(2.0 * f64::from(tracker.interval_s));
-    (tracker.seen && is_current && (-60.0..=180.0).contains(&tracker.value))
+    (is_current(scene, tracker) && (-60.0..=180.0).contains(&tracker.value))
         .then_some((signal, tracker.value))
+}
+
+fn is_current(scene: Scene<'_>, tracker: &Tracker) -> bool {
+    tracker.seen && tracker.age_s(scene.now_us) <= CURRENT_SECONDS.max(2.0 * f64::from(tracker.interval_s))
 }
 
 fn is_cold(scene: Scene<'_>, site: &Site) -> bool {
@@ -181,8 +190,10 @@ fn source_threat(scene: Scene<'_>, site: &Site, stands: bool, a_station_is_cold:
     Some(Threat { signal: Some(signal), what: "return_cold", celsius })
 }
 
-/// At a station: one return is cold, and a temperature of another device of the station agrees.
-fn station_threat(scene: Scene<'_>, site: &Site) -> Option<Threat> {
+/// At a station: one return is cold, and something else agrees. One sensor alone may be wrong: a temperature of another
+/// device agrees, the flow that stands, the pump that is off, or another temperature of the same device that is as cold
+/// and moves as a measurement does.
+fn station_threat(scene: Scene<'_>, index: u32, site: &Site) -> Option<Threat> {
     const WITNESSES: [Role; 4] = [
         Role::ReturnTemperature,
         Role::SecondaryReturnTemperature,
@@ -190,19 +201,48 @@ fn station_threat(scene: Scene<'_>, site: &Site) -> Option<Threat> {
         Role::IndoorTemperature,
     ];
     let device = |signal: u32| scene.view.layout.placed[signal as usize].device;
+    let stands = flow_stands(scene, index, site) || pump_is_off(scene, site);
     let colds = [Role::ReturnTemperature, Role::SecondaryReturnTemperature]
         .into_iter()
         .filter_map(|role| celsius(scene, site, role))
         .filter(|(_, celsius)| *celsius < COLD_CELSIUS);
     colds
-        .filter(|(signal, _)| {
-            WITNESSES
-                .into_iter()
-                .filter_map(|role| celsius(scene, site, role))
-                .any(|(other, celsius)| device(other) != device(*signal) && celsius < AGREES_CELSIUS)
+        .filter(|(signal, celsius)| {
+            WITNESSES.into_iter().filter_map(|role| self::celsius(scene, site, role)).any(|(other, cold)| {
+                if device(other) == device(*signal) {
+                    let both_move = || moves(scene, *signal) && moves(scene, other);
+                    other != *signal && cold != *celsius && cold < COLD_CELSIUS && both_move()
+                } else {
+                    cold < AGREES_CELSIUS
+                }
+            }) || stands
         })
         .min_by(|a, b| a.1.total_cmp(&b.1))
         .map(|(signal, celsius)| Threat { signal: Some(signal), what: "return_cold", celsius })
+}
+
+/// Whether a station's flow is next to nothing of its usual one.
+fn flow_stands(scene: Scene<'_>, index: u32, site: &Site) -> bool {
+    let Some(signal) = site.signal(Role::SupplyFlow).or(site.signal(Role::ReturnFlow)) else { return false };
+    let tracker = &scene.view.trackers[signal as usize];
+    let kg_s = if scene.view.layout.placed[signal as usize].is_mass { 1.0 } else { WATER_KG_M3 };
+    let usual = scene.thermal.usual_flow(index);
+    is_current(scene, tracker)
+        && scene.quality.is_trusted(signal)
+        && usual.is_some_and(|usual| tracker.value * kg_s < STANDS_SHARE * usual)
+}
+
+/// Whether a station's pump says that it is off. Such a state is sent when it changes, so it holds however old.
+fn pump_is_off(scene: Scene<'_>, site: &Site) -> bool {
+    site.signal(Role::PumpRunning).is_some_and(|signal| {
+        let tracker = &scene.view.trackers[signal as usize];
+        tracker.seen && tracker.value < 0.5
+    })
+}
+
+/// Whether a value changed not long ago, as that of a sensor does and that of an empty register does not.
+fn moves(scene: Scene<'_>, signal: u32) -> bool {
+    scene.quality.moved_us(signal).is_some_and(|moved_us| scene.now_us - moved_us <= MOVES_US)
 }
 
 fn empty(scene: Scene<'_>, site: &Site, onset_us: i64) -> Finding {

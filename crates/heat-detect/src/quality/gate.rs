@@ -77,6 +77,10 @@ const SLIP_HITS: u8 = 4;
 /// where it was, after a burst say, has not slipped.
 const SLIP_OF_LEVEL: f64 = 0.5;
 const LEVEL_BINS: u16 = 96;
+/// A flow below this share of what it reaches is a standstill, where a meter cuts off, and not stuck; and what that loses
+/// with each quarter hour: a summer's rest does not become the measure.
+const STANDS_SHARE: f64 = 0.01;
+const HIGH_FADES: f64 = 1.0 / 20_000.0;
 
 /// What a value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,6 +148,20 @@ pub(crate) const fn may_stand_still(role: Role) -> bool {
     }
 }
 
+/// Whether it is a flow, or the heat that goes with it: they may stand for as long as the plant does.
+const fn is_stream(role: Role) -> bool {
+    matches!(
+        role,
+        Role::SupplyFlow
+            | Role::ReturnFlow
+            | Role::HeatPower
+            | Role::SteamFlow
+            | Role::CondensateFlow
+            | Role::SecondarySupplyFlow
+            | Role::SecondaryReturnFlow
+    )
+}
+
 const fn is_counter(role: Role) -> bool {
     matches!(role, Role::MakeUpVolume | Role::HeatEnergy | Role::Volume | Role::SecondaryMakeUpVolume)
 }
@@ -168,6 +186,8 @@ pub(crate) struct Gate {
     /// Mean of the quarter hours' last values over a day or so.
     level: f64,
     moved: u16,
+    /// What it reaches when it is lively, slowly forgotten.
+    high: f64,
     /// Quarter hours in which the site moved, and the share of them without a change.
     looks: u16,
     repeats: f32,
@@ -227,8 +247,8 @@ impl Gate {
         prior: f64,
     ) -> Judgement {
         if is_counter(role) {
-            self.reset |=
-                self.seen && value < self.last - 1e-9 * self.last.abs() && !rolled_over(self.last, value);
+            let falls = self.seen && value < self.last - 1e-9 * self.last.abs();
+            self.reset |= falls && !rolled_over(role, self.last, value);
         }
         let has_moved = !self.seen || value.to_bits() != self.last.to_bits();
         if has_moved && self.seen && !may_stand_still(role) {
@@ -382,6 +402,7 @@ impl Gate {
         };
         self.slipped = self.slipped && stands(self.slip);
         self.level += (self.last - self.level) / f64::from(self.bins.min(LEVEL_BINS));
+        self.high = (self.high * (1.0 - HIGH_FADES)).max(self.last.abs());
         self.rests = if self.changed { 0 } else { self.rests.saturating_add(1) };
         if self.changed {
             self.rested = self.still;
@@ -450,7 +471,8 @@ impl Gate {
 
     pub(super) fn shows_stuck(&self, role: Role, at_us: i64) -> bool {
         let is_known = self.looks >= HABIT_KNOWN && self.moved >= MOVED_MIN;
-        if may_stand_still(role) || !is_known || (self.last == 0.0 && !role.is_temperature()) {
+        let stands = is_stream(role) && self.last.abs() < STANDS_SHARE * self.high;
+        if may_stand_still(role) || !is_known || stands || (self.last == 0.0 && !role.is_temperature()) {
             return false;
         }
         let repeats = if self.calm > 2.0 * self.repeats + CALMER { self.calm } else { self.repeats };
@@ -503,10 +525,14 @@ impl Gate {
     }
 }
 
-/// Whether a counter went from just below a power of ten to just above zero.
-fn rolled_over(before: f64, after: f64) -> bool {
-    let top = 10_f64.powf(before.max(1e-9).log10().ceil());
-    before > 0.95 * top && after < 0.05 * top
+/// Whether a counter went from just below its top to just above zero: a power of ten of what it counts in. Values here are
+/// SI, so the tops of kWh and MWh are 3.6 times a power of ten J.
+fn rolled_over(role: Role, before: f64, after: f64) -> bool {
+    let units: &[f64] = if role == Role::HeatEnergy { &[1.0, 3.6] } else { &[1.0] };
+    units.iter().any(|unit| {
+        let top = unit * 10_f64.powf((before / unit).max(1e-9).log10().ceil());
+        before > 0.95 * top && after < 0.05 * top
+    })
 }
 
 #[cfg(test)]
@@ -631,7 +657,35 @@ mod tests {
 
     #[test]
     fn a_counter_that_rolls_over_is_not_reset() {
-        assert!(rolled_over(99_999.0, 3.0));
-        assert!(!rolled_over(51_000.0, 3.0));
+        assert!(rolled_over(Role::Volume, 99_999.0, 3.0));
+        assert!(!rolled_over(Role::Volume, 51_000.0, 3.0));
+        assert!(!rolled_over(Role::Volume, 35_999.0, 3.0), "no counter of volume ends there");
+    }
+
+    #[test]
+    fn a_counter_of_heat_rolls_over_at_the_nines_of_its_own_unit() {
+        let (kwh, mwh, gj) = (3.6e6, 3.6e9, 1e9);
+        for (unit, last, first) in [
+            (kwh, 99_999_999.0, 0.0),
+            (kwh, 999_999.0, 12.0),
+            (mwh, 9_999.0, 0.0),
+            (mwh, 99_999.9, 0.1),
+            (gj, 999_999.0, 1.0),
+        ] {
+            assert!(rolled_over(Role::HeatEnergy, last * unit, first * unit), "{last} of {unit} J");
+            assert!(
+                !rolled_over(Role::HeatEnergy, 0.6 * last * unit, first * unit),
+                "0.6 x {last} of {unit} J"
+            );
+        }
+        let mut gate = Gate::default();
+        for value in [9_998.0, 9_999.0, 0.0, 1.0] {
+            gate.admit(Role::HeatEnergy, 0, value * mwh, &Tracker::default(), PRIOR);
+        }
+        assert!(!gate.reset);
+        for value in [5_000.0, 3.0] {
+            gate.admit(Role::HeatEnergy, 0, value * mwh, &Tracker::default(), PRIOR);
+        }
+        assert!(gate.reset, "a counter that begins anew in the middle of its range was reset");
     }
 }

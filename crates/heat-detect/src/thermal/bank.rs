@@ -259,6 +259,15 @@ impl Bank {
         }
     }
 
+    /// What was off was of readings that meant something else: it says nothing of those that follow.
+    pub(super) fn dismiss(&mut self) {
+        self.case = None;
+        self.off_since = None;
+        for relation in &mut self.relations {
+            relation.dismiss();
+        }
+    }
+
     /// Deviations for evidence, furthest off first: (relation, value in SI).
     pub(super) fn facts(&self, bin: i64, limits: &Limits) -> Vec<(usize, f64)> {
         let seen = self.deviations(bin, 0, limits);

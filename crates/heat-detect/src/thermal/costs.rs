@@ -10,7 +10,7 @@ use super::{
     say::{Kind, Said},
     station::{self, Station},
 };
-use crate::bins::BIN_SECONDS;
+use crate::{bins::BIN_SECONDS, network::statements::Fact};
 
 const HEAT_CAPACITY_J_KG_K: f64 = 4_190.0;
 
@@ -32,6 +32,17 @@ pub(crate) struct Costs {
 pub(super) struct Excess {
     pub(super) kg_s: f64,
     pub(super) watts: f64,
+}
+
+impl Excess {
+    /// As evidence: what costs nothing is left out.
+    pub(super) fn facts(self) -> Vec<Fact> {
+        [("excess_flow", self.kg_s, "kg/s"), ("excess_heat", self.watts, "W")]
+            .into_iter()
+            .filter(|(_, value, _)| *value > 0.0)
+            .map(|(what, value, unit)| Fact { signal: None, what, value, unit })
+            .collect()
+    }
 }
 
 /// What a fault of a station costs now.

@@ -12,6 +12,8 @@ use crate::bins::BIN_SECONDS;
 
 /// Share of the usual flow or heat below which a station rests.
 const RESTS_SHARE: f64 = 0.25;
+/// Share below which it stands: what meters cut off at, and what their zero wanders by.
+const STANDS_SHARE: f64 = 0.01;
 const MEMORY: f64 = 2_000.0;
 /// Least difference of supply and return, K.
 const DELIVERS_KELVIN: f64 = 2.0;
@@ -32,6 +34,11 @@ impl Usual {
             self.count = self.count.saturating_add(1);
             self.mean += (value - self.mean) / f64::from(self.count).min(MEMORY);
         }
+    }
+
+    /// Whether it is nothing beside the usual: a standstill, however long, is not learned.
+    fn stands(&self, value: f64) -> bool {
+        value < STANDS_SHARE * self.mean
     }
 
     fn is_rest(&self, value: f64) -> bool {
@@ -60,7 +67,7 @@ pub(super) struct Delivered {
 impl Delivery {
     pub(super) fn take(&mut self, bin: i64, own: &Readings) -> Delivered {
         let power = self.power(bin, own.energy);
-        if let Some(flow) = own.flow {
+        if let Some(flow) = own.stream.filter(|flow| !self.flow.stands(*flow)) {
             self.flow.take(flow);
         }
         if let Some(power) = power {
@@ -74,10 +81,10 @@ impl Delivery {
         };
         // Sensors on the wrong pipes differ as well, so the sign of the primary's does not count.
         let is_warm = differs(own.supply, own.back, false)
-            && (own.flow.is_some()
+            && (own.stream.is_some()
                 || power.is_some()
                 || differs(own.secondary_supply, own.secondary_return, true));
-        let rests = match (own.flow, power) {
+        let rests = match (own.stream, power) {
             (Some(flow), _) => self.flow.is_rest(flow),
             (None, Some(power)) => self.power.is_rest(power),
             (None, None) => false,
@@ -133,6 +140,30 @@ mod tests {
             .collect();
         let last: Vec<usize> = (72..96).filter(|at| settled[*at]).map(|at| at % 24).collect();
         assert_eq!(last, (8..22).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_station_whose_flow_stands_delivers_nothing_though_its_pipes_are_still_warm() {
+        for standstill in [0.0, 0.001, -0.001] {
+            let mut delivery = Delivery::default();
+            let with = |flow: f64, supply: f64| Readings {
+                supply: Some(supply),
+                back: Some(40.0),
+                stream: Some(flow),
+                flow: Some(flow).filter(|flow| *flow > 0.0),
+                ..Readings::default()
+            };
+            let before: Vec<bool> =
+                (0..400).map(|bin| delivery.take(bin, &with(2.0, 80.0)).settled).collect();
+            assert!(before[10..].iter().all(|settled| *settled));
+            let cooling = |bin: i64| 42.0 + 38.0 * (-((bin - 400) as f64) / 20.0).exp();
+            assert!((400..6_000).all(|bin| !delivery.take(bin, &with(standstill, cooling(bin))).settled));
+            assert!(!delivery.take(6_000, &with(2.0, 80.0)).settled);
+            assert!(
+                delivery.take(6_010, &with(2.0, 80.0)).settled,
+                "the usual flow was kept over two months"
+            );
+        }
     }
 
     #[test]

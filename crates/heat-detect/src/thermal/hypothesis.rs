@@ -40,6 +40,15 @@ pub(super) struct Ranked {
     /// In the unit of the rule.
     pub(super) size: f64,
     pub(super) cost: f64,
+    /// The largest of the deviations, in standard deviations.
+    pub(super) largest: f64,
+}
+
+impl Ranked {
+    /// How strongly it shows: its size; of a cause that asks for no size, the largest deviation.
+    pub(super) fn strength(&self) -> f64 {
+        if self.size == 0.0 { self.largest } else { self.size.abs() }
+    }
 }
 
 /// Deviation and standard deviation of each relation that is known now.
@@ -81,7 +90,8 @@ fn cost(index: usize, rule: &Rule, seen: &Deviations) -> Ranked {
             Want::Above => FREE + short(value / sigma),
         };
     }
-    Ranked { rule: index, size, cost }
+    let largest = seen.iter().flatten().map(|(value, sigma)| (value / sigma).abs()).fold(0.0, f64::max);
+    Ranked { rule: index, size, cost, largest }
 }
 
 /// What a deviation lacks that must be there.
@@ -103,5 +113,24 @@ pub(super) fn rank(rules: &[Rule], seen: &Deviations) -> Option<(Ranked, Option<
         (Some(sensor), Some(plant)) if plant.cost < sensor.cost => Some((plant, Some(sensor))),
         (Some(sensor), plant) => Some((sensor, plant)),
         (None, plant) => plant.map(|plant| (plant, None)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_that_asks_for_no_size_is_as_strong_as_the_largest_deviation() {
+        let mut wants = [Want::Zero; CHANNELS];
+        (wants[0], wants[1]) = (Want::Below, Want::Above);
+        let rule = Rule { wants, sign: None, is_sensor: false };
+        let mut seen: Deviations = [None; CHANNELS];
+        (seen[0], seen[1]) = (Some((-3.0, 0.25)), Some((1.0, 0.2)));
+        let (best, _) = rank(&[rule], &seen).expect("there is one rule");
+        assert!((best.strength() - 12.0).abs() < 1e-9, "{best:?}");
+        wants[0] = Want::Per(-1.0);
+        let (best, _) = rank(&[Rule { wants, ..rule }], &seen).expect("there is one rule");
+        assert!((best.strength() - 3.0).abs() < 1e-9, "{best:?}");
     }
 }

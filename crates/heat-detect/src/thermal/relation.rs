@@ -301,6 +301,15 @@ impl Relation {
         self.suspect = 0;
     }
 
+    /// What was off is forgotten at once: it was of readings that meant something else.
+    pub(super) fn dismiss(&mut self) {
+        self.before = [0.0; 2];
+        self.means = [0.0; SCALES];
+        self.doubts = [0.0; SCALES];
+        self.suspect = 0;
+        self.course = [0.0; COURSE];
+    }
+
     /// Whether it was judged within the last hours.
     pub(super) fn is_current(&self, bin: i64) -> bool {
         self.is_known() && bin - self.at_bin <= GAP_MAX

@@ -5,13 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     bank::Case,
-    hypothesis::Ranked,
     source,
     station::{self, Station},
 };
 use crate::{
     layout::{Role, Site},
-    network::statements::{Fact, Place, Statement},
+    network::statements::{Place, Statement},
     quality::Fault,
 };
 
@@ -176,6 +175,7 @@ pub(super) fn source_sensor(site: &Site, cause: source::Cause) -> Option<u32> {
         Cause::HeatMeter => Role::HeatPower,
         Cause::SupplyPressureSensor => Role::SupplyPressure,
         Cause::ReturnPressureSensor => Role::ReturnPressure,
+        Cause::Swapped => Role::SupplyTemperature,
         Cause::TooCold | Cause::TooHot | Cause::Water => return None,
     })
 }
@@ -195,6 +195,7 @@ pub(super) fn of_source(site: &Site, case: Case) -> Option<Said> {
         | Cause::ReturnPressureSensor => source_sensor(site, cause).map(|signal| Said::Sensor(signal, fault)),
         Cause::TooCold => Some(Said::Kind(Kind::ColdSupply)),
         Cause::TooHot => Some(Said::Kind(Kind::HotSupply)),
+        Cause::Swapped => source_sensor(site, cause).map(|signal| Said::Sensor(signal, Fault::Swapped)),
         Cause::Water => None,
     }
 }
@@ -222,25 +223,4 @@ pub(super) fn statement(said: Said, site: u32, onset_us: i64, active: bool) -> S
         strength: 0.0,
         affected,
     }
-}
-
-/// What too much heat costs, W: `off` is the logarithm of the heat over what was expected.
-pub(super) fn excess_heat(station: &Station, said: Said, off: f64) -> Option<Fact> {
-    let value = station.usual_heat() * (off.exp() - 1.0);
-    (matches!(said, Said::Kind(Kind::Overheating)) && value > 0.0).then_some(Fact {
-        signal: None,
-        what: "excess_heat",
-        value,
-        unit: "W",
-    })
-}
-
-/// What a warm return costs: flow that carries no heat, kg/s.
-pub(super) fn excess_flow(station: &Station, said: Said, best: &Ranked) -> Option<Fact> {
-    let is_return =
-        matches!(said, Said::Kind(Kind::HighReturn | Kind::Fouled | Kind::ShortCircuit | Kind::StuckValve));
-    let context = station.context.filter(|context| is_return && context.flow > 0.0)?;
-    let warmer = best.size.max(0.0);
-    let value = context.flow * warmer / (context.cooling + warmer).max(1.0);
-    (value > 0.0).then_some(Fact { signal: None, what: "excess_flow", value, unit: "kg/s" })
 }

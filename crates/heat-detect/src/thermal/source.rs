@@ -60,9 +60,11 @@ pub(super) enum Cause {
     TooHot,
     /// Water is lost between source and stations, or drawn, or fed unmetered: not told here.
     Water,
+    /// Supply and return sensors on each other's pipe, where the exchange itself was not seen.
+    Swapped,
 }
 
-pub(super) const CAUSES: [Cause; 10] = [
+pub(super) const CAUSES: [Cause; 11] = [
     Cause::SupplySensor,
     Cause::ReturnSensor,
     Cause::SupplyFlowSensor,
@@ -73,6 +75,7 @@ pub(super) const CAUSES: [Cause; 10] = [
     Cause::TooCold,
     Cause::TooHot,
     Cause::Water,
+    Cause::Swapped,
 ];
 
 /// What all stations say together.
@@ -177,7 +180,8 @@ impl Source {
         let mut set = |channel: usize, target: Option<f64>, inputs| {
             instants[channel] = target.map(|target| Instant { inputs, target });
         };
-        set(ARRIVED, stations.supply, constant);
+        // Where the source's own is missing, the stations were held against their median.
+        set(ARRIVED, stations.supply.filter(|_| !surround.by_peers), constant);
         let heat = own.supply.zip(own.back).and_then(|(hot, cold)| {
             let flow = own.return_flow.or(own.flow)?;
             (hot - cold > 3.0 && flow > 0.0).then(|| (flow * (hot - cold)).ln())
@@ -230,11 +234,13 @@ impl Source {
     /// What each cause does to the relations, in the order of [`CAUSES`].
     pub(super) fn rules(&self) -> [Rule; CAUSES.len()] {
         let per_kelvin = 1.0 / self.cooling.max(5.0);
-        CAUSES.map(|cause| rule(cause, per_kelvin))
+        let is_crossed = self.cooling < 0.0;
+        CAUSES.map(|cause| rule(cause, per_kelvin, is_crossed))
     }
 }
 
-fn rule(cause: Cause, per_kelvin: f64) -> Rule {
+/// `is_crossed`: the return reads more than the supply.
+fn rule(cause: Cause, per_kelvin: f64, is_crossed: bool) -> Rule {
     use Want::{Above, Any, Below, Per, Zero};
     let wants = match cause {
         Cause::SupplySensor => [Per(-1.0), Per(-per_kelvin), Zero, Zero, Zero, Zero, Per(1.0), Zero],
@@ -247,9 +253,12 @@ fn rule(cause: Cause, per_kelvin: f64) -> Rule {
         Cause::TooCold => [Any, Any, Any, Any, Zero, Zero, Below, Any],
         Cause::TooHot => [Any, Any, Any, Any, Zero, Zero, Above, Any],
         Cause::Water => [Zero, Zero, Any, Any, Any, Any, Zero, Zero],
+        // What arrives is held against the wrong supply, and meters of volume take the wrong density.
+        Cause::Swapped if is_crossed => [Any, Any, Any, Any, Zero, Zero, Per(-1.0), Per(1.0)],
+        Cause::Swapped => [Zero; CHANNELS],
     };
     let is_sensor = !matches!(cause, Cause::TooCold | Cause::TooHot | Cause::Water);
-    Rule { wants, sign: None, is_sensor }
+    Rule { wants, sign: (cause == Cause::Swapped).then_some(1.0), is_sensor }
 }
 
 #[cfg(test)]
@@ -263,7 +272,8 @@ mod tests {
         for (index, (value, sigma)) in values.into_iter().zip(sigmas).enumerate() {
             seen[index] = Some((value, sigma));
         }
-        let rules = CAUSES.map(|cause| rule(cause, 1.0 / 35.0));
+        let is_crossed = values[TARGET] < -20.0;
+        let rules = CAUSES.map(|cause| rule(cause, 1.0 / 35.0, is_crossed));
         CAUSES[rank(&rules, &seen).unwrap().0.rule]
     }
 
@@ -271,6 +281,12 @@ mod tests {
     fn a_cold_network_is_told_from_a_cold_reading_by_what_arrives() {
         assert_eq!(named([0.4, 0.0, 0.0, 0.0, 0.0, 0.0, -9.0, -0.5]), Cause::TooCold);
         assert_eq!(named([4.0, 0.11, 0.0, 0.0, 0.0, 0.0, -4.0, 0.0]), Cause::SupplySensor);
+    }
+
+    #[test]
+    fn a_supply_that_reads_the_return_is_told_from_a_cold_network_by_the_return() {
+        assert_eq!(named([20.0, 0.0, 0.01, 0.01, 0.0, 0.0, -31.9, 31.5]), Cause::Swapped);
+        assert_eq!(named([0.4, 0.0, 0.0, 0.0, 0.0, 0.0, -31.9, -0.5]), Cause::TooCold);
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub(super) struct Means<'a> {
     pub(super) layout: &'a Layout,
     pub(super) bins: &'a Bins,
     pub(super) quality: &'a Quality,
+    /// Sites whose supply and return temperatures may be those of each other.
+    pub(super) doubted: &'a [u32],
 }
 
 impl Means<'_> {
@@ -33,7 +35,12 @@ impl Means<'_> {
     }
 
     fn celsius(&self, site: &Site, role: Role) -> Option<f64> {
-        self.of(site, role).filter(|celsius| (1.0..=180.0).contains(celsius))
+        let is_doubted = matches!(role, Role::SupplyTemperature | Role::ReturnTemperature)
+            && !self.doubted.is_empty()
+            && site
+                .signal(role)
+                .is_some_and(|signal| self.doubted.contains(&self.layout.placed[signal as usize].site));
+        self.of(site, role).filter(|celsius| !is_doubted && (1.0..=180.0).contains(celsius))
     }
 
     /// kg/s of a flow whose meter sits at water of `celsius`.
@@ -58,8 +65,10 @@ pub(super) struct Readings {
     pub(super) has_opening: bool,
     pub(super) supply: Option<f64>,
     pub(super) back: Option<f64>,
-    /// kg/s.
+    /// kg/s, more than 0.
     pub(super) flow: Option<f64>,
+    /// The same where it stands too, kg/s.
+    pub(super) stream: Option<f64>,
     pub(super) return_flow: Option<f64>,
     /// W, from flow and temperatures.
     pub(super) heat: Option<f64>,
@@ -86,7 +95,8 @@ impl Readings {
         let back = means.celsius(site, Role::ReturnTemperature);
         let forward = means.mass_flow(site, Role::SupplyFlow, supply);
         let return_flow = means.mass_flow(site, Role::ReturnFlow, back);
-        let flow = forward.or(return_flow).filter(|flow| *flow > 0.0);
+        let stream = forward.or(return_flow).map(|flow| flow.max(0.0));
+        let flow = stream.filter(|flow| *flow > 0.0);
         let heat = match (flow, supply, back) {
             (Some(flow), Some(hot), Some(cold)) if hot > cold => {
                 Some(flow * heat_capacity_j_kg_k(f64::midpoint(hot, cold)) * (hot - cold))
@@ -105,6 +115,7 @@ impl Readings {
             supply,
             back,
             flow,
+            stream,
             return_flow,
             heat,
             power: means.of(site, Role::HeatPower).filter(|watt| *watt > 0.0),

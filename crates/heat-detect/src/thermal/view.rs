@@ -6,6 +6,12 @@ use super::{Costs, Thermal, say, source, station};
 use crate::{bins::BIN_SECONDS, layout::Layout};
 
 impl Thermal {
+    /// Usual flow of a station, kg/s; `None` until it is known.
+    pub(crate) fn usual_flow(&self, site: u32) -> Option<f64> {
+        let at = self.stations.binary_search_by_key(&site, |(site, _)| *site).ok()?;
+        Some(self.stations[at].1.usual_flow.known()).filter(|flow| *flow > 0.0)
+    }
+
     /// Stations that cost something, the worst first.
     pub(crate) fn costs(&self) -> Vec<(u32, Costs)> {
         let mut costs: Vec<(u32, Costs)> = self

@@ -16,4 +16,5 @@ mod moment;
 mod patchy;
 mod pressure;
 mod quality;
+mod temps;
 mod world;

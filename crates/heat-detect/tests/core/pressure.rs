@@ -349,6 +349,52 @@ fn a_station_that_two_of_its_devices_find_cold_in_frost_is_at_risk_until_it_is_w
     assert_eq!(incidents[0].alarm, AlarmState::Cleared);
 }
 
+/// One control unit has all of a station's signals.
+fn one_unit(list: &mut Vec<Device>, flow_kg_s: f64, celsius: [f64; 2]) {
+    let (_, _, values) =
+        list.iter_mut().find(|(site, device, _)| *site == "a1" && *device == "meter").unwrap();
+    for (name, _, value) in values.iter_mut() {
+        match *name {
+            "primary_supply_flow" => *value = flow_kg_s,
+            "primary_return_temperature" => *value = celsius[0],
+            _ => {}
+        }
+    }
+    values.push(("secondary_return_temperature", "degC", celsius[1]));
+    list.push(weather(-8.0));
+}
+
+#[test]
+fn a_station_with_one_device_is_at_risk_where_its_flow_stands_or_its_temperatures_move() {
+    let warm = [45.0, 40.0];
+    let moving = |at: i64| 0.1 * (at / 600 % 5) as f64;
+    let told = |cold: &dyn Fn(i64) -> (f64, [f64; 2])| {
+        let mut feed = feed();
+        feed.run_with(
+            0,
+            3 * HOUR,
+            10,
+            |_| CALM,
+            |at, list| {
+                let (flow, celsius) = if at < HOUR { (5.0, warm) } else { cold(at) };
+                one_unit(list, flow, celsius);
+            },
+        );
+        let incidents = feed.incidents();
+        of(&incidents, Class::FrostRisk).iter().filter(|frost| frost.place.as_deref() == Some("a1")).count()
+    };
+    assert_eq!(told(&|_| (0.0, [5.0, 5.0])), 1, "nothing flows");
+    assert_eq!(told(&|at| (5.0, [6.0 + moving(at), 4.0 + moving(at + 600)])), 1, "two that measure agree");
+    assert_eq!(told(&|at| (5.0, [6.0 + moving(at), 40.0])), 0, "one thermometer may be wrong");
+}
+
+#[test]
+fn two_registers_that_stand_at_the_same_cold_value_are_no_frost() {
+    let mut feed = feed();
+    feed.run_with(0, 5 * HOUR, 60, |_| CALM, |_, list| one_unit(list, 5.0, [5.0, 5.0]));
+    assert!(of(&feed.incidents(), Class::FrostRisk).is_empty(), "{:?}", feed.incidents());
+}
+
 #[test]
 fn in_a_season_out_of_operation_neither_standing_nor_empty_pipes_alarm() {
     let mut feed = feed();

@@ -13,7 +13,7 @@ const DAY: i64 = 24 * HOUR;
 const SCAN: i64 = 900;
 
 /// The supply swings by the day, and every sensor has its own last digit.
-fn swing(at: i64, list: &mut [Device]) {
+pub(crate) fn swing(at: i64, list: &mut [Device]) {
     let swing = 2.0 * (at as f64 / DAY as f64 * std::f64::consts::TAU).sin();
     for (index, (_, _, values)) in list.iter_mut().enumerate() {
         for (name, _, value) in values.iter_mut().filter(|(name, _, _)| name.ends_with("temperature")) {
@@ -24,7 +24,7 @@ fn swing(at: i64, list: &mut [Device]) {
     }
 }
 
-fn value<'a>(list: &'a mut [Device], site: &str, name: &str) -> &'a mut f64 {
+pub(crate) fn value<'a>(list: &'a mut [Device], site: &str, name: &str) -> &'a mut f64 {
     let device = list
         .iter_mut()
         .find(|(of, _, values)| *of == site && values.iter().any(|(known, _, _)| *known == name))
@@ -32,7 +32,7 @@ fn value<'a>(list: &'a mut [Device], site: &str, name: &str) -> &'a mut f64 {
     &mut device.2.iter_mut().find(|(known, _, _)| *known == name).unwrap().2
 }
 
-fn of_class(feed: &Feed, class: Class) -> Vec<Incident> {
+pub(crate) fn of_class(feed: &Feed, class: Class) -> Vec<Incident> {
     feed.incidents().into_iter().filter(|incident| incident.class == class).collect()
 }
 

@@ -1,0 +1,163 @@
+//! Temperatures, sensors and stations, told by what other signals say of them.
+
+use heat_detect::DetectSettings;
+use heat_model::incident::{AlarmState, Class};
+
+use crate::{
+    quality::{of_class, swing, value},
+    world::{CALM, Device, Feed, START, plant},
+};
+
+const HOUR: i64 = 3_600;
+const DAY: i64 = 24 * HOUR;
+const SCAN: i64 = 900;
+
+fn swap(list: &mut [Device], site: &str, a: &str, b: &str) {
+    let (hot, cold) = (*value(list, site, a), *value(list, site, b));
+    (*value(list, site, a), *value(list, site, b)) = (cold, hot);
+}
+
+/// A source with its set point, which it holds.
+fn controlled(at: i64, list: &mut [Device]) {
+    swing(at, list);
+    let supply = *value(list, "source", "supply_temperature");
+    list[0].2.push(("set_point_temperature", "degC", (supply * 2.0).round() / 2.0));
+}
+
+#[test]
+fn swapped_sensors_of_a_source_are_named_and_neither_plant_nor_sensor_is_blamed_then_or_later() {
+    let (from, until) = (5 * DAY, 8 * DAY);
+    let mut feed = Feed::new(DetectSettings::default(), plant());
+    feed.run_with(
+        0,
+        until + 2 * DAY,
+        SCAN,
+        |_| CALM,
+        |at, list| {
+            controlled(at, list);
+            if (from..until).contains(&at) {
+                swap(list, "source", "supply_temperature", "return_temperature");
+            }
+        },
+    );
+    let found = feed.incidents();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((found[0].class, found[0].kind.as_deref()), (Class::SensorFault, Some("swapped")));
+    assert_eq!(found[0].place.as_deref(), Some("town/source/main/supply_temperature"));
+    assert!(found[0].opened.second() <= START + from + 2 * HOUR, "{:?}", found[0].opened);
+    assert_eq!(found[0].alarm, AlarmState::Cleared);
+}
+
+#[test]
+fn sensors_of_a_source_that_come_back_swapped_after_a_silence_are_named_too() {
+    let back = 5 * DAY;
+    let mut feed = Feed::new(DetectSettings::default(), plant());
+    feed.run_with(
+        0,
+        back + 2 * DAY,
+        SCAN,
+        |_| CALM,
+        |at, list| {
+            controlled(at, list);
+            list.retain(|(_, device, _)| *device != "main" || !(back - 4 * HOUR..back).contains(&at));
+            if at >= back {
+                swap(list, "source", "supply_temperature", "return_temperature");
+            }
+        },
+    );
+    let found = of_class(&feed, Class::SensorFault);
+    assert_eq!(found.len(), 1, "{:?}", feed.incidents());
+    assert_eq!(found[0].kind.as_deref(), Some("swapped"), "{found:?}");
+    assert!(of_class(&feed, Class::NetworkThermal).is_empty(), "{:?}", feed.incidents());
+}
+
+#[test]
+fn a_station_that_is_shut_off_by_day_blames_none_of_its_sensors() {
+    for standstill in [0.0, 0.001] {
+        let shut = 5 * DAY + 12 * HOUR;
+        let mut feed = Feed::new(DetectSettings::default(), plant());
+        feed.run_with(
+            0,
+            shut + DAY,
+            SCAN,
+            |_| CALM,
+            |at, list| {
+                controlled(at, list);
+                if at >= shut {
+                    let left = (-((at - shut) as f64) / (8 * HOUR) as f64).exp();
+                    let digit = 0.05 * ((at / SCAN * 7) % 5) as f64;
+                    *value(list, "b1", "primary_supply_flow") = standstill;
+                    *value(list, "b1", "primary_supply_temperature") = 20.0 + 64.0 * left + digit;
+                    *value(list, "b1", "primary_return_temperature") = 20.0 + 25.0 * left + digit;
+                }
+            },
+        );
+        let found = of_class(&feed, Class::SensorFault);
+        assert!(found.is_empty(), "{standstill}: {found:?}");
+    }
+}
+
+/// A station behind its controller, in weather that swings by the day; it gives `times` the heat that it should.
+fn controlled_station(at: i64, list: &mut Vec<Device>, times: f64) {
+    let angle = at as f64 / DAY as f64 * std::f64::consts::TAU;
+    let digit = |of: i64| 0.05 * ((at / SCAN * 7 + of) % 5) as f64;
+    let load = 1.0 - 0.2 * angle.sin();
+    list.push((
+        "source",
+        "weather",
+        vec![("outdoor_temperature", "degC", -2.0 + 4.0 * angle.sin() + digit(1))],
+    ));
+    *value(list, "b1", "primary_supply_flow") *= load * times;
+    let back = 36.0 + 2.0 * times;
+    list.push((
+        "b1",
+        "secondary",
+        vec![
+            ("secondary_supply_temperature", "degC", back + 10.0 * load * times + digit(2)),
+            ("secondary_return_temperature", "degC", back + digit(3)),
+            ("secondary_set_point_temperature", "degC", 38.0 + 10.0 * load),
+        ],
+    ));
+}
+
+#[test]
+fn too_much_heat_is_told_with_its_strength_and_what_it_costs() {
+    let onset = 6 * DAY;
+    let mut feed = Feed::new(DetectSettings::default(), plant());
+    feed.run_with(
+        0,
+        onset + DAY,
+        SCAN,
+        |_| CALM,
+        |at, list| {
+            controlled(at, list);
+            controlled_station(at, list, if at < onset { 1.0 } else { 1.6 });
+        },
+    );
+    let found = of_class(&feed, Class::ConsumerThermal);
+    let told = found.iter().find(|incident| incident.kind.as_deref() == Some("overheating"));
+    let told = told.unwrap_or_else(|| panic!("{:?}", feed.incidents()));
+    assert!(told.strength > 5.0, "{told:?}");
+    // 5 kg/s cooled by 39 K are 0.82 MW, of which six tenths come on top.
+    let cost = told.evidence.iter().find(|evidence| evidence.what == "excess_heat").unwrap();
+    assert!((3e5..7e5).contains(&cost.value), "{cost:?}");
+}
+
+#[test]
+fn a_gauge_that_reads_far_below_nothing_cuts_no_station_off() {
+    let mut feed = Feed::new(DetectSettings::default(), plant());
+    feed.run_with(
+        0,
+        DAY + 6 * HOUR,
+        SCAN,
+        |_| CALM,
+        |at, list| {
+            controlled(at, list);
+            if at >= DAY {
+                *value(list, "a1", "primary_supply_pressure") = -5e6 + 1e3 * ((at / SCAN) % 3) as f64;
+            }
+        },
+    );
+    let found = of_class(&feed, Class::ConsumerThermal);
+    assert!(found.is_empty(), "{found:?}");
+}
