@@ -11,7 +11,10 @@
 //! `poll` must not be dropped half-way (what was dropped is not polled again).
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -40,6 +43,11 @@ const GOOD_CONNECTION: Duration = Duration::from_secs(10);
 /// Time at shutdown for the acknowledgements of what was handed in, and for the farewell.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// Whether the filters must be asked for: at the first connection they may have changed since the session began.
+const fn must_subscribe(is_first: bool, session_present: bool) -> bool {
+    is_first || !session_present
+}
+
 /// A client of the user's broker, not yet connected.
 #[derive(Debug)]
 pub struct Subscriber {
@@ -54,6 +62,8 @@ pub struct Subscriber {
 struct Shared {
     counters: SubscribeCounters,
     client: Mutex<Option<Client>>,
+    /// The broker has accepted us; commands can go.
+    is_accepted: AtomicBool,
 }
 
 /// What others may ask of a subscriber.
@@ -185,11 +195,12 @@ impl Subscriber {
         let over = {
             let mut handing_in = std::pin::pin!(self.hand_in(&broker));
             let over = tokio::select! {
-                over = self.poll(connection, &broker, stop.clone()) => over,
+                over = self.poll(connection, &broker, is_first, stop.clone()) => over,
                 over = self.request(&client, &broker, Manner { is_first, state: state.as_ref() }, stop) => over,
                 over = handing_in.as_mut() => over,
             };
             broker.close();
+            self.shared.is_accepted.store(false, Ordering::Relaxed);
             *self.client_slot() = None;
             // What is being handed in must not be lost half-way: nobody sends a QoS 0 message again.
             if !matches!(over, Over::ReceiverGone) {
@@ -199,8 +210,10 @@ impl Subscriber {
         };
         table.remove(broker.link);
         let was_connected = broker.session_present().is_some();
-        if was_connected {
+        if broker.is_subscribed() {
             self.shared.counters.connected.decrement();
+        }
+        if was_connected {
             let reason =
                 if matches!(over, Over::Farewell) { DownReason::ShuttingDown } else { DownReason::Closed };
             if self.inlet.tell(LinkEvent::Down(broker.link, reason)).await.is_err() {
@@ -219,16 +232,26 @@ impl Subscriber {
         &self,
         mut connection: Connection,
         broker: &BrokerLink,
+        is_first: bool,
         stop: tokio::sync::watch::Receiver<bool>,
     ) -> Over {
         let counters = &self.shared.counters;
+        // Before that nothing comes, and without a session what devices send meanwhile is nobody's.
+        let subscribed = || {
+            if broker.subscribed() {
+                counters.connected.increment();
+            }
+        };
         let mut is_leaving = false;
         loop {
             match connection.poll().await {
                 Ok(Event::Connected { session_present }) => {
                     counters.connections.increment();
-                    counters.connected.increment();
+                    if !must_subscribe(is_first, session_present) {
+                        subscribed();
+                    }
                     tracing::info!(broker = %self.source.name, session_present, "connected to the MQTT broker");
+                    self.shared.is_accepted.store(true, Ordering::Relaxed);
                     broker.connected(session_present);
                 }
                 Ok(Event::Message(message)) => {
@@ -242,6 +265,9 @@ impl Subscriber {
                     }
                 }
                 Ok(Event::Subscribed { refused }) => {
+                    if refused < self.settings.filters.len() {
+                        subscribed();
+                    }
                     if refused > 0 {
                         counters.filters_refused.add(refused);
                         tracing::error!(
@@ -298,8 +324,7 @@ impl Subscriber {
                 self.shared.counters.sessions_lost.increment();
                 tracing::warn!(broker = %self.source.name, "the MQTT broker kept no session for us");
             }
-            // At the first connection the filters may have changed since the session began.
-            if is_first || !session_present {
+            if must_subscribe(is_first, session_present) {
                 client.subscribe(&self.settings).await?;
             }
             self.tell_presence(client, state, true).await?;
@@ -418,9 +443,9 @@ impl SubscriberHandle {
     pub fn command(&self, topic: &str, payload: Bytes) -> Result<(), CommandError> {
         CommandError::check_topic(topic)?;
         let client = self.shared.client.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_connected = self.shared.counters.connected.get() > 0;
+        let is_accepted = self.shared.is_accepted.load(Ordering::Relaxed);
         match client.as_ref() {
-            Some(client) if is_connected && client.try_publish(topic, payload).is_ok() => Ok(()),
+            Some(client) if is_accepted && client.try_publish(topic, payload).is_ok() => Ok(()),
             Some(_) | None => {
                 self.shared.counters.commands_dropped.increment();
                 Err(CommandError::NotConnected { topic: topic.to_owned() })

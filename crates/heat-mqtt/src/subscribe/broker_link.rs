@@ -37,6 +37,8 @@ struct State {
     staged_bytes: usize,
     /// Set when the broker accepted us: whether it had a session for us.
     connected: Option<bool>,
+    /// Messages come by it: the broker has our filters.
+    is_subscribed: bool,
     is_closed: bool,
 }
 
@@ -59,6 +61,16 @@ impl BrokerLink {
         self.state().connected = Some(session_present);
         self.work.notify_one();
         self.staged.notify_one();
+    }
+
+    /// The broker has our filters; whether that is new.
+    pub(crate) fn subscribed(&self) -> bool {
+        !std::mem::replace(&mut self.state().is_subscribed, true)
+    }
+
+    /// Whether it has.
+    pub(crate) fn is_subscribed(&self) -> bool {
+        self.state().is_subscribed
     }
 
     /// Whether the broker accepted us, and if so, whether it had a session.
