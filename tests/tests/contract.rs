@@ -74,7 +74,9 @@ fn with_ids(document: &mut Value, incident: &str, network: &str, signal: &str) {
             _ => continue,
         };
         let shared = item.get("parameters").cloned();
-        for (_, operation) in item.as_object_mut().into_iter().flatten().filter(|(key, _)| *key != "parameters") {
+        for (_, operation) in
+            item.as_object_mut().into_iter().flatten().filter(|(key, _)| *key != "parameters")
+        {
             let mut parameters = operation.get("parameters").or(shared.as_ref()).cloned().unwrap_or_default();
             for parameter in parameters.as_array_mut().into_iter().flatten() {
                 if parameter["name"] == "id" {

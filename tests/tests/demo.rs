@@ -7,7 +7,7 @@ use heat_tests::{
     free_port,
     heatstream::Running,
     python::Python,
-    site::{assert_balanced, get},
+    site::{assert_balanced, get, is_ok},
     wait_until,
     watch::desk::Desk,
 };
@@ -260,6 +260,9 @@ fn the_demos_burst_is_one_incident_that_names_place_loss_and_stations_and_a_kill
         .collect();
     assert_eq!(urgent.len(), 1, "its effects are not paged beside it: {urgent:#?}");
     if let Some(browser) = browser {
+        // Before it has read the log back, the API takes no clients of events, and a page would complain.
+        let ready = format!("http://127.0.0.1:{}/readyz", demo.admin);
+        wait_until("it has caught up", Duration::from_secs(120), || is_ok(&ready));
         browser.open(&demo.page(&format!("/incidents/{id}?lang=zh")));
         a_dispatcher_reports_the_repair(&demo, &browser);
         a_dispatcher_sees_the_repair_verified(&demo, &browser);

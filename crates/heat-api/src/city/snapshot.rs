@@ -20,6 +20,9 @@ use crate::{
     state::{ApiState, PlantIndex, Sight, lock},
 };
 
+/// The network of the gateways' own readings, which measure the way through the pipeline and heat nobody.
+const CANARY: &str = "canary";
+
 /// Which operator and district are wanted, beyond what a client may see.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CityFilter {
@@ -76,6 +79,7 @@ fn known_networks(state: &ApiState, plant: &PlantIndex) -> Vec<NetworkId> {
     for table in &state.tables {
         ids.extend(lock(table).networks().map(|live| live.id().clone()));
     }
+    ids.retain(|id| id.as_str() != CANARY);
     ids.sort();
     ids.dedup();
     ids
