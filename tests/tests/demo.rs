@@ -31,7 +31,7 @@ impl Demo {
         let text = format!(
             "[gateway.listen]\naddress = \"127.0.0.1:{}\"\n[api]\naddress = \"127.0.0.1:{}\"\n[admin]\naddress = \
              \"127.0.0.1:{}\"\n[archive]\nbuffer_max_bytes = 33554432\ncommit_max_readings = 250000\n\
-             [processor]\nburst_clear = \"20s\"\n\
+             [processor]\nburst_clear = \"200s\"\n\
              [logging]\nfilter = \"warn,heat_processor=info\"\n{more}",
             free_port(),
             demo.api,
@@ -131,7 +131,8 @@ fn a_dispatcher_reports_the_repair(demo: &Demo, browser: &Browser) {
 /// The simulated crew has mended the pipe: the data come back, and the page that stays open says that they verify it.
 fn a_dispatcher_sees_the_repair_verified(demo: &Demo, browser: &Browser) {
     watch_for(browser, "已验证");
-    wait_until("the data verify the repair", Duration::from_secs(300), || browser.text().contains("已验证"));
+    // The network fills up again first; then the evidence must stay away for `burst_clear`.
+    wait_until("the data verify the repair", Duration::from_secs(600), || browser.text().contains("已验证"));
     let burst = demo.incidents("class=burst").remove(0);
     assert_eq!((&burst["state"], &burst["work"]), (&"cleared".into(), &"closed".into()), "{burst:#}");
     say_when_seen(browser, "the verification", &burst["updated"]);
