@@ -218,6 +218,9 @@ fn the_citys_feed_is_a_topic_that_two_apis_fill_alike_and_any_kafka_client_reads
     fs::write(city.config("api-2"), other).unwrap();
     city.admin.insert("api-2", admin);
     city.topics("apply");
+    let of_api = ["topics", "apply", "--replication", "1", "--config"].map(Into::into);
+    let applied = run(of_api.into_iter().chain([city.config("api").into_os_string()])).ended_with(0);
+    assert!(applied.stdout.contains("heat.city.v1"), "only who writes it asks for it: {}", applied.stdout);
     let gateway = city.start("gateway");
     let mut client = mqtt::Client::connect(mosquitto.port(), "meter", true).unwrap();
     let payload = format!("{{\"time\": {}, \"values\": {{\"supply_temperature\": 81.5}}}}", now_us() / 1_000);
