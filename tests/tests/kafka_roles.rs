@@ -13,7 +13,7 @@ use heat_tests::{
     heatstream::{Running, run},
     kafka::Kafka,
     mosquitto::Mosquitto,
-    pace,
+    mqtt, now_us, pace,
     python::Python,
     repository,
     site::{assert_balanced, get, is_ok, sum},
@@ -192,6 +192,73 @@ fn a_role_can_start_as_soon_as_topics_apply_returns() {
         city.topics("apply").contains("all topics are as they should be"),
         "applying again changes nothing"
     );
+}
+
+#[test]
+fn the_citys_feed_is_a_topic_that_two_apis_fill_alike_and_any_kafka_client_reads() {
+    let Some(python) = Python::find() else { return };
+    let Some(mosquitto) = Mosquitto::start("") else { return };
+    let Some(kafka) = Kafka::start() else { return };
+    let mut city = City::new(&mosquitto, &kafka);
+    let text = fs::read_to_string(city.config("api")).unwrap();
+    let text = text.replace("# city_topic = true", "city_topic = true");
+    fs::write(city.config("api"), &text).unwrap();
+    let (address, admin) = (free_port(), free_port());
+    let other = text
+        .lines()
+        .map(|line| match line.strip_prefix("address = ") {
+            Some(own) if own.contains(&city.admin["api"].to_string()) => {
+                format!("address = \"127.0.0.1:{admin}\"")
+            }
+            Some(_) => format!("address = \"127.0.0.1:{address}\"\ninstance = \"2\""),
+            None => line.to_owned(),
+        })
+        .collect::<Vec<_>>()
+        .join("\n");
+    fs::write(city.config("api-2"), other).unwrap();
+    city.admin.insert("api-2", admin);
+    city.topics("apply");
+    let of_api = ["topics", "apply", "--replication", "1", "--config"].map(Into::into);
+    let applied = run(of_api.into_iter().chain([city.config("api").into_os_string()])).ended_with(0);
+    assert!(applied.stdout.contains("heat.city.v1"), "only who writes it asks for it: {}", applied.stdout);
+    let gateway = city.start("gateway");
+    let mut client = mqtt::Client::connect(mosquitto.port(), "meter", true).unwrap();
+    let payload = format!("{{\"time\": {}, \"values\": {{\"supply_temperature\": 81.5}}}}", now_us() / 1_000);
+    client.publish_acknowledged("heat/v1/north/st01/meter", payload.as_bytes(), READY).unwrap();
+
+    let apis = [city.start("api"), {
+        let role =
+            Running::start("api", ["api".as_ref(), "--config".as_ref(), city.config("api-2").as_os_str()]);
+        wait_until("the other API is ready", READY, || is_ok(&format!("http://127.0.0.1:{admin}/readyz")));
+        role
+    }];
+    for api in ["api", "api-2"] {
+        wait_until("both have written the station", READY, || {
+            city.metric(api, "heat_api_city_records_total", &[("kind", "site"), ("outcome", "taken")]) > 0.0
+        });
+    }
+
+    let mut topic = Value::Null;
+    wait_until("both have said it in the topic", READY, || {
+        topic = python.run("kafka_city.py", [kafka.brokers()]);
+        topic["records"].as_u64() >= Some(4)
+    });
+    let held = topic["held"].as_object().unwrap();
+    let keys: Vec<&str> = held.keys().map(String::as_str).collect();
+    assert_eq!(
+        keys,
+        ["network/north", "site/north/st01"],
+        "one key for a thing, whoever writes it: {topic:#}"
+    );
+    let site = &held["site/north/st01"];
+    assert_eq!((&site["network"], &site["site"]["state"]), (&"north".into(), &"ok".into()), "{site:#}");
+    let value = &site["site"]["values"]["supply_temperature"];
+    assert_eq!((&value["value"], &value["current"]), (&81.5.into(), &true.into()), "{site:#}");
+    assert!(value["age_seconds"].is_number() && site["at"].is_string(), "{site:#}");
+    for role in apis.into_iter().chain([gateway]) {
+        role.signal("TERM");
+        role.ended(READY).ended_with(0);
+    }
 }
 
 #[test]

@@ -18,9 +18,10 @@ pub(crate) mod session;
 pub(crate) enum UserRole {
     /// Read, but for dead letters, whose bytes nobody has checked.
     Viewer,
-    /// Read and command.
+    /// Read, and command what one incident or place needs.
     Operator,
-    /// Everything.
+    /// Everything: also what makes detection blind for a whole network or circuit (its season, a maintenance window
+    /// without a place), and taking dead letters again, which belongs to who mends what caused them.
     Admin,
     /// The city's feed only.
     CityCentre,
@@ -41,7 +42,8 @@ impl UserRole {
     fn may(self, method: &Method, path: &str) -> bool {
         let reads = matches!(*method, Method::GET | Method::HEAD);
         match self {
-            Self::Admin | Self::Operator => true,
+            Self::Admin => true,
+            Self::Operator => path != "/api/v1/rejected/requeue",
             Self::Viewer => reads && !path.starts_with("/api/v1/rejected"),
             Self::CityCentre => {
                 reads && (path == "/api/v1/openapi.json" || path.starts_with("/api/v1/feeds/"))
@@ -52,6 +54,11 @@ impl UserRole {
     /// Whether this user may command.
     pub(crate) const fn commands(self) -> bool {
         matches!(self, Self::Operator | Self::Admin)
+    }
+
+    /// Whether this user may command what concerns a whole network or circuit.
+    pub(crate) const fn governs(self) -> bool {
+        matches!(self, Self::Admin)
     }
 }
 
@@ -288,6 +295,8 @@ mod tests {
         assert!(!UserRole::Viewer.may(&get, "/api/v1/rejected/0-1"));
         assert!(UserRole::Operator.may(&get, "/api/v1/rejected"));
         assert!(UserRole::Operator.may(&post, "/api/v1/incidents/x/acknowledge"));
+        assert!(!UserRole::Operator.may(&post, "/api/v1/rejected/requeue"));
+        assert!(UserRole::Admin.may(&post, "/api/v1/rejected/requeue"));
         assert!(!UserRole::CityCentre.may(&get, "/api/v1/incidents"));
         assert!(UserRole::CityCentre.may(&get, "/api/v1/feeds/city"));
     }

@@ -136,6 +136,11 @@ impl View {
         self.user.as_ref().is_some_and(|user| user.role.commands())
     }
 
+    /// Whether the reader may command what concerns a whole network or circuit.
+    pub(crate) fn governs(&self) -> bool {
+        self.user.as_ref().is_some_and(|user| user.role.governs())
+    }
+
     /// The same reader at a network's own clock.
     pub(crate) fn at(mut self, state: &ApiState, network: &NetworkId) -> Self {
         self.zone = state.time_zone(network);

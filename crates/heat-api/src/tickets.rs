@@ -114,7 +114,12 @@ impl<'a> Linker<'a> {
         let closed = match status {
             TicketStatus::Resolved => best.and_then(|incident| incident.cleared),
             TicketStatus::NotThePlant => answered,
-            _ => None,
+            TicketStatus::Received
+            | TicketStatus::Suspected
+            | TicketStatus::Known
+            | TicketStatus::CrewOnItsWay
+            | TicketStatus::OnSite
+            | TicketStatus::Repaired => None,
         };
         let changes = links.iter().map(|link| link.incident.updated).chain(answered).chain(repaired);
         Progress {

@@ -26,8 +26,8 @@ fn flag(is_set: bool) -> f64 {
     if is_set { 1.0 } else { 0.0 }
 }
 
-/// Homes of a station are numbered from 16 times its number.
-pub(crate) const HOMES_PER_STATION_MAX: usize = 16;
+/// Homes of a station are numbered from 32 times its number.
+pub(crate) const HOMES_PER_STATION_MAX: usize = 32;
 
 fn home_celsius(network: &Network, place: usize) -> f64 {
     let station = &network.stations[place / HOMES_PER_STATION_MAX];

@@ -159,9 +159,9 @@ impl Grower {
             design_w: area * self.random.between(40.0, 48.0),
             topped_up_from_primary: index % 7 == 3,
             has_secondary_meter: index % 5 != 4,
-            // One station with as many as may be told of as a station.
+            // One station with so many that some speak soon: ten are told of as a station.
             homes: match index {
-                0 => 12,
+                0 => 32,
                 _ if index.is_multiple_of(3) => 2,
                 _ => 0,
             },

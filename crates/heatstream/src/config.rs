@@ -17,7 +17,7 @@ use heat_ledger::repeats::RepeatSettings;
 use heat_log::{
     EmbeddedSettings, KafkaSettings, Log, OpenError, Retention, TopicError, TopicSpec,
     settings::{RawEmbedded, RawKafka},
-    topics::product_topics,
+    topics::{CITY, product_topics},
 };
 use heat_model::plant::PlantModel;
 use heat_mqtt::settings::SecretSource;
@@ -203,7 +203,9 @@ impl RawConfig {
     ) -> Result<Config, Failure> {
         let Self { document, mut faults, .. } = self;
         let repeats = repeats(&self.log, default_repeats, &mut faults);
-        let topics = topics(&self.log, &mut faults);
+        let mut topics = topics(&self.log, &mut faults);
+        // Whoever does not write it needs no such topic.
+        topics.retain(|topic| self.api.city_topic || topic.name != CITY);
         let log = log(&self.log, defaults, role.is_some(), &mut faults);
         let plant_path = self.plant.directory.or_else(|| defaults.plant.clone());
         let (plant, plant_notes) = plant(plant_path.as_deref(), &mut faults);

@@ -93,7 +93,7 @@ pub(crate) async fn page(
         section.card #curves { (curves(&view, &state, &id)) }
         section.card #detectors data-live { (detectors(&view, &state, &id)) }
         section.card #desk data-live { (desk(&view, &state, &id)) }
-        @if view.commands() { div.forms { (window_form(&view, &id)) (season_form(&view, &state, &id)) } }
+        @if view.commands() { div.forms { (window_form(&view, &id)) @if view.governs() { (season_form(&view, &state, &id)) } } }
     };
     Ok(view.page(&name, &body))
 }
@@ -265,7 +265,11 @@ fn window_form(view: &View, network: &NetworkId) -> Markup {
             summary { (view.t("登记检修停用", "Take something out of service")) }
             form.stacked method="post" action={ "/networks/" (segment(network.as_str())) "/maintenance" } {
                 label { (view.t("名称", "Name")) input name="id" required maxlength="64" autocomplete="off"; }
-                label { (view.t("站点或管段（空：全网）", "Site or pipe (empty: whole network)")) input name="place" autocomplete="off" spellcheck="false"; }
+                @if view.governs() {
+                    label { (view.t("站点或管段（空：全网）", "Site or pipe (empty: whole network)")) input name="place" autocomplete="off" spellcheck="false"; }
+                } @else {
+                    label { (view.t("站点或管段", "Site or pipe")) input name="place" required autocomplete="off" spellcheck="false"; }
+                }
                 label { (view.t("至", "Until")) input type="datetime-local" name="until" required value=(format::input_text(until, &view.zone)); }
                 label { (view.t("原因", "Reason")) input name="reason" required maxlength="500"; }
                 button { (view.t("登记", "Submit")) }

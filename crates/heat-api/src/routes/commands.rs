@@ -218,12 +218,22 @@ pub(crate) async fn take(
     network: &NetworkId,
     action: Action,
 ) -> Result<TakenAnswer, Problem> {
+    if blinds_a_whole(&action) && !user.role.governs() {
+        state.metrics.refused.with_label_values(&["role"]).inc();
+        let detail = "a circuit's season, and a maintenance window without a place, are an admin's to set";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail));
+    }
     let word = word(&action);
     let body = Body::Command(Command { user: user.name.as_ref().to_owned(), action });
     submit(state, word, network, &body).await?;
     tracing::info!(user = %user.name, action = word, network = %network, "a command is in the log");
     state.metrics.commands.with_label_values(&[word, "taken"]).inc();
     Ok(TakenAnswer { network: network.clone() })
+}
+
+/// Whether detection rests for a whole network or circuit after it.
+const fn blinds_a_whole(action: &Action) -> bool {
+    matches!(action, Action::Season { .. } | Action::MaintenanceBegin { place: None, .. })
 }
 
 fn refused(reason: &RefusalReason) -> Problem {

@@ -5,7 +5,7 @@ use heat_model::plant::{Circuit, Network, Pipe, PlantModel, Side, Site, SiteKind
 use super::*;
 
 /// A station and a home in it, one pipe, one circuit.
-fn plant() -> PlantModel {
+pub(crate) fn plant() -> PlantModel {
     let site = |id: &str, kind, parent: Option<&str>, name: Option<&str>| Site {
         id: id.parse().unwrap(),
         network: Some(NETWORK.parse().unwrap()),

@@ -192,6 +192,39 @@ fn a_scoped_user_sees_its_operators_networks_and_nothing_of_the_others() {
 }
 
 #[test]
+fn what_blinds_a_whole_network_or_circuit_is_an_admins_to_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let tokens = dir.path().join("tokens");
+    std::fs::write(&tokens, format!("duty operator {ABC}\nchief admin {HELLO}\n")).unwrap();
+    let raw = RawApi { tokens_file: Some(tokens), ..RawApi::default() };
+    let bench = Bench::of_plant(raw, &[], false, desk::plant());
+    let until = heat_api::json::ApiTime::from_micros(Clock.now().as_micros() + 3_600_000_000).to_string();
+    let window =
+        |place: Value| json!({ "id": "w", "place": place, "until": until, "reason": "work" }).to_string();
+    let (maintenance, season) = ("/api/v1/networks/town/maintenance", "/api/v1/circuits/primary/season");
+    let requeue = "/api/v1/rejected/requeue";
+    for (path, body, is_dutys) in [
+        (maintenance, window(json!("st1")), true),
+        (maintenance, window(Value::Null), false),
+        (season, json!({ "state": "off" }).to_string(), false),
+        (requeue, json!({ "ids": ["0-7"] }).to_string(), false),
+    ] {
+        for (token, is_allowed) in [("Bearer abc", is_dutys), ("Bearer hello", true)] {
+            let headers = [("authorization", token), ("content-type", "application/json")];
+            let (status, answer) = bench.request("POST", path, &headers, &body);
+            assert_eq!(status != 403, is_allowed, "{path} {token}: {status} {answer}");
+            assert!(status < 500, "{path}: {answer}");
+        }
+    }
+    let form = [("authorization", "Bearer abc"), FORM];
+    let (status, html) = bench.request("POST", "/networks/town/season", &form, "circuit=primary&state=off");
+    assert!(status == 403 && html.contains("role=\"alert\""), "{html}");
+    let (_, html) = bench.request("GET", "/networks/town", &[("authorization", "Bearer abc")], "");
+    assert!(html.contains("name=\"place\" required") && !html.contains("/networks/town/season"), "{html}");
+    bench.stop();
+}
+
+#[test]
 fn the_api_speaks_tls_and_a_faulty_certificate_is_named_before_it_starts() {
     let dir = tempfile::tempdir().unwrap();
     let (certificate, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
