@@ -63,6 +63,9 @@ const CALIBRATE_BINS: u32 = BINS_PER_DAY as u32;
 const STEPS_MAX: usize = BINS_PER_DAY + 4;
 /// Bins that tell what a leak whose case is closed loses now, and whether an accepted one has ended: 2 h.
 const ACCEPTED_BINS: i64 = 8;
+/// Without metered make-up the level follows the wander of the big meters, share of circulation per day, as that of the
+/// witnesses does.
+const METERS_WANDER_PER_DAY: f64 = 0.001;
 /// What networks lose all the time, share of circulation, between 0.1 and 1 %: the unit where make-up is known by
 /// run-time or tank level only.
 const USUAL_LOSS_SHARE: f64 = 0.003;
@@ -463,15 +466,18 @@ impl Balance {
                 self.ask_judge(settings, input, bin, verdicts);
             }
         }
-        let suspicious = self.is_suspicious();
+        let suspicious = self.is_suspicious() && !self.is_within_doubt();
         self.suspect_since = match (suspicious, self.suspect_since) {
             (true, since) => since.or(Some(bin)),
             (false, _) => None,
         };
         if !suspicious && !paused {
             let scale = self.full_scale();
-            let cap = (0.2 * SLOWEST_LEAK_PER_DAY * scale).max(WANDER_PER_DAY * self.loss.level().abs())
-                / BINS_PER_DAY as f64;
+            let per_day = match self.metering {
+                Metering::Nothing => METERS_WANDER_PER_DAY * scale,
+                _ => (0.2 * SLOWEST_LEAK_PER_DAY * scale).max(WANDER_PER_DAY * self.loss.level().abs()),
+            };
+            let cap = per_day / BINS_PER_DAY as f64;
             self.learn_load(quarter, loss, corrected);
             if quarter.contraction.is_some() || self.uncorrected >= UNCORRECTED_BINS {
                 self.loss.learn(bin, loss, Some(residual), settled, cap);
