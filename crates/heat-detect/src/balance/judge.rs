@@ -285,14 +285,14 @@ impl Balance {
         self.say(abrupt, onset, mean, test.sum, verdicts);
     }
 
-    /// Whether what the tests suspect is no more than the big meters' wander may be.
-    pub(super) fn is_within_doubt(&self) -> bool {
+    /// Whether what the tests suspect is, over the newest bins, no more than the big meters' wander may be.
+    pub(super) fn is_within_doubt(&self, bins: i64) -> bool {
         if self.metering != Metering::Nothing || self.judge.open.is_some() {
             return false;
         }
         let newest = self.loss.recent.back().map_or(i64::MIN, |(bin, _)| *bin);
-        let hour = self.loss.mean_since(newest.saturating_sub(3));
-        hour.is_some_and(|(mean, count)| mean < LEARN_DOUBT_MAX * self.doubt(count).total())
+        let recent = self.loss.mean_since(newest.saturating_sub(bins - 1));
+        recent.is_some_and(|(mean, count)| mean < LEARN_DOUBT_MAX * self.doubt(count).total())
     }
 
     /// Smallest excess that counts, in the unit of the account.

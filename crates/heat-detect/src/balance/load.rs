@@ -71,10 +71,8 @@ impl Load {
         self.gain * (load - self.pivot)
     }
 
-    /// Learns from a clean value, its part included, and what the account left of it. Gives what the account's level must
-    /// move by to stay on the same line.
-    pub(crate) fn learn(&mut self, load: f64, value: f64, residual: f64) -> f64 {
-        self.note_block(residual);
+    /// Learns from a clean value, its part included. Gives what the account's level must move by to stay on the same line.
+    pub(crate) fn learn(&mut self, load: f64, value: f64) -> f64 {
         let keep = 1.0 - 1.0 / MEMORY_BINS;
         self.weight = self.weight * keep + 1.0;
         self.load = self.load * keep + load;
@@ -89,7 +87,8 @@ impl Load {
         moved
     }
 
-    fn note_block(&mut self, residual: f64) {
+    /// Notes what the account left of a value.
+    pub(crate) fn note(&mut self, residual: f64) {
         self.block_sum += residual;
         self.block_bins += 1;
         if self.block_bins == BLOCK_BINS {
@@ -149,7 +148,8 @@ mod tests {
             }
             let residual = value - part - level;
             level += residual / f64::from(bin + 1).min(288.0);
-            level += load.learn(flow, value, residual);
+            load.note(residual);
+            level += load.learn(flow, value);
         }
         load
     }
