@@ -11,6 +11,9 @@ use crate::{
     world::{CALM, Device, Feed, Now, START, devices, noise, plant},
 };
 
+/// [`SCAN`] as a step.
+const SCAN_STEP: usize = 900;
+
 fn leaks(feed: &Feed) -> Vec<Incident> {
     of_water(feed.incidents()).into_iter().filter(|incident| incident.class != Class::StandingLoss).collect()
 }
@@ -68,7 +71,7 @@ fn a_pump_trip_of_two_hours_its_restart_and_refilling_are_no_leak() {
 fn a_plain_water_network_s_leak_is_found_by_its_night_flow_and_told_as_a_share_of_its_inflow() {
     let mut feed = Feed::new(settings(), heat_model::plant::PlantModel::default());
     let on = 10 * DAY;
-    for at in (0..16 * DAY).step_by(SCAN as usize) {
+    for at in (0..16 * DAY).step_by(SCAN_STEP) {
         let hour = (at.rem_euclid(DAY)) as f64 / HOUR as f64;
         let drawn = 6.0 - 4.5 * ((hour - 3.0) / 24.0 * TAU).cos();
         let lost = if at >= on { 1.2 } else { 0.0 };
@@ -89,7 +92,7 @@ fn a_plain_water_network_s_leak_is_found_by_its_night_flow_and_told_as_a_share_o
 fn outputs(every: u64, now: &dyn Fn(i64) -> Now, spoil: &dyn Fn(i64, &mut Vec<Device>)) -> Vec<u8> {
     let mut feed = Feed::new(settings(), plant());
     let mut next = every;
-    for at in (0..ON + 2 * DAY).step_by(SCAN as usize) {
+    for at in (0..ON + 2 * DAY).step_by(SCAN_STEP) {
         let mut list = devices(at, now(at));
         spoil(at, &mut list);
         for device in list {

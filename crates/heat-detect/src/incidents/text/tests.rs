@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "a test's fixture fails the test")]
-
 use heat_model::{
     AppendTime, EventTime, NetworkId,
     incident::{AlarmState, Candidate, Class, Evidence, Incident, Priority, WorkState},
