@@ -182,6 +182,25 @@ fn without_plant_and_labels_it_says_what_would_have_been_found() {
 }
 
 #[test]
+fn the_utility_s_own_budget_is_what_is_promised() {
+    let folder = town();
+    let config = folder.path().join("heatstream.toml");
+    fs::write(&config, "[processor]\nfalse_pages_per_month = 0.25\nlisted_per_station_month = 0.02\n")
+        .unwrap();
+
+    let at = config.display().to_string();
+    let report = json(&backtest(folder.path(), &["--format", "json", "--config", &at]).ended_with(0).stdout);
+
+    let budget = &report["scores"]["budget"];
+    assert_eq!(budget["promised_per_network_month"], 0.25, "{budget:#}");
+    assert_eq!(budget["by_priority"][2]["promised"], 0.02, "{budget:#}");
+
+    fs::write(&config, "[processor]\nfalse_pages_per_month = 0\n").unwrap();
+    let told = backtest(folder.path(), &["--config", &at]).ended_with(64);
+    assert!(told.stderr.contains("false_pages_per_month"), "{}", told.stderr);
+}
+
+#[test]
 fn what_is_wrong_is_said_with_file_place_and_remedy() {
     let folder = town();
     let at = |name: &str| folder.path().join(name).display().to_string();

@@ -341,6 +341,8 @@ fn scores(
     let (networks_us, stations_us) = judged.exposure_us();
     Scores {
         warm_up_days: months(WARM_UP_US) * 30.0,
+        warm_up_pages: figures::warm_up_pages(judged).count(),
+        warm_up_pages_unexplained: figures::warm_up_pages(judged).filter(|explained| !explained).count(),
         network_months: months(networks_us),
         station_months: months(stations_us),
         losses: judged.group("losses", is_loss),

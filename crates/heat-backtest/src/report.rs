@@ -405,6 +405,10 @@ pub struct Budget {
 pub struct Scores {
     /// Days after a network's first reading that score nothing.
     pub warm_up_days: f64,
+    /// Pages (P1 and P2) within those days: the live product pages as soon as a detector has learned.
+    pub warm_up_pages: usize,
+    /// Of them those within no labelled event; without labels all.
+    pub warm_up_pages_unexplained: usize,
     /// Scored network-months.
     pub network_months: f64,
     /// Scored station-months.

@@ -63,6 +63,12 @@ const CALIBRATE_BINS: u32 = BINS_PER_DAY as u32;
 const STEPS_MAX: usize = BINS_PER_DAY + 4;
 /// Bins that tell what a leak whose case is closed loses now, and whether an accepted one has ended: 2 h.
 const ACCEPTED_BINS: i64 = 8;
+/// Without metered make-up an excess must last for so many bins before the level stops to follow, and the gain: 6 h, 1 h.
+const WANDER_BINS: i64 = 24;
+const GAIN_BINS: i64 = 4;
+/// Without metered make-up the level follows the wander of the big meters, share of circulation per day, as that of the
+/// witnesses does.
+const METERS_WANDER_PER_DAY: f64 = 0.001;
 /// What networks lose all the time, share of circulation, between 0.1 and 1 %: the unit where make-up is known by
 /// run-time or tank level only.
 const USUAL_LOSS_SHARE: f64 = 0.003;
@@ -326,7 +332,9 @@ impl Balance {
         // A difference of big meters knows no batches: where it is negative, nothing would ever be fed.
         let released = match self.metering {
             Metering::Nothing => vec![quarter],
-            _ => self.batches.take(quarter),
+            Metering::Meter | Metering::Counter | Metering::RunTime | Metering::TankLevel => {
+                self.batches.take(quarter)
+            }
         };
         for quarter in released {
             self.step(settings, input, &quarter, &mut verdicts);
@@ -463,15 +471,20 @@ impl Balance {
                 self.ask_judge(settings, input, bin, verdicts);
             }
         }
-        let suspicious = self.is_suspicious();
+        let suspicious = self.is_suspicious() && !self.is_within_doubt(WANDER_BINS);
         self.suspect_since = match (suspicious, self.suspect_since) {
             (true, since) => since.or(Some(bin)),
             (false, _) => None,
         };
         if !suspicious && !paused {
             let scale = self.full_scale();
-            let cap = (0.2 * SLOWEST_LEAK_PER_DAY * scale).max(WANDER_PER_DAY * self.loss.level().abs())
-                / BINS_PER_DAY as f64;
+            let per_day = match self.metering {
+                Metering::Nothing => METERS_WANDER_PER_DAY * scale,
+                Metering::Meter | Metering::Counter | Metering::RunTime | Metering::TankLevel => {
+                    (0.2 * SLOWEST_LEAK_PER_DAY * scale).max(WANDER_PER_DAY * self.loss.level().abs())
+                }
+            };
+            let cap = per_day / BINS_PER_DAY as f64;
             self.learn_load(quarter, loss, corrected);
             if quarter.contraction.is_some() || self.uncorrected >= UNCORRECTED_BINS {
                 self.loss.learn(bin, loss, Some(residual), settled, cap);
@@ -503,7 +516,12 @@ impl Balance {
         let part = self.load.part(load);
         let limit = if self.loss.scale > 0.0 { 4.0 * self.loss.scale } else { f64::INFINITY };
         let off = corrected.clamp(-limit, limit);
-        let moved = self.load.learn(load, loss - corrected + off + part, off);
+        self.load.note(off);
+        // One cold morning must not pass for the meters' gain while it may be a leak.
+        if self.is_suspicious() && !self.is_within_doubt(GAIN_BINS) {
+            return;
+        }
+        let moved = self.load.learn(load, loss - corrected + off + part);
         self.loss.nudge(moved);
         self.raw.nudge(moved);
     }

@@ -223,7 +223,7 @@ impl BurstRule {
         if losses.is_empty() || drops.is_empty() || devices < 2 {
             return None;
         }
-        if return_pressure_rises(view, at_us) || !make_up_agrees(view, &losses) {
+        if return_pressure_rises(view, at_us) || pumps_start(view, at_us) || !make_up_agrees(view, &losses) {
             return None;
         }
         let votes = losses.iter().chain(&drops);
@@ -273,6 +273,20 @@ fn return_pressure_rises(view: View<'_>, at_us: i64) -> bool {
         })
     });
     rises && !supply_flow_rises(view, at_us)
+}
+
+/// A source whose flow has more than doubled while its pressure rose: its pumps start. That draws the return pressure down,
+/// and what shrank while the water stood is made up then. A burst as large lowers the pressure that drives it.
+fn pumps_start(view: View<'_>, at_us: i64) -> bool {
+    view.layout.of_kind(SiteKind::Source).any(|(_, source)| {
+        let doubles = view
+            .tracker(source, Role::SupplyFlow)
+            .is_some_and(|(_, flow)| flow.is_of(at_us) && flow.value > 2.0 * flow.reference.max(0.0));
+        let rises = view.tracker(source, Role::SupplyPressure).is_some_and(|(signal, pressure)| {
+            pressure.is_of(at_us) && pressure.value - pressure.reference > DROP_Z * view.sigma(signal)
+        });
+        doubles && rises
+    })
 }
 
 /// Where make-up is metered and nothing but the big meters says loss, the make-up must not say that all is well.

@@ -17,6 +17,10 @@ pub struct RawProcessor {
     pub lateness: Option<String>,
     /// The alarm budget: false pages that one network may have in 30 days; default 1.
     pub false_pages_per_month: Option<f64>,
+    /// Station findings that may be listed wrongly for one station in 30 days, and never page; default 0.05.
+    pub listed_per_station_month: Option<f64>,
+    /// Share of circulation lost all the time that is worth a note; default 0.005.
+    pub standing_loss_ratio: Option<f64>,
     /// Data that a water balance needs before it judges; default "3d".
     pub learning: Option<String>,
     /// How long a burst's evidence must be gone before it clears, or its repair is verified; default "10min".
@@ -106,11 +110,28 @@ impl ProcessorSettings {
             faults.push(Fault::new("processor.burst_clear", "must lie between \"10s\" and \"24h\""));
         }
         raw.limits.apply(&mut detect, &mut faults);
-        match raw.false_pages_per_month {
-            None => {}
-            Some(pages) if (0.01..=100.0).contains(&pages) => detect.false_pages_per_month = pages,
-            Some(_) => {
-                faults.push(Fault::new("processor.false_pages_per_month", "must lie between 0.01 and 100"));
+        for (key, value, (min, max), setting) in [
+            (
+                "false_pages_per_month",
+                raw.false_pages_per_month,
+                (0.01, 100.0),
+                &mut detect.false_pages_per_month,
+            ),
+            (
+                "listed_per_station_month",
+                raw.listed_per_station_month,
+                (0.001, 10.0),
+                &mut detect.listed_per_station_month,
+            ),
+            ("standing_loss_ratio", raw.standing_loss_ratio, (0.0005, 0.2), &mut detect.standing_loss_ratio),
+        ] {
+            match value {
+                None => {}
+                Some(value) if (min..=max).contains(&value) => *setting = value,
+                Some(_) => {
+                    let problem = format!("must lie between {min} and {max}");
+                    faults.push(Fault::new(format!("processor.{key}"), problem));
+                }
             }
         }
         if faults.is_empty() {
@@ -126,5 +147,40 @@ fn take(key: &str, text: Option<String>, value: &mut Duration, faults: &mut Vec<
         None => {}
         Some(Ok(duration)) => *value = duration,
         Some(Err(problem)) => faults.push(Fault::new(format!("processor.{key}"), problem)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(raw: RawProcessor) -> Result<ProcessorSettings, Vec<Fault>> {
+        ProcessorSettings::from_raw(raw, RepeatSettings::default())
+    }
+
+    #[test]
+    fn the_alarm_budget_and_what_counts_as_standing_loss_are_the_utility_s_to_set() {
+        let raw = RawProcessor {
+            false_pages_per_month: Some(0.2),
+            listed_per_station_month: Some(0.02),
+            standing_loss_ratio: Some(0.01),
+            ..RawProcessor::default()
+        };
+        let detect = checked(raw).expect("all lie within their bounds").detect;
+        assert_eq!(
+            (detect.false_pages_per_month, detect.listed_per_station_month, detect.standing_loss_ratio),
+            (0.2, 0.02, 0.01)
+        );
+    }
+
+    #[test]
+    fn budgets_beyond_all_sense_are_faults_all_told_at_once() {
+        let raw = RawProcessor {
+            false_pages_per_month: Some(0.0),
+            listed_per_station_month: Some(f64::NAN),
+            standing_loss_ratio: Some(1.0),
+            ..RawProcessor::default()
+        };
+        assert_eq!(checked(raw).expect_err("none lies within its bounds").len(), 3);
     }
 }

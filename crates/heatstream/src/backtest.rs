@@ -29,6 +29,7 @@ use arguments::Format;
 
 use crate::{
     Failure,
+    config::RawConfig,
     out::{complain, is_terminal},
 };
 
@@ -45,7 +46,10 @@ pub(crate) fn run(arguments: &BacktestArguments) -> Result<ExitStatus, Failure> 
     }
     let plant = Arc::new(read_plant(arguments.plant.as_deref())?);
     let labels = arguments.labels.as_deref().map(read_labels).transpose()?;
-    let settings = DetectSettings::default();
+    let settings = match &arguments.config {
+        Some(path) => RawConfig::read(path)?.detect_settings()?,
+        None => DetectSettings::default(),
+    };
     if !arguments.inject.is_empty() {
         return inject::run(arguments, span, &plant, labels.unwrap_or_default(), &settings);
     }

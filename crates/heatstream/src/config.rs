@@ -11,6 +11,7 @@ use std::{
 use heat_api::{RawApi, Settings as ApiSettings};
 use heat_archiver::{ArchiverSettings, RawArchive};
 use heat_codec::plant::{NetworkLevel, PlantFault};
+use heat_detect::DetectSettings;
 use heat_exporter::{RawExporter, Settings as ExporterSettings};
 use heat_gateway::{GatewaySettings, RawGateway, plant::PlantFiles};
 use heat_ledger::repeats::RepeatSettings;
@@ -236,6 +237,21 @@ impl RawConfig {
                 logging: self.logging,
             };
             return Ok(Config { shared, gateway, processor, archiver, exporter, api });
+        }
+        document.locate(&mut faults);
+        faults.sort_by_key(|fault| fault.line);
+        Err(failure(&faults))
+    }
+}
+
+impl RawConfig {
+    /// What the detectors are set to; of the rest of the document only its shape is checked, as no role runs.
+    pub(crate) fn detect_settings(self) -> Result<DetectSettings, Failure> {
+        let Self { document, mut faults, .. } = self;
+        let processor =
+            keep(ProcessorSettings::from_raw(self.processor, RepeatSettings::default()), &mut faults);
+        if let Some(processor) = processor.filter(|_| faults.is_empty()) {
+            return Ok(processor.detect);
         }
         document.locate(&mut faults);
         faults.sort_by_key(|fault| fault.line);

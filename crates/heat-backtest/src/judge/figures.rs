@@ -5,6 +5,7 @@ use heat_detect::scoring::{
     HOUR_US, base,
     delay::{curve, quantile_us, smallest_found_by_half},
     is_loss, is_sudden,
+    matching::is_about,
 };
 
 use heat_model::incident::Priority;
@@ -187,6 +188,20 @@ fn location_score(located: Vec<LocatedReport>) -> LocationScore {
         side_said: share(sides.len(), located.len()),
         median_search_fraction: median(located.iter().map(|l| l.search_fraction)),
     }
+}
+
+/// Pages of the time that is not scored, each with whether a labelled event was on that explains it.
+pub(super) fn warm_up_pages(judged: &Judged<'_>) -> impl Iterator<Item = bool> {
+    (0..judged.alarms.len()).filter_map(|index| {
+        let alarm = &judged.alarms[index];
+        let (scored_from, _) = judged.span(&alarm.network)?;
+        let is_page = judged.case.record.alarms[judged.order[index]].priority <= Priority::P2;
+        (is_page && alarm.emitted_us < scored_from).then(|| {
+            judged.events.iter().any(|event| {
+                is_about(event, alarm) && (event.on_us..=event.off_us).contains(&alarm.emitted_us)
+            })
+        })
+    })
 }
 
 /// What was promised and what was measured, by priority.

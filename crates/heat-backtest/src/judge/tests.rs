@@ -166,6 +166,8 @@ fn every_alarm_and_event_gets_the_verdict_that_the_rules_give() {
     assert_eq!(event(&report, "found").delay_h, Some(6.0));
     let losses = &report.scores.losses;
     assert_eq!((losses.events, losses.found, losses.false_alarms, losses.repeats), (3, 1, 2, 1));
+    // What the live product would have paged meanwhile is told, and not scored.
+    assert_eq!((report.scores.warm_up_pages, report.scores.warm_up_pages_unexplained), (1, 1));
     // 46 scored days, two false pages (P2).
     assert!((report.scores.network_months - 46.0 / 30.0).abs() < 1e-9);
     assert!((report.scores.budget.measured.per_month.unwrap() - 2.0 * 30.0 / 46.0).abs() < 1e-9);

@@ -58,6 +58,16 @@ fn head(out: &mut String, report: &Report) {
             report.coverage.readings
         ),
     );
+    line(
+        out,
+        &format!(
+            "Pages within the first {:.0} days: {}, {} of them{}",
+            scores.warm_up_days,
+            scores.warm_up_pages,
+            scores.warm_up_pages_unexplained,
+            if report.labelled { " in no labelled event" } else { " unlabelled" }
+        ),
+    );
     for row in &scores.budget.by_priority {
         line(
             out,

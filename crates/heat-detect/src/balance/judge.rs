@@ -52,10 +52,13 @@ const STEP_CLEAR_SHARE: f64 = 0.005;
 const RAMP_HOURS: f64 = 4.0;
 /// Bins between an alarm and the latest decision on its shape or its meter: 12 h.
 const WAIT_BINS: i64 = 48;
-/// Where no make-up is metered: standard deviations that an excess must exceed, and those of the load's part alone below
-/// which it is listed and does not page.
+/// Where no make-up is metered: standard deviations of the account that an excess must exceed to be said, and to page; and
+/// the bins since its onset in which it can, for what takes longer to show may be the meters' wander: a day.
 const DOUBT_MAX: f64 = 3.0;
+/// Below so many it is learned.
+const LEARN_DOUBT_MAX: f64 = 1.8;
 pub(super) const PAGE_DOUBT_MAX: f64 = 5.0;
+const PAGE_AGE_BINS: i64 = BINS_PER_DAY as i64;
 /// Bins below 30 % before a leak is over.
 const CLEAR_BINS: u32 = 8;
 /// Bins that an evening's draw may last: 5 h.
@@ -274,11 +277,22 @@ impl Balance {
             return;
         }
         let Some(abrupt) = self.is_step(onset, recent / scale, waited) else { return };
-        let abrupt = abrupt && mean.max(recent) > PAGE_DOUBT_MAX * doubt.load;
+        let pages = mean.max(recent) > PAGE_DOUBT_MAX * doubt.total() && bin - onset <= PAGE_AGE_BINS;
+        let abrupt = abrupt && (pages || self.metering != Metering::Nothing);
         if !abrupt && recent < self.least(RAMP_MIN_OF_LEVEL) {
             return;
         }
         self.say(abrupt, onset, mean, test.sum, verdicts);
+    }
+
+    /// Whether what the tests suspect is, over the newest bins, no more than the big meters' wander may be.
+    pub(super) fn is_within_doubt(&self, bins: i64) -> bool {
+        if self.metering != Metering::Nothing || self.judge.open.is_some() {
+            return false;
+        }
+        let newest = self.loss.recent.back().map_or(i64::MIN, |(bin, _)| *bin);
+        let recent = self.loss.mean_since(newest.saturating_sub(bins - 1));
+        recent.is_some_and(|(mean, count)| mean < LEARN_DOUBT_MAX * self.doubt(count).total())
     }
 
     /// Smallest excess that counts, in the unit of the account.
@@ -364,7 +378,8 @@ impl Balance {
         leak.fault_probability =
             if self.metering.is_mass() { 1.0 / (1.0 + log_odds.clamp(-50.0, 50.0).exp()) } else { 0.0 };
         leak.has_witness = testimony.is_some();
-        leak.unsure_load = leak.loss_kg_s < PAGE_DOUBT_MAX * self.doubt(count).load;
+        let doubt = self.doubt(count);
+        leak.unsure_load = leak.loss_kg_s < PAGE_DOUBT_MAX * doubt.load && doubt.load > 0.5 * doubt.wander;
         if let Some(testimony) = testimony {
             leak.supply_side = testimony.supply_side;
             let (shift, sigma) = testimony.imbalance;

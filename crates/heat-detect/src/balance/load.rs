@@ -5,8 +5,10 @@
 //! profile, for weather moves the load as much as the hour does and tells the two apart only in time. It is the ridge
 //! regression of the clean account on the load, with the meters' error limit as prior; the profile takes what is left.
 //!
-//! Meters wander. What a mean of the account is good for is told by six-hour means of what the fit leaves, and, beyond
-//! the load that was seen, by how well the gain is known: until then a load swing may be what looks like a leak.
+//! Meters wander by tenths of a percent within days. What a mean of the account is good for is told by six-hour means of
+//! what the fit leaves, which start from what such meters do; and, beyond the load that was seen, by how well the gain is
+//! known: until then a load swing may be what looks like a leak. Within that doubt the account goes on learning, or its
+//! spread would know only the calm days.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,13 +16,16 @@ use serde::{Deserialize, Serialize};
 const PRIOR_GAIN: f64 = 0.03;
 /// No gain is better known than this: meters' curves are no straight lines.
 const GAIN_FLOOR: f64 = 0.003;
+/// Bins of a day.
+const DAY_BINS: f64 = 96.0;
 /// Memory of the fit, bins: 14 days.
-const MEMORY_BINS: f64 = 14.0 * 96.0;
+const MEMORY_BINS: f64 = 14.0 * DAY_BINS;
 /// Bins of a block: 6 h; and blocks that the spread of their means rests on: a week.
 const BLOCK_BINS: u32 = 24;
 const BLOCKS: f64 = 28.0;
-/// Spread of a block before it is learned, share of the load.
-const BLOCK_SHARE: f64 = 0.002;
+/// Spread of a block before it is learned, share of the load, and blocks that this counts for.
+const BLOCK_SHARE: f64 = 0.0025;
+const BLOCKS_ASSUMED: f64 = 28.0;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Load {
@@ -66,10 +71,8 @@ impl Load {
         self.gain * (load - self.pivot)
     }
 
-    /// Learns from a clean value, its part included, and what the account left of it. Gives what the account's level must
-    /// move by to stay on the same line.
-    pub(crate) fn learn(&mut self, load: f64, value: f64, residual: f64) -> f64 {
-        self.note_block(residual);
+    /// Learns from a clean value, its part included. Gives what the account's level must move by to stay on the same line.
+    pub(crate) fn learn(&mut self, load: f64, value: f64) -> f64 {
         let keep = 1.0 - 1.0 / MEMORY_BINS;
         self.weight = self.weight * keep + 1.0;
         self.load = self.load * keep + load;
@@ -84,7 +87,8 @@ impl Load {
         moved
     }
 
-    fn note_block(&mut self, residual: f64) {
+    /// Notes what the account left of a value.
+    pub(crate) fn note(&mut self, residual: f64) {
         self.block_sum += residual;
         self.block_bins += 1;
         if self.block_bins == BLOCK_BINS {
@@ -98,13 +102,13 @@ impl Load {
     /// Variance of a block's mean: as assumed at first, as seen after some days.
     fn block_variance(&self) -> f64 {
         let assumed = (BLOCK_SHARE * self.pivot).powi(2);
-        let known = f64::from(self.blocks);
-        (4.0 * assumed + known * self.slow) / (4.0 + known)
+        let known = f64::from(self.blocks).min(2.0 * BLOCKS);
+        (BLOCKS_ASSUMED * assumed + known * self.slow) / (BLOCKS_ASSUMED + known)
     }
 
-    /// Variance of one quarter hour in the fit, as if only whole blocks were independent.
+    /// Variance of one quarter hour in the fit, as if only whole days were independent: one cold morning proves little.
     fn noise(&self) -> f64 {
-        (self.block_variance() * f64::from(BLOCK_BINS)).max(1e-12)
+        (self.block_variance() * DAY_BINS).max(1e-12)
     }
 
     fn information(&self) -> f64 {
@@ -144,7 +148,8 @@ mod tests {
             }
             let residual = value - part - level;
             level += residual / f64::from(bin + 1).min(288.0);
-            level += load.learn(flow, value, residual);
+            load.note(residual);
+            level += load.learn(flow, value);
         }
         load
     }

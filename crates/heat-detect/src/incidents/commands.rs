@@ -226,10 +226,8 @@ impl Book {
 
 /// Whether the network's water balance sees it: a secondary's leak is another's.
 fn is_of_balance(incident: &Incident) -> bool {
-    match incident.class {
-        Class::LeakAbrupt | Class::LeakIncipient => incident.kind.as_deref() != Some(SECONDARY),
-        class => class == Class::ExchangerLeak,
-    }
+    let is_leak = matches!(incident.class, Class::LeakAbrupt | Class::LeakIncipient | Class::ExchangerLeak);
+    is_leak && incident.kind.as_deref() != Some(SECONDARY)
 }
 
 /// The incident that a command is about.

@@ -149,6 +149,9 @@ fn evidence_line(incident: &Incident, zh: bool) -> String {
                     { format!("{value:+.3} {unit}").trim_end().to_owned() },
                 )
             }
+            ("share_of_inflow", _) => {
+                (if zh { "占平均进水量" } else { "share of the mean inflow" }, fine_percent(evidence.value))
+            }
             ("share_of_circulation", _) => {
                 (if zh { "占循环量" } else { "share of circulation" }, fine_percent(evidence.value))
             }

@@ -1,10 +1,11 @@
 //! Circulation, pressures and frost, looked at once a second; and whether the season lets them be judged.
 
-use heat_model::plant::SeasonState;
+use heat_model::{incident::Class, plant::SeasonState};
 
 use super::Network;
 use crate::{
     DetectSettings,
+    bins::BIN_US,
     burst::View,
     core::Emitter,
     pressure::{Scene, zones::Zones},
@@ -34,6 +35,10 @@ impl Network {
         let pressure = &mut self.state.pressure;
         let found = if operates { pressure.look(scene, second) } else { pressure.rest(scene) };
         for finding in found {
+            // Water that stood has shrunk and is made up once the pumps run: refilling is no leak.
+            if matches!(finding.class, Class::PumpTrip | Class::PowerFailure) {
+                self.state.balance.refilling(now_us.div_euclid(BIN_US));
+            }
             self.say(settings, finding, emit);
         }
     }

@@ -165,11 +165,14 @@ impl Network {
     }
 
     fn say_night(&mut self, settings: &DetectSettings, bin: i64, night: Night, emit: &mut Emitter<'_>) {
+        let inflow = self.state.balance.circulation;
         let finding = match night {
             Night::Leak { abrupt, since, loss_kg_s, strength } => {
-                water_findings::night(&self.layout, abrupt, since, loss_kg_s, strength)
+                water_findings::night(&self.layout, abrupt, since, (loss_kg_s, inflow), strength)
             }
-            Night::Over => water_findings::over(water_findings::night(&self.layout, false, bin, 0.0, 0.0)),
+            Night::Over => {
+                water_findings::over(water_findings::night(&self.layout, false, bin, (0.0, inflow), 0.0))
+            }
         };
         self.say(settings, finding, emit);
     }

@@ -75,14 +75,22 @@ pub(super) fn standing(layout: &Layout, bin: i64, loss_kg_s: f64, circulation: f
     finding
 }
 
-/// A leak by the night flow.
-pub(super) fn night(layout: &Layout, abrupt: bool, since: i64, loss_kg_s: f64, strength: f64) -> Finding {
+/// A leak by the night flow; the inflow is its mean.
+pub(super) fn night(
+    layout: &Layout,
+    abrupt: bool,
+    since: i64,
+    (loss_kg_s, inflow_kg_s): (f64, f64),
+    strength: f64,
+) -> Finding {
     let class = if abrupt { Class::LeakAbrupt } else { Class::LeakIncipient };
     let mut finding = empty("night_flow", class, at(since), layout.level());
     finding.strength = strength;
     finding.loss_kg_s = Some(loss_kg_s);
     finding.loss_m3_h = Some(volume_flow_m3_h(loss_kg_s, None));
     finding.evidence.push(evidence(layout, "night_flow_excess", loss_kg_s, "kg/s", at(since)));
+    let share = loss_kg_s / inflow_kg_s.max(1e-9);
+    finding.evidence.push(evidence(layout, "share_of_inflow", share, "1", at(since)));
     finding.lacked.push("make_up_flow".to_owned());
     finding.lacked.push("return_flow".to_owned());
     finding

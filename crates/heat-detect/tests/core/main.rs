@@ -14,6 +14,7 @@ mod load;
 mod model;
 mod moment;
 mod patchy;
+mod plants;
 mod pressure;
 mod quality;
 mod temps;

@@ -16,7 +16,7 @@ fn feed() -> Feed {
 }
 
 /// The pumps run down from `from` and up again from `to` on, over twenty seconds.
-fn tripped(from: i64, to: i64) -> impl Fn(i64) -> Now {
+pub(crate) fn tripped(from: i64, to: i64) -> impl Fn(i64) -> Now {
     move |at| {
         let down = ((at - from) as f64 / 20.0).clamp(0.0, 1.0);
         let up = ((at - to) as f64 / 20.0).clamp(0.0, 1.0);

@@ -23,6 +23,9 @@ pub(crate) struct BacktestArguments {
         conflicts_with = "scores"
     )]
     pub(crate) inject: Vec<u64>,
+    /// Configuration file (TOML) whose [processor] table sets the detectors as it sets the live ones; defaults without it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// Folder with the plant tables (CSV), or one TOML file; without it nothing can be located.
     #[arg(long, value_name = "DIR")]
     pub(crate) plant: Option<PathBuf>,

@@ -25,7 +25,7 @@ const DETECTORS: [Term; 16] = [
     ("operator", "人工", "Operator"),
 ];
 
-const EVIDENCE: [Term; 23] = [
+const EVIDENCE: [Term; 26] = [
     ("pressure_drop", "压力下降", "Pressure down"),
     ("pressure_rise", "压力上升", "Pressure up"),
     ("make_up_surge", "补水量突增", "Make-up up"),
@@ -36,6 +36,9 @@ const EVIDENCE: [Term; 23] = [
     ("make_up_meter_at_fault", "补水表自身故障的可能性", "Chance that the make-up meter is at fault"),
     ("unmetered_filling", "未计量的补水", "Filling that is not metered"),
     ("night_flow_excess", "夜间最小流量高于基线", "Night flow above its baseline"),
+    ("further_loss", "漏失再次突增", "Lost on top at once"),
+    ("share_of_circulation", "占循环量", "Share of the circulation"),
+    ("share_of_inflow", "占平均进水量", "Share of the mean inflow"),
     ("flow_step", "供回水流量差突增", "Supply-return difference up"),
     ("loss_found", "现场实测失水", "Loss found on site"),
     ("excess_flow", "无效流量", "Flow that carries no heat"),
@@ -79,10 +82,12 @@ const KINDS: [Term; 25] = [
     ("cold", "不热", "cold homes"),
 ];
 
-const LACKED: [Term; 4] = [
+const LACKED: [Term; 6] = [
     ("pressure_evidence", "压力证据", "evidence from pressures"),
     ("hydraulic_solution", "水力计算", "a hydraulic solution"),
     ("elevations", "高程", "elevations"),
+    ("witness_flows", "核对补水表的流量", "flows to check the make-up by"),
+    ("load_range", "该负荷下的流量表比对", "a comparison of the flow meters at such a load"),
     ("pipes", "管段资料", "pipes in the plant tables"),
 ];
 

@@ -124,6 +124,12 @@ pub(super) fn cards(page: &mut String, report: &Report) {
             two(budget.measured.high95)
         ),
     );
+    card(
+        page,
+        &format!("前 {0:.0} 天的告警（不计分） · pages within the first {0:.0} days", scores.warm_up_days),
+        &scores.warm_up_pages.to_string(),
+        &format!("其中无对应标注 in no labelled event: {}", scores.warm_up_pages_unexplained),
+    );
     for row in budget.by_priority.iter().skip(1) {
         card(
             page,

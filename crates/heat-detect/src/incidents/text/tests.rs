@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "a test's fixture fails the test")]
-
 use heat_model::{
     AppendTime, EventTime, NetworkId,
     incident::{AlarmState, Candidate, Class, Evidence, Incident, Priority, WorkState},
@@ -9,7 +7,7 @@ use heat_model::{
 use super::{deviations, fill};
 
 /// All that detectors write as evidence.
-const SEEN: [(&str, &str); 60] = [
+const SEEN: [(&str, &str); 61] = [
     ("pressure_drop", "Pa"),
     ("make_up_surge", "kg/s"),
     ("flow_step", "kg/s"),
@@ -20,6 +18,7 @@ const SEEN: [(&str, &str); 60] = [
     ("make_up_at_its_limit", "kg/s"),
     ("unmetered_filling", "kg/s"),
     ("night_flow_excess", "kg/s"),
+    ("share_of_inflow", "1"),
     ("secondary_make_up_excess", "kg/s"),
     ("loss_found", "kg/s"),
     ("head_lost", "Pa"),
