@@ -5,6 +5,7 @@ mod account;
 mod behaviour;
 mod burst;
 mod calm;
+mod homes;
 mod late;
 mod laws;
 mod leak;
