@@ -142,6 +142,9 @@ pub(crate) struct SignalKey {
     pub(crate) unit: Box<str>,
 }
 
+/// Levels from a home to its station that are climbed at most.
+const PARENTS_MAX: usize = 8;
+
 /// Whether any detector uses a signal of this name.
 pub(crate) fn is_used(name: &str) -> bool {
     Role::of(name).is_some()
@@ -190,6 +193,8 @@ pub(crate) struct Layout {
     known: BTreeMap<SiteId, (Option<SiteKind>, Option<u32>)>,
     /// The site that feeds each site, where the plant model tells it.
     pub(crate) parents: BTreeMap<SiteId, SiteId>,
+    /// Households of buildings, where the plant model counts them.
+    households: BTreeMap<SiteId, u32>,
     sides: BTreeMap<(SiteId, DeviceId, SignalName), Side>,
     pub(crate) topology: Topology,
     pub(crate) water_volume_m3: Option<f64>,
@@ -245,6 +250,11 @@ impl Layout {
                 .iter()
                 .filter(|site| site.network.as_ref().is_none_or(|of| of == network))
                 .filter_map(|site| Some((site.id.clone(), site.parent.clone()?)))
+                .collect(),
+            households: plant
+                .sites
+                .iter()
+                .filter_map(|site| Some((site.id.clone(), site.households?)))
                 .collect(),
             topology,
             water_volume_m3: primary().find_map(|circuit| circuit.water_volume_m3),
@@ -316,10 +326,33 @@ impl Layout {
         self.device_index.len()
     }
 
-    /// The site that feeds a site, if it has signals too.
-    pub(crate) fn parent(&self, site: u32) -> Option<u32> {
-        let parent = self.parents.get(&self.sites[site as usize].id)?;
-        self.site_index.get(parent).copied()
+    /// The station that feeds a site, if it has signals: itself, or the first above it, past buildings that have none.
+    pub(crate) fn station_of(&self, site: u32) -> Option<u32> {
+        let mut id = &self.sites[site as usize].id;
+        for _ in 0..PARENTS_MAX {
+            let known = self.site_index.get(id).copied();
+            if let Some(site) = known.filter(|at| self.sites[*at as usize].kind == SiteKind::Station) {
+                return Some(site);
+            }
+            id = self.parents.get(id)?;
+        }
+        None
+    }
+
+    /// Whether the plant model calls a site a household.
+    pub(crate) fn is_household(&self, site: &SiteId) -> bool {
+        self.known.get(site).is_some_and(|(kind, _)| *kind == Some(SiteKind::Household))
+    }
+
+    /// Homes that an indoor temperature of a site stands for, where that is known: one of a household, all those of a
+    /// building.
+    pub(crate) fn homes_of(&self, site: u32) -> Option<u32> {
+        let site = &self.sites[site as usize];
+        match site.kind {
+            SiteKind::Station => None,
+            SiteKind::Building => self.households.get(&site.id).copied(),
+            SiteKind::Household | SiteKind::Chamber | SiteKind::Source => Some(1),
+        }
     }
 
     /// Whether no water temperature is reported: a water network, or one that nothing thermal is known of.

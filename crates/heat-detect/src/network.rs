@@ -179,8 +179,12 @@ impl Network {
         Some(index)
     }
 
-    /// Registers a signal of any name with the behaviour of its site; `None` beyond the bound.
+    /// Registers a signal of any name with the behaviour of its site; `None` beyond the bound, and for a household, whose
+    /// habits are nobody's to watch.
     pub(crate) fn register_behaviour(&mut self, key: &SignalKey, settings: &DetectSettings) -> Option<u32> {
+        if self.layout.is_household(&key.site) {
+            return None;
+        }
         let is_plant = self.layout.is_known_plant(&key.site);
         self.state.behaviour.register(key, is_plant, settings)
     }

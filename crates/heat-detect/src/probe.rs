@@ -43,18 +43,6 @@ pub struct SignalStep {
     pub z: Option<f32>,
 }
 
-/// How many homes are at or above the promised temperature now. Groups of fewer than five homes are counted in the
-/// network's share only, so no share tells one household's temperature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ComplianceShare<'a> {
-    /// The station that feeds them; `None` for the whole network.
-    pub station: Option<&'a SiteId>,
-    /// Homes that reported within the last four hours.
-    pub homes: u32,
-    /// Those of them that are warm enough.
-    pub warm: u32,
-}
-
 /// The behaviour of a site in its last frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BehaviourStep<'a> {
@@ -175,20 +163,5 @@ impl<'a> NetworkProbe<'a> {
             let key = &network.state.keys[signal as usize];
             Redundancy { site: &key.site, device: &key.device, name: &key.name, least, unit }
         })
-    }
-
-    /// Share of homes that are warm enough (室温合格率), of the network and of each station with enough of them.
-    pub fn compliance(&self) -> Vec<ComplianceShare<'a>> {
-        let layout = &self.network.layout;
-        let station = |site: u32| &layout.sites[site as usize].id;
-        let shares = self.network.state.thermal.compliance(layout);
-        shares
-            .into_iter()
-            .map(|share| ComplianceShare {
-                station: share.station.map(station),
-                homes: share.homes,
-                warm: share.warm,
-            })
-            .collect()
     }
 }

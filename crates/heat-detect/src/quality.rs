@@ -266,10 +266,10 @@ impl Quality {
             if let Some(fault) = shows
                 && let Some(onset_us) = self.opens(signal, fault, at_us)
             {
-                said.push(self.statement(signal, fault, onset_us, true));
+                said.push(self.statement(layout, signal, fault, onset_us, true));
             }
         }
-        self.clear(at_us, &mut said);
+        self.clear(layout, at_us, &mut said);
         said
     }
 
@@ -334,8 +334,19 @@ impl Quality {
         }
     }
 
-    fn statement(&self, signal: u32, fault: Fault, onset_us: i64, active: bool) -> Statement {
+    fn statement(
+        &self,
+        layout: &Layout,
+        signal: u32,
+        fault: Fault,
+        onset_us: i64,
+        active: bool,
+    ) -> Statement {
         let gate = &self.gates[signal as usize];
+        // What a home's sensor read is the household's.
+        let site = layout.placed[signal as usize].site;
+        let is_private = layout.is_household(&layout.sites[site as usize].id);
+        let fact = Fact { signal: Some(signal), what: fault.kind(), value: gate.told_value(fault), unit: "" };
         Statement {
             detector: "signal_quality",
             class: Class::SensorFault,
@@ -343,19 +354,14 @@ impl Quality {
             place: Place::Signal(signal),
             onset_us,
             active,
-            facts: vec![Fact {
-                signal: Some(signal),
-                what: fault.kind(),
-                value: gate.told_value(fault),
-                unit: "",
-            }],
+            facts: if is_private { Vec::new() } else { vec![fact] },
             strength: 1.0,
             affected: Vec::new(),
         }
     }
 
     /// Faults that the signal itself showed and shows no more; those that relations showed are theirs to end.
-    fn clear(&mut self, at_us: i64, said: &mut Vec<Statement>) {
+    fn clear(&mut self, layout: &Layout, at_us: i64, said: &mut Vec<Statement>) {
         for signal in 0..self.gates.len() {
             let gate = &self.gates[signal];
             let Some(fault) = gate.fault else { continue };
@@ -370,7 +376,7 @@ impl Quality {
             if at_us - gate.shown_us > rest_us {
                 self.gates[signal].fault = None;
                 let signal = u32::try_from(signal).expect("signals are bounded by the settings");
-                said.push(self.statement(signal, fault, at_us, false));
+                said.push(self.statement(layout, signal, fault, at_us, false));
             }
         }
     }

@@ -36,6 +36,7 @@ use heat_hydraulics::water::density_kg_m3;
 use heat_model::plant::SiteKind;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::costs::Costs;
 use self::{
     bank::{Instants, News},
     beside::delivered,
@@ -51,7 +52,6 @@ use self::{
     swapped::Crossing,
     values::{Boundary, Means, PEERS_MIN, Readings, Surround, median_of, readings},
 };
-pub(crate) use self::{costs::Costs, homes::Compliance};
 use crate::{
     bins::{BIN_US, Bins},
     layout::{Layout, Role},
@@ -152,11 +152,6 @@ impl Thermal {
             self.judge_stations(layout, &surround, quality, &mut said);
         }
         said
-    }
-
-    /// How many homes are warm enough, of the network and by station.
-    pub(crate) fn compliance(&self, layout: &Layout) -> Vec<Compliance> {
-        self.homes.compliance(layout)
     }
 
     fn station_thresholds(&self) -> [Thresholds; CHANNELS] {

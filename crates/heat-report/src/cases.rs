@@ -73,6 +73,24 @@ impl Case {
         self.incident.loss_kg_s.filter(|loss| *loss > 0.0).map(|loss| loss * self.seconds_in(span))
     }
 
+    /// Heat delivered for nothing in the span, J, as the thermal detector measured it when it told it.
+    pub fn excess_heat_j(&self, span: &Span) -> Option<f64> {
+        let shown = self.incident.evidence.iter().find(|evidence| evidence.what == "excess_heat")?;
+        Some(shown.value * self.seconds_in(span))
+    }
+
+    /// Whether its water is a secondary's, which no source feeds: a leak there, or radiators drained at a station.
+    pub fn is_of_secondary(&self) -> bool {
+        let incident = &self.incident;
+        incident.kind.as_deref() == Some("secondary")
+            || incident.class == Class::Draining && incident.place.is_some()
+    }
+
+    /// Whether it is a loss from the network's own pipes.
+    pub fn is_water_loss(&self) -> bool {
+        is_water_loss(self.incident.class) && !self.is_of_secondary()
+    }
+
     /// Flow that carried no heat, kg, as the thermal detector measured it.
     pub fn excess_flow_kg(&self, span: &Span) -> Option<f64> {
         let shown = self.incident.evidence.iter().find(|evidence| evidence.what == "excess_flow")?;
@@ -87,8 +105,8 @@ impl Case {
     }
 }
 
-/// Whether a class is a loss of the network's water.
-pub const fn is_water_loss(class: Class) -> bool {
+/// Whether a class is a loss of water from pipes.
+const fn is_water_loss(class: Class) -> bool {
     matches!(class, Class::Burst | Class::LeakAbrupt | Class::LeakIncipient)
 }
 

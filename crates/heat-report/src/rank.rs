@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{
     Span,
-    cases::{Case, TicketCase, is_station_fault, is_water_loss},
+    cases::{Case, TicketCase, is_station_fault},
     figure::count,
     ground::Ground,
 };
@@ -179,7 +179,7 @@ pub(crate) fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
 /// Ranks the pipes.
 pub(crate) fn pipes(cases: &[Case], ground: &Ground<'_>, span: &Span) -> Ranking<PipeRow> {
     let mut rows: BTreeMap<String, PipeRow> = BTreeMap::new();
-    for case in cases.iter().filter(|case| is_water_loss(case.incident.class)) {
+    for case in cases.iter().filter(|case| case.is_water_loss()) {
         let lost_m3 = case.lost_kg(span).unwrap_or(0.0) / 1_000.0;
         let found = case.repair.as_ref().and_then(|repair| repair.pipe.clone());
         let weights: Vec<(String, f64)> = match &found {

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use crate::{
     Settings, Span,
-    cases::{Case, TicketCase, is_station_fault, is_water_loss},
+    cases::{Case, TicketCase, is_station_fault},
     convert,
     figure::{Figure, Id, count},
     ground::{Ground, Scope},
@@ -281,9 +281,18 @@ impl Desk<'_> {
         (area_days > 0.0).then_some((volume_m3, area_days))
     }
 
-    /// Heat that went with an incident's water, GJ.
+    /// What an incident cost in heat, GJ: what went with its water, and what was delivered for nothing.
+    fn heat_cost_gj(&self, case: &Case) -> Option<f64> {
+        let excess_gj = case.excess_heat_j(self.span).map(|joules| joules / 1e9);
+        match (self.heat_lost_gj(case), excess_gj) {
+            (None, None) => None,
+            (lost, excess) => Some(lost.unwrap_or(0.0) + excess.unwrap_or(0.0)),
+        }
+    }
+
+    /// Heat that went with an incident's water, GJ; `None` for a secondary's, whose temperatures are not the source's.
     fn heat_lost_gj(&self, case: &Case) -> Option<f64> {
-        let lost_kg = case.lost_kg(self.span)?;
+        let lost_kg = case.lost_kg(self.span).filter(|_| !case.is_of_secondary())?;
         let days = self.days.get(&case.incident.network)?;
         let first = self.span.day_and_hour(case.incident.onset.as_micros()).0;
         let end = case.incident.cleared.map_or(self.span.to.as_micros(), AppendTime::as_micros);
@@ -317,15 +326,16 @@ impl Desk<'_> {
                 of_class.present += 1;
                 of_class.hours += case.seconds_in(self.span) / 3_600.0;
                 of_class.water_m3 += lost_m3.unwrap_or(0.0);
-                of_class.heat_gj += heat_gj.unwrap_or(0.0);
+                of_class.heat_gj += self.heat_cost_gj(case).unwrap_or(0.0);
                 of_class.heat_unknown |= lost_m3.is_some() && heat_gj.is_none();
-                if let Some(lost_m3) = lost_m3 {
+                // Make-up of the sources is what these are shares of; a secondary's water is not of it.
+                if let Some(lost_m3) = lost_m3.filter(|_| !case.is_of_secondary()) {
                     sums.over(Id::WaterLostShare, lost_m3);
                 }
                 if let Some(heat_gj) = heat_gj {
                     sums.over(Id::HeatLostShare, heat_gj);
                 }
-                if opened && is_water_loss(class) {
+                if opened && case.is_water_loss() {
                     sums.over(Id::WaterLossesPerPipe, 1.0);
                 }
                 if opened && is_station_fault(class) {
@@ -432,7 +442,7 @@ impl Desk<'_> {
             hours: case.seconds_in(self.span) / 3_600.0,
             over: case.incident.cleared.is_some(),
             water_m3: case.lost_kg(self.span).map(|kg| kg / 1_000.0),
-            heat_gj: self.heat_lost_gj(case),
+            heat_gj: self.heat_cost_gj(case),
             affected: case.incident.affected.len(),
         };
         Cut { rows: cases.into_iter().take(CASES_MAX).map(row).collect(), of }

@@ -76,7 +76,7 @@ pub struct ClassRow {
     pub hours: f64,
     /// Water lost, m3.
     pub water_m3: f64,
-    /// Heat lost with it, GJ; absent where a source's temperature is not known.
+    /// Heat lost with it, and heat delivered for nothing, GJ; absent where the water's temperature is not known.
     pub heat_gj: Option<f64>,
 }
 

@@ -287,6 +287,65 @@ fn an_incident_costs_water_and_heat_for_as_long_as_it_lasted() {
 }
 
 #[test]
+fn a_secondarys_water_is_no_share_of_the_primarys_make_up_and_no_failure_of_its_pipes() {
+    let mut town = Town::new();
+    heated(&mut town);
+    let cases = [
+        (1, Class::LeakIncipient, Some("secondary")),
+        (2, Class::Draining, None),
+        (3, Class::LeakIncipient, None),
+    ];
+    for (id, class, kind) in cases {
+        let told = Incident {
+            loss_kg_s: Some(1.0),
+            kind: kind.map(str::to_owned),
+            place: (id < 3).then(|| "a".to_owned()),
+            cleared: Some(AppendTime::from_micros(at("2026-11-20T08:00:00+08:00"))),
+            ..incident(id, class, "2026-11-20T06:00:00+08:00")
+        };
+        town.said(id, "2026-11-20T06:00:00+08:00", ChangeKind::Opened, &told);
+    }
+
+    let report = town.report();
+
+    assert_eq!(figure(&report, &Scope::City, Id::WaterLostShare).numerator, Some(7.2));
+    assert_eq!(figure(&report, &Scope::City, Id::WaterLossesPerPipe).numerator, Some(1.0));
+    let water: f64 = scope(&report, &Scope::City).classes.iter().map(|row| row.water_m3).sum();
+    assert!((water - 21.6).abs() < 1e-9, "what each class lost is told all the same: {water}");
+}
+
+#[test]
+fn heat_delivered_for_nothing_is_what_an_incident_cost() {
+    let mut town = Town::new();
+    let excess = Evidence {
+        detector: "thermal".to_owned(),
+        place: "c".to_owned(),
+        what: "excess_heat".to_owned(),
+        value: 180_000.0,
+        unit: "W".to_owned(),
+        at: EventTime::from_micros(0),
+    };
+    let hot = Incident {
+        kind: Some("overheating".to_owned()),
+        place: Some("c".to_owned()),
+        evidence: vec![excess],
+        cleared: Some(AppendTime::from_micros(at("2026-11-20T08:00:00+08:00"))),
+        ..incident(1, Class::ConsumerThermal, "2026-11-20T06:00:00+08:00")
+    };
+    town.said(1, "2026-11-20T06:00:00+08:00", ChangeKind::Opened, &hot);
+
+    let report = town.report();
+
+    let heat = scope(&report, &Scope::City).classes[0].heat_gj.unwrap();
+    assert!((heat - 180_000.0 * 7_200.0 / 1e9).abs() < 1e-9, "{heat}");
+    assert_eq!(
+        figure(&report, &Scope::City, Id::HeatLostShare).numerator,
+        None,
+        "it was not lost with water"
+    );
+}
+
+#[test]
 fn a_loss_that_began_before_and_goes_on_after_costs_what_falls_into_the_span() {
     let mut town = Town::new();
     let leak =

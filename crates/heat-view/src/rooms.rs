@@ -6,7 +6,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use heat_model::{
-    AppendTime, Body, DeviceId, Envelope, IngestTime, Lane, NetworkId, Quality, SiteId, plant::PlantModel,
+    AppendTime, Body, DeviceId, Envelope, IngestTime, Lane, NetworkId, Quality, SiteId,
+    plant::{PlantModel, Site, SiteKind},
 };
 
 /// Fewest homes that a figure may stand for.
@@ -18,6 +19,8 @@ const CURRENT_FOR: Duration = Duration::from_hours(2);
 /// Most homes followed.
 const HOMES_MAX: usize = 500_000;
 const NAME: &str = "indoor_temperature";
+/// Levels from a home to its station that are climbed at most.
+const PARENTS_MAX: usize = 8;
 
 /// The network, and the station if it is about one.
 pub type Place = (NetworkId, Option<SiteId>);
@@ -48,13 +51,20 @@ pub struct RoomTable {
 }
 
 impl RoomTable {
-    /// Learns which station feeds which home.
+    /// Learns which station feeds which home, through the buildings between them.
     pub fn set_plant(&mut self, plant: &PlantModel) {
-        self.stations = plant
-            .sites
-            .iter()
-            .filter_map(|site| site.parent.clone().map(|parent| (site.id.clone(), parent)))
-            .collect();
+        let rows: BTreeMap<&SiteId, &Site> = plant.sites.iter().map(|site| (&site.id, site)).collect();
+        let station = |site: &Site| {
+            let mut row = site;
+            for _ in 0..PARENTS_MAX {
+                if row.kind == Some(SiteKind::Station) {
+                    return Some((site.id.clone(), row.id.clone()));
+                }
+                row = rows.get(row.parent.as_ref()?)?;
+            }
+            None
+        };
+        self.stations = plant.sites.iter().filter_map(station).collect();
     }
 
     /// Takes a record's live room temperatures.

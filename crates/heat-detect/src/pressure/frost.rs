@@ -211,7 +211,10 @@ fn station_threat(scene: Scene<'_>, index: u32, site: &Site) -> Option<Threat> {
             WITNESSES.into_iter().filter_map(|role| self::celsius(scene, site, role)).any(|(other, cold)| {
                 if device(other) == device(*signal) {
                     let both_move = || moves(scene, *signal) && moves(scene, other);
-                    other != *signal && cold != *celsius && cold < COLD_CELSIUS && both_move()
+                    other != *signal
+                        && cold.to_bits() != celsius.to_bits()
+                        && cold < COLD_CELSIUS
+                        && both_move()
                 } else {
                     cold < AGREES_CELSIUS
                 }

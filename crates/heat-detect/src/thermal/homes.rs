@@ -1,7 +1,12 @@
 //! Homes below what they were promised while the supply is normal, and far homes cold where near ones are warm.
 //!
-//! One home may have a window open; a station's homes are told when a share of them is cold for hours. What is kept and
-//! told is per station: no household appears anywhere.
+//! One home may have a window open; a station's homes are told when a share of them is cold for hours. What is told is
+//! per station and a share in percent, never a home, its place or its temperature. Nothing is told of fewer than
+//! [`HOMES_MIN`] homes: of so few, their neighbours know whose it is. Their share is told from [`SHARE_MIN`] on, as the
+//! console and the reports do. A home whose station the plant model does not tell counts nowhere. A building's own sensor
+//! stands for the homes that the plant model counts there, and for enough of them where it counts none.
+
+use std::collections::BTreeMap;
 
 use heat_model::{incident::Class, plant::SiteKind};
 use serde::{Deserialize, Serialize};
@@ -20,8 +25,11 @@ const COLD_BINS: u16 = 8;
 const MARGIN_KELVIN: f64 = 0.2;
 /// Share of a station's homes that must be cold.
 const COLD_SHARE: f64 = 0.25;
-/// Stations with homes that a comparison of near and far needs, and what it takes to be told.
-const IMBALANCE_STATIONS: usize = 9;
+/// Fewest homes that anything is said of, and that a figure may stand for.
+const HOMES_MIN: u32 = 5;
+const SHARE_MIN: u32 = 10;
+/// Sensors in homes or buildings that a comparison of near and far needs, and what it takes to be told.
+const IMBALANCE_SENSORS: usize = 9;
 const IMBALANCE_KELVIN: f64 = 2.0;
 /// Days a home's temperature is averaged over for it, quarter hours.
 const IMBALANCE_BINS: f64 = 96.0;
@@ -36,14 +44,12 @@ struct Home {
     cold_bins: u16,
     warm_bins: u16,
     is_cold: bool,
-    is_warm: bool,
 }
 
 impl Home {
     fn take(&mut self, bin: i64, celsius: f64, promised: f64) {
         self.celsius = self.now.take(bin, celsius, HOME_BINS);
         self.slow_celsius = self.slow.take(bin, celsius, IMBALANCE_BINS);
-        self.is_warm = self.celsius >= promised;
         let bins = u16::try_from((bin - self.at_bin).clamp(1, 8)).unwrap_or(1);
         self.at_bin = bin;
         if self.celsius < promised - MARGIN_KELVIN {
@@ -71,17 +77,6 @@ pub(super) struct Homes {
     said_imbalance: bool,
 }
 
-/// How many homes are warm enough.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Compliance {
-    /// The station that feeds them; `None` for the whole network.
-    pub(crate) station: Option<u32>,
-    pub(crate) homes: u32,
-    pub(crate) warm: u32,
-}
-
-/// Fewer homes than these are not told apart from the rest: a share of two homes is somebody's temperature.
-const HOMES_MIN: u32 = 5;
 /// Newest values older than this are not counted, quarter hours.
 const FRESH_BINS: i64 = 16;
 
@@ -102,27 +97,6 @@ impl Homes {
         })
     }
 
-    /// Homes by the station that feeds them, and of the network as a whole first.
-    pub(super) fn compliance(&self, layout: &Layout) -> Vec<Compliance> {
-        let newest = self.homes.iter().map(|home| home.at_bin).max().unwrap_or_default();
-        let mut all: Vec<(u32, bool)> = self
-            .fresh(layout, newest)
-            .map(|(site, home)| (layout.parent(site).unwrap_or(site), home.is_warm))
-            .collect();
-        all.sort_unstable();
-        let count = |homes: &[(u32, bool)], station: Option<u32>| Compliance {
-            station,
-            homes: u32::try_from(homes.len()).unwrap_or(u32::MAX),
-            warm: u32::try_from(homes.iter().filter(|(_, warm)| *warm).count()).unwrap_or(u32::MAX),
-        };
-        let by_station =
-            all.chunk_by(|a, b| a.0 == b.0).map(|homes| count(homes, homes.first().map(|home| home.0)));
-        let mut shares = vec![count(&all, None)];
-        shares.extend(by_station);
-        shares.retain(|share| share.homes >= HOMES_MIN);
-        shares
-    }
-
     /// Stations whose homes became cold or warm. `supply_is_normal` is what makes it the station's own matter.
     pub(super) fn judge(
         &mut self,
@@ -131,26 +105,25 @@ impl Homes {
         at_us: i64,
         supply_is_normal: bool,
     ) -> Vec<Statement> {
-        let mut by_station: Vec<(u32, bool, f64)> = self
-            .fresh(means.layout, bin)
-            .map(|(site, home)| (means.layout.parent(site).unwrap_or(site), home.is_cold, home.celsius))
-            .collect();
-        by_station.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then(a.2.total_cmp(&b.2)));
+        let layout = means.layout;
+        let mut by_station: BTreeMap<u32, Count> = BTreeMap::new();
+        for (site, home) in self.fresh(layout, bin) {
+            let Some(station) = layout.station_of(site) else { continue };
+            let homes = layout.homes_of(site).unwrap_or(SHARE_MIN);
+            let count = by_station.entry(station).or_default();
+            count.homes = count.homes.saturating_add(homes);
+            count.cold = count.cold.saturating_add(if home.is_cold { homes } else { 0 });
+        }
         let mut said = Vec::new();
-        for homes in by_station.chunk_by(|a, b| a.0 == b.0) {
-            let station = homes[0].0;
-            let cold = homes.iter().filter(|home| home.1).count();
-            let is_cold = cold as f64 >= (COLD_SHARE * homes.len() as f64).max(1.0);
-            let was = self.said.binary_search(&station);
-            let coldest = homes.iter().map(|home| home.2).fold(f64::INFINITY, f64::min);
-            match (is_cold, was) {
+        for (station, count) in by_station.into_iter().filter(|(_, count)| count.homes >= HOMES_MIN) {
+            match (count.is_cold(), self.said.binary_search(&station)) {
                 (true, Err(at)) if supply_is_normal => {
                     self.said.insert(at, station);
-                    said.push(cold_homes(station, at_us, coldest, cold, true));
+                    said.push(cold_homes(station, at_us, count, true));
                 }
                 (false, Ok(at)) => {
                     self.said.remove(at);
-                    said.push(cold_homes(station, at_us, coldest, cold, false));
+                    said.push(cold_homes(station, at_us, count, false));
                 }
                 (true, _) | (false, Err(_)) => {}
             }
@@ -162,26 +135,31 @@ impl Homes {
     /// Near homes warm, far homes cold: the thirds of the stations by the length of pipe to them.
     fn imbalance(&mut self, means: Means<'_>, bin: i64, at_us: i64) -> Option<Statement> {
         let layout = means.layout;
-        let mut by_distance: Vec<(f64, f64)> = self
+        let mut by_distance: Vec<(f64, f64, u32)> = self
             .fresh(means.layout, bin)
             .filter_map(|(site, home)| {
-                let station = layout.parent(site).unwrap_or(site);
-                let node = layout.sites[station as usize].node?;
+                let node = layout.sites[layout.station_of(site)? as usize].node?;
                 let length: f64 = layout
                     .topology
                     .path(node)
                     .map(|trench| layout.topology.trenches[trench as usize].length_m)
                     .sum();
-                Some((length, home.slow_celsius))
+                Some((length, home.slow_celsius, layout.homes_of(site).unwrap_or(SHARE_MIN)))
             })
             .collect();
-        if by_distance.len() < IMBALANCE_STATIONS || layout.of_kind(SiteKind::Source).next().is_none() {
+        if by_distance.len() < IMBALANCE_SENSORS || layout.of_kind(SiteKind::Source).next().is_none() {
             return None;
         }
         by_distance.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
         let third = by_distance.len() / 3;
-        let mean = |homes: &[(f64, f64)]| homes.iter().map(|home| home.1).sum::<f64>() / homes.len() as f64;
-        let difference = mean(&by_distance[..third]) - mean(&by_distance[by_distance.len() - third..]);
+        let (near, far) = (&by_distance[..third], &by_distance[by_distance.len() - third..]);
+        let homes = |part: &[(f64, f64, u32)]| part.iter().map(|home| home.2).fold(0, u32::saturating_add);
+        if homes(near) < SHARE_MIN || homes(far) < SHARE_MIN {
+            return None;
+        }
+        let mean =
+            |homes: &[(f64, f64, u32)]| homes.iter().map(|home| home.1).sum::<f64>() / homes.len() as f64;
+        let difference = mean(near) - mean(far);
         let is_told = if self.said_imbalance {
             difference > 0.5 * IMBALANCE_KELVIN
         } else {
@@ -205,7 +183,26 @@ impl Homes {
     }
 }
 
-fn cold_homes(station: u32, at_us: i64, coldest: f64, cold: usize, active: bool) -> Statement {
+/// Homes of a station, and those of them that are cold.
+#[derive(Debug, Clone, Copy, Default)]
+struct Count {
+    homes: u32,
+    cold: u32,
+}
+
+impl Count {
+    fn is_cold(self) -> bool {
+        f64::from(self.cold) >= (COLD_SHARE * f64::from(self.homes)).max(1.0)
+    }
+
+    /// Percent that are cold, where that may be told.
+    fn percent(self) -> Option<f64> {
+        (self.homes >= SHARE_MIN).then(|| (100.0 * f64::from(self.cold) / f64::from(self.homes)).round())
+    }
+}
+
+fn cold_homes(station: u32, at_us: i64, count: Count, active: bool) -> Statement {
+    let fact = |value| Fact { signal: None, what: "homes_below_promise", value, unit: "%" };
     Statement {
         detector: "homes",
         class: Class::Underheating,
@@ -213,11 +210,9 @@ fn cold_homes(station: u32, at_us: i64, coldest: f64, cold: usize, active: bool)
         place: Place::Site(station),
         onset_us: at_us,
         active,
-        facts: vec![
-            Fact { signal: None, what: "coldest_home", value: coldest, unit: "degC" },
-            Fact { signal: None, what: "cold_homes", value: cold as f64, unit: "1" },
-        ],
-        strength: cold as f64,
+        facts: count.percent().map(fact).into_iter().collect(),
+        // Of few homes only that it is enough of them.
+        strength: count.percent().map_or(COLD_SHARE, |percent| percent / 100.0),
         affected: vec![station],
     }
 }

@@ -6,6 +6,7 @@ mod behaviour;
 mod burst;
 mod calm;
 mod case;
+mod homes;
 mod late;
 mod laws;
 mod leak;

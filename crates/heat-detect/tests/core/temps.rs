@@ -18,7 +18,7 @@ fn swap(list: &mut [Device], site: &str, a: &str, b: &str) {
 }
 
 /// A source with its set point, which it holds.
-fn controlled(at: i64, list: &mut [Device]) {
+pub(crate) fn controlled(at: i64, list: &mut [Device]) {
     swing(at, list);
     let supply = *value(list, "source", "supply_temperature");
     list[0].2.push(("set_point_temperature", "degC", (supply * 2.0).round() / 2.0));

@@ -113,7 +113,7 @@ impl Page<'_> {
                         th.l { (self.t("类别", "Class")) }
                         th { (self.t("新发生", "Began")) } th { (self.t("存在过", "Present")) }
                         th { (self.t("持续，h", "Hours")) }
-                        th { (self.t("失水，m³", "Water, m³")) } th.l.bar {} th { (self.t("失热，GJ", "Heat, GJ")) }
+                        th { (self.t("失水，m³", "Water, m³")) } th.l.bar {} th { (self.t("失热及多供热，GJ", "Heat lost or for nothing, GJ")) }
                     } }
                     tbody { @for row in &city.classes { tr {
                         td.l { (words::class(self.lang, row.class)) }

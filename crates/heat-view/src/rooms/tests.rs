@@ -98,11 +98,32 @@ fn fewer_than_ten_homes_are_never_spoken_of() {
     assert!(town(9).figures(at(2)).is_empty());
     let mut table = town(12);
     let sites = (0..12).map(|number| site(home(number), Some(if number < 9 { "st1" } else { "st2" })));
-    table.set_plant(&PlantModel { sites: sites.collect(), ..PlantModel::default() });
+    let stations =
+        ["st1", "st2"].map(|id| Site { kind: Some(SiteKind::Station), ..site(id.parse().unwrap(), None) });
+    table.set_plant(&PlantModel { sites: sites.chain(stations).collect(), ..PlantModel::default() });
 
     let places: Vec<_> = table.figures(at(2)).into_keys().map(|(_, station)| station).collect();
 
     assert_eq!(places, [None], "the network may be spoken of, its stations with 9 and 3 homes not");
+}
+
+#[test]
+fn homes_behind_buildings_count_for_their_station() {
+    let mut table = town(12);
+    let home = |number| site(home(number), Some(if number < 6 { "b1" } else { "b2" }));
+    let building =
+        |id: &str| Site { kind: Some(SiteKind::Building), ..site(id.parse().unwrap(), Some("st1")) };
+    let station = Site { kind: Some(SiteKind::Station), ..site("st1".parse().unwrap(), None) };
+    let sites = (0..12).map(home).chain([building("b1"), building("b2"), station]);
+    table.set_plant(&PlantModel { sites: sites.collect(), ..PlantModel::default() });
+
+    let figures = table.figures(at(2));
+
+    let counted: Vec<_> = figures
+        .iter()
+        .map(|((_, place), figures)| (place.as_ref().map(SiteId::as_str), figures.homes))
+        .collect();
+    assert_eq!(counted, [(None, 12), (Some("st1"), 12)], "six homes of a building are never spoken of");
 }
 
 #[test]

@@ -72,8 +72,7 @@ pub(super) fn words(what: &str) -> Option<(&'static str, &'static str)> {
         "heat_needed" => ("预计所需热负荷", "heat needed"),
         "heat_available" => ("可用热源能力", "heat available"),
         "coldest_day" => ("预计最冷日均气温", "coldest day ahead"),
-        "coldest_home" => ("最低室温", "coldest home"),
-        "cold_homes" => ("低于承诺室温的测点", "homes below the promise"),
+        "homes_below_promise" => ("低于承诺室温的住户占比", "homes below the promise"),
         "near_less_far" => ("近端与远端室温差", "near less far homes"),
         "stuck" | "sentinel" | "spikes" | "unit_slip" | "counter_reset" => ("读数", "reads"),
         _ => return None,
@@ -90,6 +89,7 @@ pub(super) fn figure(what: &str, value: f64, unit: &str) -> String {
         "Pa" => format!("{:+.3} MPa", value / 1e6),
         "W" => format!("{:.2} MW", value / 1e6),
         "kg/s" => format!("{:.2} t/h", value * 3.6),
+        "%" => format!("{value:.0} %"),
         "1" => format!("{value:.3}"),
         _ => format!("{value}"),
     }
