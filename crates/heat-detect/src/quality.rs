@@ -12,6 +12,7 @@ mod beside;
 pub(crate) mod frozen;
 pub(crate) mod gate;
 mod peaks;
+mod range;
 pub(crate) mod rhythm;
 mod steps;
 
@@ -58,6 +59,7 @@ pub(crate) enum Fault {
     Bias,
     Drift,
     Quantised,
+    Range,
 }
 
 impl Fault {
@@ -72,13 +74,14 @@ impl Fault {
             Self::Bias => "bias",
             Self::Drift => "drift",
             Self::Quantised => "quantisation",
+            Self::Range => "range",
         }
     }
 
     /// Whether the values say nothing at all, so that relations to other signals cannot be judged either.
     const fn blinds(self) -> bool {
         match self {
-            Self::Sentinel | Self::Stuck | Self::UnitSlip | Self::Swapped => true,
+            Self::Sentinel | Self::Stuck | Self::UnitSlip | Self::Swapped | Self::Range => true,
             Self::Spikes | Self::CounterReset | Self::Bias | Self::Drift | Self::Quantised => false,
         }
     }
@@ -250,6 +253,8 @@ impl Quality {
                 Some(Fault::Sentinel)
             } else if gate.slipped && !is_plant {
                 Some(Fault::UnitSlip)
+            } else if gate.beyond.shows(at_us) {
+                Some(Fault::Range)
             } else if gate.shows_stuck(placed.role, at_us) && !self.rests(layout, signal) {
                 Some(Fault::Stuck)
             } else if gate.shows_spikes(at_us) {
@@ -370,7 +375,7 @@ impl Quality {
                 Fault::Quantised if gate.shows_steps() => i64::MAX,
                 Fault::Stuck | Fault::Quantised => 0,
                 Fault::Spikes => 2 * CLEAR_US,
-                Fault::Sentinel | Fault::UnitSlip | Fault::CounterReset => CLEAR_US,
+                Fault::Sentinel | Fault::UnitSlip | Fault::CounterReset | Fault::Range => CLEAR_US,
                 Fault::Swapped | Fault::Bias | Fault::Drift => continue,
             };
             if at_us - gate.shown_us > rest_us {

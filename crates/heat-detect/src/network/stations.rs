@@ -40,13 +40,14 @@ pub(crate) struct StationWatch {
 
 /// Pressures that a gauge of a heating network can read, Pa.
 const GAUGE_PASCAL: std::ops::RangeInclusive<f64> = -100_000.0..=4_000_000.0;
-/// What two gauges of the same pressure may differ by, Pa: a differential farther below 0 is a broken gauge, not a valve.
+/// What two gauges of the same pressure may differ by, Pa. A differential farther below 0 is a broken gauge's, unless a
+/// burst draws the supply below the return.
 const NOISE_PASCAL: f64 = 20_000.0;
 
 fn differential(site: &Site, value: impl Fn(u32) -> Option<f64>) -> Option<f64> {
     let of = |role: Role| value(site.signal(role)?).filter(|pa| GAUGE_PASCAL.contains(pa));
     let apart = || Some(of(Role::SupplyPressure)? - of(Role::ReturnPressure)?);
-    of(Role::DifferentialPressure).or_else(apart).filter(|pa| *pa >= -NOISE_PASCAL)
+    of(Role::DifferentialPressure).or_else(apart)
 }
 
 impl StationWatch {
@@ -57,7 +58,8 @@ impl StationWatch {
             if station.low_since_us.is_some() {
                 continue;
             }
-            if let Some(now) = differential(site, |signal| bins.mean(signal)) {
+            let mean = differential(site, |signal| bins.mean(signal));
+            if let Some(now) = mean.filter(|pa| *pa >= -NOISE_PASCAL) {
                 station.bins = station.bins.saturating_add(1);
                 station.usual_pa += (now - station.usual_pa) / f64::from(station.bins).min(MEMORY_BINS);
             }
@@ -85,6 +87,9 @@ impl StationWatch {
                 (tracker.is_current(now_us) && !is_aside(signal)).then_some(tracker.value)
             };
             let Some(now) = differential(site, current) else { continue };
+            if now < -NOISE_PASCAL && !urgent {
+                continue;
+            }
             if now < LOW_SHARE * station.usual_pa {
                 let since = *station.low_since_us.get_or_insert(now_us);
                 if !station.said && (urgent || now_us - since >= ALONE_US) {

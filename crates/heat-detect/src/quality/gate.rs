@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Fault,
     peaks::{Peak, Peaks},
+    range::Beyond,
     steps::Steps,
 };
 use crate::{
@@ -222,6 +223,7 @@ pub(crate) struct Gate {
     spiked_us: i64,
     peaks: Peaks,
     steps: Steps,
+    pub(super) beyond: Beyond,
 }
 
 impl Gate {
@@ -234,6 +236,9 @@ impl Gate {
     pub(crate) fn told_value(&self, fault: Fault) -> f64 {
         if fault == Fault::Quantised {
             return self.steps.step();
+        }
+        if fault == Fault::Range {
+            return self.beyond.value();
         }
         if self.hits >= KNOWN_HITS { self.odd } else { self.last }
     }
@@ -262,6 +267,11 @@ impl Gate {
         self.seen = true;
         self.came = true;
         if self.is_sentinel(role, at_us, value, tracker, prior) {
+            return Judgement::NoMeasurement;
+        }
+        if self.beyond.take(role, at_us, value) {
+            // A wrong unit has a name of its own.
+            self.note_slip(role, value, tracker.reference);
             return Judgement::NoMeasurement;
         }
         Judgement::Measurement
@@ -514,6 +524,7 @@ impl Gate {
         match fault {
             Fault::Sentinel => self.first_hit_us,
             Fault::Stuck => self.moved_us,
+            Fault::Range => self.beyond.since_us(),
             Fault::Spikes
             | Fault::UnitSlip
             | Fault::CounterReset

@@ -284,3 +284,25 @@ fn what_has_a_name_is_listed_no_second_time_without_one() {
     assert_eq!(found[0].cleared, Some(found[1].opened), "the name takes the nameless entry's place");
     assert_eq!(found[1].cleared, None);
 }
+
+#[test]
+fn a_room_that_cannot_be_so_hot_is_a_sensor_fault_and_reaches_no_detector() {
+    let mut feed = Feed::new(DetectSettings::default(), plant());
+    feed.run_with(
+        0,
+        2 * DAY,
+        SCAN,
+        |_| CALM,
+        |at, list| {
+            swing(at, list);
+            let room = 21.0 + 0.1 * ((at / SCAN * 7) % 5) as f64;
+            let shown = if at >= DAY { 150.0 + room } else { room };
+            list.push(("a1", "room", vec![("indoor_temperature", "degC", shown)]));
+        },
+    );
+    let faults = of_class(&feed, Class::SensorFault);
+    assert_eq!(faults.len(), 1, "{:?}", feed.incidents());
+    assert_eq!(faults[0].place.as_deref(), Some("town/a1/room/indoor_temperature"));
+    assert_eq!(faults[0].kind.as_deref(), Some("range"));
+    assert_eq!(feed.core.counters().no_measurement, 96);
+}

@@ -54,7 +54,7 @@ const EVIDENCE: [Term; 26] = [
     ("above_saturation", "高出饱和压力", "Above saturation"),
 ];
 
-const KINDS: [Term; 25] = [
+const KINDS: [Term; 26] = [
     ("flashing", "汽化", "flashing"),
     ("emptying", "倒空", "emptying"),
     ("overpressure", "超压", "overpressure"),
@@ -74,6 +74,7 @@ const KINDS: [Term; 25] = [
     ("frozen", "只重复旧值", "only repeats itself"),
     ("stuck", "读数不变", "stuck"),
     ("spikes", "尖峰", "spikes"),
+    ("range", "超出可能范围", "impossible values"),
     ("unit_slip", "单位错误", "wrong unit"),
     ("counter_reset", "计数器复位", "counter reset"),
     ("swapped", "接反", "swapped"),
