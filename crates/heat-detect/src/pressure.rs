@@ -7,8 +7,9 @@
 //! - [`frost`]: hours left until standing water reaches 5 degC.
 //!
 //! Rules on the latest values, judged once a second at the most; none needs to learn. Each takes two devices to
-//! turn on, and [`latch::Latch`] keeps it from chattering. What is on stays on until the data say otherwise: silence
-//! ends nothing. They judge nothing in a season in which the primary circuit is meant to stand or to be empty.
+//! turn on (a frost risk two signals where a station has only one device), and [`latch::Latch`] keeps it from chattering.
+//! What is on stays on until the data say otherwise: silence ends nothing. They judge nothing in a season in which the
+//! primary circuit is meant to stand or to be empty.
 
 pub(crate) mod frost;
 pub(crate) mod latch;
