@@ -124,6 +124,10 @@ impl Archive {
         let mut partitions = Vec::new();
         let mut last_folder = String::new();
         for found in self.list(MANIFESTS).await? {
+            // What is no manifest of ours by its name is foreign: `verify` names it, and nothing depends on it.
+            if layout::manifest_span(&found.path).is_none() {
+                continue;
+            }
             let folder = found.path.rsplit_once('/').map_or("", |(folder, _)| folder);
             if folder != last_folder {
                 last_folder = folder.to_owned();

@@ -170,8 +170,12 @@ impl Archive {
         observe: &mut Observe<'_>,
     ) -> Result<(), ArchiveError> {
         let plan = plan(self.view(topic, partition).await?.as_ref(), settings);
+        if plan.is_empty() {
+            return Ok(());
+        }
+        // Read once and brought forward by each revision: a backlog has thousands of dates.
+        let mut view = self.view_with_hours(topic, partition).await?;
         for folders in plan.into_values() {
-            let view = self.view_with_hours(topic, partition).await?;
             let mut changes: BTreeMap<String, Change> = BTreeMap::new();
             for path in folders {
                 let Some(folder) = view.folders().get(&path) else { continue };
@@ -185,7 +189,9 @@ impl Archive {
                 at(observe, ReviseStep::FilesWritten).await?;
             }
             let changes: Vec<Change> = changes.into_values().collect();
-            self.put_revision(&view, RevisionKind::Compaction, settings.now_us, changes, observe).await?;
+            let kind = RevisionKind::Compaction;
+            let revision = self.put_revision(&view, kind, settings.now_us, changes, observe).await?;
+            view.apply_revision(&revision);
         }
         Ok(())
     }

@@ -34,6 +34,10 @@ pub struct Manifest {
     pub last_offset: Offset,
     /// Where the next commit begins.
     pub next_offset: NextOffset,
+    /// When the log took the last record, microseconds since the epoch: tells this log from another one that has reached
+    /// the same offset. Absent in what earlier versions wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_append_time_us: Option<i64>,
     /// Records taken, whatever became of them.
     pub records: u64,
     /// What was found by ingest hour, in order of the hour.

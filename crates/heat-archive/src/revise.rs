@@ -122,15 +122,21 @@ impl Archive {
                 by_day.entry(layout::day_of(path)).or_default().push(path);
             }
         }
+        if by_day.is_empty() {
+            return Ok(());
+        }
+        // Digests are needed for the entries; each revision brings the view forward.
+        let mut brought = self.view_with_hours(topic, partition).await?;
         for folders in by_day.into_values() {
-            // Digests are needed for the entries, and the number of the next revision.
-            let view = self.view_with_hours(topic, partition).await?;
+            let view = &brought;
             let mut changes = Vec::with_capacity(folders.len());
             for path in folders {
                 let Some(folder) = view.folders().get(path) else { continue };
-                changes.push(self.promote_folder(&view, path, folder, observe).await?);
+                changes.push(self.promote_folder(view, path, folder, observe).await?);
             }
-            self.put_revision(&view, RevisionKind::Promotion, grace.now_us, changes, observe).await?;
+            let kind = RevisionKind::Promotion;
+            let revision = self.put_revision(view, kind, grace.now_us, changes, observe).await?;
+            brought.apply_revision(&revision);
         }
         Ok(())
     }
@@ -201,9 +207,14 @@ impl Archive {
         Ok(swept)
     }
 
-    /// Moves a foreign file away from the data sets, under its own path below `set_aside`.
+    /// Moves a foreign file away from the data sets, under its own path below `set_aside`; numbered, where an earlier
+    /// one of that path lies already.
     async fn set_aside(&self, path: &str, observe: &mut Observe<'_>) -> Result<(), ArchiveError> {
-        let to = format!("{SET_ASIDE}/{path}");
+        let there = self.list(SET_ASIDE).await?;
+        let is_free = |to: &String| !there.iter().any(|found| found.path == *to);
+        let numbered = (2_u64..).map(|number| format!("{SET_ASIDE}/{path}.{number}"));
+        let to = std::iter::once(format!("{SET_ASIDE}/{path}")).chain(numbered).find(is_free);
+        let to = to.expect("numbers do not end");
         let copied = self.store.copy(path, &to).await;
         copied.map_err(|source| ArchiveError::Write { path: to, source })?;
         self.delete(path, observe).await

@@ -171,11 +171,15 @@ impl Archive {
         let mut views = Vec::new();
         let mut folders: BTreeMap<String, Vec<Found>> = BTreeMap::new();
         for found in self.list(MANIFESTS).await? {
+            if layout::manifest_span(&found.path).is_none() {
+                report.orphans.push(found.path);
+                continue;
+            }
             let folder = found.path.rsplit_once('/').map_or("", |(folder, _)| folder);
             folders.entry(folder.to_owned()).or_default().push(found);
         }
         for found in folders.into_values() {
-            views.extend(self.verify_partition(&mut report, found).await?);
+            views.extend(self.verify_steadily(&mut report, found).await?);
         }
         self.find_unnamed(&mut report, &views).await?;
         Ok(report)
@@ -204,12 +208,67 @@ impl Archive {
         Ok(files)
     }
 
-    /// Verifies one partition, of which these manifests are listed; `None` if none of them can be used.
-    async fn verify_partition(
+    /// Verifies one partition; looks again at what seems wrong if the partition changed meanwhile, as a live one does.
+    async fn verify_steadily(
         &self,
         report: &mut VerifyReport,
         listed: Vec<Found>,
     ) -> Result<Option<View>, ArchiveError> {
+        const ROUNDS_MAX: usize = 5;
+        let known = self.known(&listed).await?;
+        let mut round = 1;
+        loop {
+            let before = self.names(known.as_ref()).await?;
+            let mut found = VerifyReport::default();
+            let view = self.verify_partition(&mut found, known.as_ref(), listed.clone()).await?;
+            let is_settled = found.is_sound() || self.names(known.as_ref()).await? == before;
+            if is_settled || round == ROUNDS_MAX {
+                report.absorb(found);
+                return Ok(view);
+            }
+            round += 1;
+        }
+    }
+
+    /// Which partition these manifests are of; `None` if none of them can be used.
+    async fn known(&self, listed: &[Found]) -> Result<Option<(String, PartitionId)>, ArchiveError> {
+        for found in listed {
+            match self.manifest(&found.path).await {
+                Ok(manifest) => return Ok(Some((manifest.topic, manifest.partition))),
+                Err(ArchiveError::Manifest { .. } | ArchiveError::Missing { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// What names files of a partition.
+    async fn names(&self, known: Option<&(String, PartitionId)>) -> Result<Vec<String>, ArchiveError> {
+        let mut names = Vec::new();
+        let Some((topic, partition)) = known else { return Ok(names) };
+        for of in [MANIFESTS, layout::REVISIONS] {
+            let listed = self.list(&layout::partition_folder(of, topic, *partition)).await?;
+            names.extend(listed.into_iter().map(|found| found.path));
+        }
+        Ok(names)
+    }
+
+    /// Verifies one partition, of which these manifests were listed; `None` if none of them can be used.
+    async fn verify_partition(
+        &self,
+        report: &mut VerifyReport,
+        known: Option<&(String, PartitionId)>,
+        mut listed: Vec<Found>,
+    ) -> Result<Option<View>, ArchiveError> {
+        let mut revised = None;
+        if let Some((topic, partition)) = known {
+            // Revisions first: the commits whose files they replace are then certainly listed afterwards.
+            let mut view = View::new(topic, *partition, true);
+            self.apply_revisions(report, &mut view).await?;
+            revised = Some(view);
+            listed = self.list(&layout::partition_folder(MANIFESTS, topic, *partition)).await?;
+            listed.retain(|found| layout::manifest_span(&found.path).is_some());
+        }
         let mut manifests: Vec<Manifest> = Vec::new();
         for found in listed {
             let manifest = match self.manifest(&found.path).await {
@@ -226,9 +285,7 @@ impl Archive {
                 manifests.push(manifest);
             }
         }
-        let Some(first) = manifests.first() else { return Ok(None) };
-        let mut view = View::new(&first.topic, first.partition, true);
-        self.apply_revisions(report, &mut view).await?;
+        let Some(mut view) = revised.filter(|_| !manifests.is_empty()) else { return Ok(None) };
         manifests.sort_by_key(|manifest| (manifest.first_offset, manifest.chapter.is_none()));
         let mut last: Option<Manifest> = None;
         let mut chapters_end = 0;
@@ -358,6 +415,14 @@ impl Archive {
 }
 
 impl VerifyReport {
+    /// Takes up what was found in one partition.
+    fn absorb(&mut self, found: Self) {
+        self.partitions.extend(found.partitions);
+        self.files += found.files;
+        self.rows += found.rows;
+        self.faults.extend(found.faults);
+    }
+
     /// Takes up a manifest; `false` if it stands where it does not belong.
     fn accept_manifest(&mut self, path: &str, manifest: &Manifest) -> bool {
         let Manifest { topic, partition, first_offset, next_offset, .. } = manifest;

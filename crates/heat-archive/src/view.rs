@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use heat_model::{Offset, PartitionId, record::NextOffset};
+use heat_model::{AppendTime, Offset, PartitionId, record::NextOffset};
 
 use crate::{
     digest::HourDigest,
@@ -77,6 +77,7 @@ pub struct View {
     partition: PartitionId,
     first_offset: Option<Offset>,
     next_offset: Option<NextOffset>,
+    last_record: Option<(Offset, AppendTime)>,
     commits: u64,
     next_revision: u64,
     folders: BTreeMap<String, Folder>,
@@ -93,6 +94,7 @@ impl View {
             partition,
             first_offset: None,
             next_offset: None,
+            last_record: None,
             commits: 0,
             next_revision: 0,
             folders: BTreeMap::new(),
@@ -125,6 +127,11 @@ impl View {
     /// The first offset not covered; `None` if nothing is.
     pub fn next_offset(&self) -> Option<NextOffset> {
         self.next_offset
+    }
+
+    /// The last record covered and when the log took it; `None` if nothing is, or an earlier version archived it.
+    pub fn last_record(&self) -> Option<(Offset, AppendTime)> {
+        self.last_record
     }
 
     /// Commits.
@@ -192,6 +199,8 @@ impl View {
     pub(crate) fn apply_manifest(&mut self, manifest: &Manifest) {
         self.first_offset.get_or_insert(manifest.first_offset);
         self.next_offset = Some(manifest.next_offset);
+        let last = manifest.last_append_time_us.map(AppendTime::from_micros);
+        self.last_record = last.map(|at| (manifest.last_offset, at));
         self.commits += manifest.commits();
         for (dataset, hour) in manifest.written() {
             add_to(&mut self.written, dataset, hour);

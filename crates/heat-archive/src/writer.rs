@@ -7,7 +7,7 @@ use heat_ledger::{
     devices::Sequence,
 };
 use heat_model::{
-    Body, Envelope, Offset, PartitionId, Position,
+    AppendTime, Body, Envelope, Offset, PartitionId, Position,
     record::{NextOffset, Readings},
     time::MICROS_PER_DAY,
 };
@@ -108,6 +108,8 @@ pub struct CommitWriter {
     first: NextOffset,
     /// The lowest offset that may come.
     next: NextOffset,
+    /// Of the last record taken.
+    last_append_time: Option<AppendTime>,
     fill: Fill,
     buffer: Buffer,
     tables: BTreeMap<Dataset, Vec<PlacedRow>>,
@@ -146,6 +148,7 @@ impl CommitWriter {
             zstd_level: ZSTD_LEVEL,
             first,
             next: first,
+            last_append_time: None,
             fill: Fill::default(),
             buffer: Buffer::new(),
             tables: BTreeMap::new(),
@@ -178,7 +181,7 @@ impl CommitWriter {
 
     /// Whether the log's time has left the open commit's cell of the grid. For readers that learn the time by other
     /// means than a record.
-    pub fn is_past(&self, now: heat_model::AppendTime) -> bool {
+    pub fn is_past(&self, now: AppendTime) -> bool {
         self.rotation.is_past(&self.fill, now)
     }
 
@@ -322,6 +325,7 @@ impl CommitWriter {
 
     fn took(&mut self, position: &Position, readings: usize, bytes: usize) {
         self.next = position.offset.next();
+        self.last_append_time = Some(position.append_time);
         self.fill.records += 1;
         self.fill.readings += readings;
         self.fill.buffer_bytes += bytes;
@@ -371,6 +375,7 @@ impl CommitWriter {
             first_offset: Offset(self.first.0),
             last_offset: last,
             next_offset: self.next,
+            last_append_time_us: self.last_append_time.map(AppendTime::as_micros),
             records: self.fill.records,
             hours: self.ledger.hours(),
             undecodable: self.ledger.undecodable.clone(),

@@ -13,9 +13,11 @@ use heat_ledger::{
     admission::{Admission, Verdict},
     devices::DeviceTracker,
 };
-use heat_log::{Consumer, ConsumerSettings, LogEvent, Membership, ReadError, Record, StartFrom, topics};
+use heat_log::{
+    Bounds, Consumer, ConsumerSettings, LogEvent, Membership, ReadError, Record, StartFrom, topics,
+};
 use heat_model::{
-    AppendTime, Body, FreshMask, GatewayId, IngestTime, PartitionId, Position, canary,
+    AppendTime, Body, FreshMask, GatewayId, IngestTime, Offset, PartitionId, Position, canary,
     record::{NextOffset, Readings},
 };
 use heat_runtime::Shutdown;
@@ -29,6 +31,23 @@ pub enum FeedError {
     /// The log cannot be read.
     #[error("the archiver cannot read the log")]
     Read(#[from] ReadError),
+    /// The log is another one than that of which the archive has records.
+    #[error(
+        "the archive ends at offset {archived} of {topic}/{}, and {what}: the log was replaced, and nothing of it is \
+         archived here, since its offsets mean other records. Put the log back, or give the new one an archive of its own \
+         ([archive] location), and keep this one for reading",
+        .partition.0
+    )]
+    Replaced {
+        /// The topic.
+        topic: &'static str,
+        /// The partition.
+        partition: PartitionId,
+        /// Where the archive ends.
+        archived: u64,
+        /// What shows it.
+        what: String,
+    },
     /// A record does not fit the archive's order.
     #[error("the archiver cannot take a record")]
     Append(#[from] writer::AppendError),
@@ -44,6 +63,9 @@ pub enum FeedError {
 const LAG_OF_CATCHING_UP: u64 = 8_192;
 /// The log is asked for all ends for so long; a broker that is away must not hold reading up.
 const LAGS_MAX_WAIT: Duration = Duration::from_secs(1);
+
+/// A broker that has just become the leader may tell an end behind what was read; it is asked again so often.
+const END_ASKED_MAX: usize = 5;
 
 /// Canaries of one commit whose delays are told.
 const CANARIES_MAX: usize = 1_024;
@@ -75,6 +97,8 @@ struct Part {
     writer: CommitWriter,
     /// Records before it are read back only to know repeats.
     resume: NextOffset,
+    /// The archive's last record, until the log has shown that it is its own.
+    last_archived: Option<(Offset, AppendTime)>,
     admission: Option<Admission>,
     /// Devices' own numbers, from where admission reads back.
     devices: DeviceTracker,
@@ -203,7 +227,9 @@ impl Feed {
         let topic = self.kind.topic();
         let archive = &self.deps.archive;
         let resume = self.deps.patiently(shutdown, || archive.resume(topic, partition)).await?;
-        let bounds = self.deps.log.bounds_in_time(topic, partition).await?;
+        let last_archived =
+            self.deps.patiently(shutdown, || archive.view(topic, partition)).await?.last_record();
+        let bounds = self.bounds_from(partition, resume.next_offset).await?;
         let next = resume.next_offset.unwrap_or(bounds.first);
         if next < bounds.first && self.kind != Kind::Incidents {
             return Err(ReadError::Trimmed {
@@ -216,7 +242,8 @@ impl Feed {
         }
         let input = self.kind == Kind::Input;
         let from = if input { Admission::read_back(&self.deps.settings.repeats, next) } else { next };
-        let from = from.max(bounds.first);
+        // The archive's last record is read again, to know the log by it.
+        let from = last_archived.map_or(from, |(last, _)| from.min(NextOffset(last.0))).max(bounds.first);
         match consumer.start_in_time(partition, StartFrom::Offset(from)).await {
             Ok(_) => {}
             // It went to another member while Kafka did not answer; if it comes back, it is assigned again.
@@ -232,6 +259,7 @@ impl Feed {
                 writer: CommitWriter::new(&resume, next, self.deps.settings.rotation)
                     .with_households(Some(Arc::clone(&self.deps.homes.borrow()))),
                 resume: next,
+                last_archived,
                 admission: input.then(|| Admission::new(self.deps.settings.repeats)),
                 devices: DeviceTracker::default(),
                 decoder: EnvelopeDecoder::default(),
@@ -241,6 +269,28 @@ impl Feed {
             },
         );
         Ok(())
+    }
+
+    /// The log's bounds, if it reaches as far as the archive.
+    async fn bounds_from(
+        &self,
+        partition: PartitionId,
+        archived: Option<NextOffset>,
+    ) -> Result<Bounds, FeedError> {
+        let topic = self.kind.topic();
+        let mut asked = 1;
+        loop {
+            let bounds = self.deps.log.bounds_in_time(topic, partition).await?;
+            let Some(archived) = archived.filter(|archived| *archived > bounds.end) else {
+                return Ok(bounds);
+            };
+            if asked == END_ASKED_MAX {
+                let what = format!("the log ends at {}", bounds.end.0);
+                return Err(FeedError::Replaced { topic, partition, archived: archived.0, what });
+            }
+            asked += 1;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     }
 
     fn disown(&self, partition: PartitionId) {
@@ -363,6 +413,7 @@ impl Part {
     ) -> Result<bool, FeedError> {
         while let Some(record) = rest.peek() {
             let position = Position { partition, offset: record.offset, append_time: record.append_time };
+            self.know_again(kind, &position)?;
             if kind == Kind::Input {
                 deps.log_time.fetch_max(record.append_time.as_micros(), Ordering::Relaxed);
                 if self.take_input(&position, record.payload.clone(), deps)? {
@@ -381,6 +432,26 @@ impl Part {
             deps.metrics.tracked(partition, &self.devices);
         }
         Ok(false)
+    }
+
+    /// Holds the archive's last record against the log's at its offset: a log that was replaced, and has grown past the
+    /// archive's end since, has another one there.
+    fn know_again(&mut self, kind: Kind, position: &Position) -> Result<(), FeedError> {
+        let Some((_, archived_at)) = self.last_archived.take_if(|(last, _)| *last == position.offset) else {
+            return Ok(());
+        };
+        if position.append_time == archived_at {
+            return Ok(());
+        }
+        let (found, archived_at) = (position.append_time.as_micros(), archived_at.as_micros());
+        Err(FeedError::Replaced {
+            topic: kind.topic(),
+            partition: position.partition,
+            archived: self.resume.0,
+            what: format!(
+                "the record before it was appended at {found} us, not at {archived_at} us, as the archived one"
+            ),
+        })
     }
 
     /// True if the open commit must close first; nothing is taken then.
@@ -459,6 +530,9 @@ impl Part {
     }
 
     fn take_row(&mut self, kind: Kind, position: &Position, record: &Record) -> Result<bool, FeedError> {
+        if position.offset.0 < self.resume.0 {
+            return Ok(false);
+        }
         if self.writer.should_close_before(position, 0) {
             return Ok(true);
         }

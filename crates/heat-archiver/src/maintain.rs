@@ -20,8 +20,8 @@ use crate::{metrics::ArchiverMetrics, settings::CompactionSettings};
 /// Partitions that this archiver has, by topic.
 pub(crate) type Own = Arc<Mutex<BTreeSet<(String, PartitionId)>>>;
 
-/// Longest rest between two steps, so that a shutdown is heard.
-const REST_MAX: Duration = Duration::from_secs(60);
+/// Longest rest after a step, whatever the share; a shutdown is heard meanwhile.
+const REST_MAX: Duration = Duration::from_hours(24);
 
 pub(crate) struct Maintenance {
     pub(crate) settings: CompactionSettings,
@@ -132,7 +132,7 @@ fn paced(
     let mut since = clock.instant();
     move |_| {
         let worked = clock.instant().saturating_duration_since(since);
-        let rest = worked.mul_f64(1.0 / share - 1.0).min(REST_MAX);
+        let rest = rest_after(worked, share);
         since = clock.instant() + rest;
         let shutdown = shutdown.clone();
         Box::pin(async move {
@@ -141,5 +141,28 @@ fn paced(
                 () = tokio::time::sleep(rest) => ControlFlow::Continue(()),
             }
         })
+    }
+}
+
+/// The rest with which so much work is a share of all time.
+fn rest_after(worked: Duration, share: f64) -> Duration {
+    let rest = Duration::try_from_secs_f64(worked.as_secs_f64() * (1.0 / share - 1.0));
+    rest.map_or(REST_MAX, |rest| rest.min(REST_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_step_of_any_length_the_work_is_no_more_than_its_share() {
+        for share in [0.01, 0.25, 0.5, 1.0] {
+            for worked in [1, 900, 20_000, 600_000].map(Duration::from_millis) {
+                let rest = rest_after(worked, share);
+                let found = worked.as_secs_f64() / (worked + rest).as_secs_f64();
+                assert!((found - share).abs() < 1e-6, "{worked:?}, then {rest:?}: {found} of {share}");
+            }
+        }
+        assert_eq!(rest_after(Duration::from_secs(1), 1e-300), REST_MAX);
     }
 }

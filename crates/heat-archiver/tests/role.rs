@@ -1,49 +1,108 @@
 //! The archiver on the embedded log.
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use heat_archive::Archive;
-use heat_archiver::{Archiver, ArchiverSettings, RawArchive};
+use heat_archiver::{Archiver, ArchiverSettings, RawArchive, RunError};
 use heat_codec::envelope::Draft;
 use heat_ledger::repeats::RepeatSettings;
 use heat_log::{
     AppenderSettings, EmbeddedSettings, Log,
     topics::{self, Retention, product_topics},
 };
-use heat_model::{Body, PartitionId, plant::PlantModel, record::Heartbeat};
+use heat_model::{
+    Body, PartitionId,
+    plant::PlantModel,
+    record::{Heartbeat, NextOffset},
+};
 use heat_runtime::{Clock, Shutdown, admin::Health, metrics::Metrics};
 
 const PARTITIONS: u32 = 4;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_in_the_log_is_archived_even_if_the_stop_comes_before_a_partition_is_taken_up() {
-    let dir = tempfile::tempdir().unwrap();
-    let log = Log::open_embedded(EmbeddedSettings::new(dir.path().join("log"))).unwrap();
+/// A log that holds so many heartbeats in each partition.
+async fn log_with(folder: &Path, beats: u64) -> Log {
+    let log = Log::open_embedded(EmbeddedSettings::new(folder.to_path_buf())).unwrap();
     log.ensure_topics(&product_topics(PARTITIONS, Retention::default())).await.unwrap();
     let appender = log.appender(&[topics::INPUT], AppenderSettings::default()).await.unwrap();
     for partition in (0..PARTITIONS).map(PartitionId) {
-        let beat = Draft::of(None, Clock.now(), 0, &Body::Heartbeat(Heartbeat::default()));
-        let beat = beat.encode(&"gw".parse().unwrap(), 1, partition.0.into());
-        appender.append(topics::INPUT, partition, None, beat).await.unwrap();
+        for beat in 0..beats {
+            let draft = Draft::of(None, Clock.now(), 0, &Body::Heartbeat(Heartbeat::default()));
+            let draft = draft.encode(
+                &"gw".parse().unwrap(),
+                1,
+                beat * u64::from(PARTITIONS) + u64::from(partition.0),
+            );
+            appender.append(topics::INPUT, partition, None, draft).await.unwrap();
+        }
     }
     assert!(appender.flush(Duration::from_secs(20)).await.unwrap());
+    log
+}
 
-    let settings = RawArchive::default();
+/// Archives what is in the log.
+async fn archive(log: &Log, folder: PathBuf) -> Result<(), RunError> {
     let settings =
-        ArchiverSettings::from_raw(settings, dir.path().join("archive"), RepeatSettings::default()).unwrap();
-    let location = settings.location.clone();
-    let plant = PlantModel::default();
-    let metrics = Metrics::default();
+        ArchiverSettings::from_raw(RawArchive::default(), folder, RepeatSettings::default()).unwrap();
+    let (plant, metrics) = (PlantModel::default(), Metrics::default());
     let archiver =
         Archiver::build(settings, log.clone(), Clock, &plant, &metrics, Health::default()).await.unwrap();
     let shutdown = Shutdown::default();
     shutdown.begin();
-    archiver.run(shutdown).await.unwrap();
+    archiver.run(shutdown).await
+}
 
-    let archive = Archive::open(location).await.unwrap();
+async fn archived(folder: &Path) -> Vec<Option<NextOffset>> {
+    let archive = Archive::open(folder.to_str().unwrap()).await.unwrap();
+    let mut ends = Vec::new();
     for partition in (0..PARTITIONS).map(PartitionId) {
-        let end = log.bounds(topics::INPUT, partition).await.unwrap().end;
-        let resume = archive.resume(topics::INPUT, partition).await.unwrap();
-        assert_eq!(resume.next_offset, Some(end), "{partition:?}");
+        ends.push(archive.resume(topics::INPUT, partition).await.unwrap().next_offset);
     }
+    ends
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_the_log_is_archived_even_if_the_stop_comes_before_a_partition_is_taken_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = log_with(&dir.path().join("log"), 1).await;
+
+    archive(&log, dir.path().join("archive")).await.unwrap();
+
+    assert_eq!(archived(&dir.path().join("archive")).await, [Some(NextOffset(1)); PARTITIONS as usize]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_was_replaced_is_refused_whether_or_not_it_has_grown_past_the_archive() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("archive");
+    archive(&log_with(&dir.path().join("log"), 3).await, folder.clone()).await.unwrap();
+    for (name, beats) in [("empty", 0), ("shorter", 2), ("as long", 3), ("longer", 5)] {
+        let log = log_with(&dir.path().join(name), beats).await;
+
+        let error = archive(&log, folder.clone()).await.unwrap_err();
+
+        assert!(matches!(error, RunError::Replaced { archived: 3, .. }), "{name}: {error}");
+        assert_eq!(
+            archived(&folder).await,
+            [Some(NextOffset(3)); PARTITIONS as usize],
+            "{name}: nothing is added"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_archives_own_log_goes_on_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, folder) = (log_with(&dir.path().join("log"), 3).await, dir.path().join("archive"));
+    archive(&log, folder.clone()).await.unwrap();
+    archive(&log, folder.clone()).await.unwrap();
+    assert!(log.close(Duration::from_secs(20)).await);
+    drop(log);
+
+    let log = log_with(&dir.path().join("log"), 2).await;
+    archive(&log, folder.clone()).await.unwrap();
+
+    assert_eq!(archived(&folder).await, [Some(NextOffset(5)); PARTITIONS as usize]);
 }

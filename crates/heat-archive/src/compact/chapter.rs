@@ -134,6 +134,7 @@ impl<'a> Fold<'a> {
         let (first_offset, last_offset, next_offset) =
             (first.first_offset, last.last_offset, last.next_offset);
         let (topic, partition) = (first.topic.clone(), first.partition);
+        let last_append_time_us = last.last_append_time_us;
         let ledger = serde_json::to_vec_pretty(&self.ledger).expect("a ledger has string keys only");
         let stretch = Stretch { topic: &topic, partition, first: first_offset, last: last_offset };
         let path = stretch.ledger_path();
@@ -147,6 +148,7 @@ impl<'a> Fold<'a> {
             first_offset,
             last_offset,
             next_offset,
+            last_append_time_us,
             records: self.manifests.iter().map(|manifest| manifest.records).sum(),
             hours,
             undecodable,

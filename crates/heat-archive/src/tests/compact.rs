@@ -332,10 +332,72 @@ fn a_damaged_file_is_left_out_and_named_and_a_foreign_one_is_moved_aside() {
         let faults = archive.verify().await.unwrap().faults;
         let names = |fault: &Fault| format!("{fault:?}").contains(torn.path.as_str());
         assert!(faults.iter().any(names), "{faults:?}");
+        std::fs::write(folder.path().join(&foreign), b"another").unwrap();
+        compact(&archive, &at_once()).await;
+        let aside = |name: &str| std::fs::read(folder.path().join("set_aside").join(name)).unwrap();
+        assert_eq!(
+            (aside(&foreign), aside(&format!("{foreign}.2"))),
+            (b"mine".to_vec(), b"another".to_vec())
+        );
 
         std::fs::write(folder.path().join(&torn.path), whole).unwrap();
         let faults = archive.verify().await.unwrap().faults;
         assert!(!faults.iter().any(names), "restored from a backup, it is sound: {faults:?}");
+    });
+}
+
+#[test]
+fn a_backlog_of_dates_is_compacted_with_one_reading_of_its_manifests() {
+    let sent = with_repeats(43, 400);
+    block_on(async {
+        let folder = heat_tests::memory_folder();
+        let archive = open(&folder).await;
+        archive_all(&archive, &sent, rotation(100)).await;
+        let folders: BTreeSet<String> =
+            archive.files().await.unwrap().iter().map(|file| file.folder().to_owned()).collect();
+        let (here, away) = (folder.path().join("manifests"), folder.path().join("away"));
+        let mut hide = |step| {
+            if step == ReviseStep::AfterRevision && here.exists() {
+                std::fs::rename(&here, &away).unwrap();
+            }
+            unobserved(step)
+        };
+
+        let settings = CompactSettings { grace: Duration::from_hours(1), ..at_once() };
+        let report = archive.compact(&settings, &mut hide).await.unwrap();
+
+        std::fs::rename(&away, &here).unwrap();
+        assert_eq!(
+            report.folders,
+            folders.len(),
+            "every date, though manifests could be read for the first only"
+        );
+        let report = open(&folder).await.verify().await.unwrap();
+        assert!(report.is_sound(), "{:?}", report.faults);
+    });
+}
+
+#[test]
+fn a_foreign_file_among_the_manifests_is_named_and_stops_nothing() {
+    let sent = City::new(47).records(100);
+    block_on(async {
+        let folder = heat_tests::memory_folder();
+        let archive = open(&folder).await;
+        archive_all(&archive, &sent, rotation(100)).await;
+        let foreign = ["manifests/note.txt", "manifests/heat.input.v1/0/.DS_Store", "manifests/note.json"];
+        for path in foreign {
+            std::fs::write(folder.path().join(path), b"mine").unwrap();
+        }
+
+        assert_eq!(archive.partitions().await.unwrap(), [(TOPIC.to_owned(), PartitionId(0))]);
+        assert!(!archive.files().await.unwrap().is_empty());
+        assert!(compact(&archive, &at_once()).await.folders > 0);
+        let report = archive.verify().await.unwrap();
+
+        assert!(report.is_sound(), "{:?}", report.faults);
+        for path in foreign {
+            assert!(report.orphans.iter().any(|orphan| orphan == path), "{path}: {:?}", report.orphans);
+        }
     });
 }
 
