@@ -64,9 +64,6 @@ const LAG_OF_CATCHING_UP: u64 = 8_192;
 /// The log is asked for all ends for so long; a broker that is away must not hold reading up.
 const LAGS_MAX_WAIT: Duration = Duration::from_secs(1);
 
-/// A broker that has just become the leader may tell an end behind what was read; it is asked again so often.
-const END_ASKED_MAX: usize = 5;
-
 /// Canaries of one commit whose delays are told.
 const CANARIES_MAX: usize = 1_024;
 
@@ -278,18 +275,13 @@ impl Feed {
         archived: Option<NextOffset>,
     ) -> Result<Bounds, FeedError> {
         let topic = self.kind.topic();
-        let mut asked = 1;
-        loop {
-            let bounds = self.deps.log.bounds_in_time(topic, partition).await?;
-            let Some(archived) = archived.filter(|archived| *archived > bounds.end) else {
-                return Ok(bounds);
-            };
-            if asked == END_ASKED_MAX {
-                let what = format!("the log ends at {}", bounds.end.0);
-                return Err(FeedError::Replaced { topic, partition, archived: archived.0, what });
+        let reached = archived.unwrap_or_default();
+        match self.deps.log.bounds_reaching(topic, partition, reached).await {
+            Err(ReadError::BeyondEnd { asked, end, .. }) => {
+                let what = format!("the log ends at {}", end.0);
+                Err(FeedError::Replaced { topic, partition, archived: asked.0, what })
             }
-            asked += 1;
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            bounds => Ok(bounds?),
         }
     }
 

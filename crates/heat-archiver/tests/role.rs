@@ -1,4 +1,5 @@
 //! The archiver on the embedded log.
+#![expect(clippy::unwrap_used, reason = "what helps a test fails by panicking, too")]
 
 use std::{
     path::{Path, PathBuf},

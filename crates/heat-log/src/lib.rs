@@ -28,6 +28,8 @@ pub mod settings;
 pub mod stats;
 pub mod topics;
 
+use std::time::Duration;
+
 use heat_model::{AppendTime, PartitionId, record::NextOffset};
 
 pub use appender::{AppendError, AppendRecord, Appender, Health, TryAppendError};
@@ -36,6 +38,10 @@ pub use embedded::{EmbeddedConsumer, EmbeddedLog};
 pub use kafka::{KafkaConsumer, KafkaLog, TopicChange, TopicPlan};
 pub use settings::{AppenderSettings, ConsumerSettings, EmbeddedSettings, KafkaSettings};
 pub use topics::{Retention, TopicError, TopicSpec, partition_of};
+
+/// How often, and how far apart, a log is asked for its end before it counts as replaced.
+const END_ASKED_MAX: usize = 5;
+const END_ASKED_EVERY: Duration = Duration::from_millis(200);
 
 /// Why a log could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -195,6 +201,32 @@ impl Log {
         }
     }
 
+    /// Like [`Self::bounds_in_time`], of a log that was read as far as `reached`.
+    ///
+    /// # Errors
+    /// [`ReadError::BeyondEnd`] where it ends before: it was replaced. A broker that has just become the leader may tell
+    /// an end that lies behind for a moment, so it is asked again first.
+    pub async fn bounds_reaching(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        reached: NextOffset,
+    ) -> Result<Bounds, ReadError> {
+        let mut asked = 1;
+        loop {
+            let bounds = self.bounds_in_time(topic, partition).await?;
+            if reached <= bounds.end {
+                return Ok(bounds);
+            }
+            if asked == END_ASKED_MAX {
+                let (topic, end) = (topic.to_owned(), bounds.end);
+                return Err(ReadError::BeyondEnd { topic, partition, asked: reached, end });
+            }
+            asked += 1;
+            tokio::time::sleep(END_ASKED_EVERY).await;
+        }
+    }
+
     /// Reads a partition from `from` up to `to` (exclusive) and ends; for restores and audits. `to` must not lie beyond
     /// the durable end.
     pub async fn scan(
@@ -280,7 +312,7 @@ impl Log {
     }
 
     /// Ends the log's threads after what is queued is durable, or at the deadline; true if all of it was durable.
-    pub async fn close(&self, deadline: std::time::Duration) -> bool {
+    pub async fn close(&self, deadline: Duration) -> bool {
         match self {
             Self::Embedded(log) => log.close(deadline).await,
             Self::Kafka(log) => log.close(deadline).await,

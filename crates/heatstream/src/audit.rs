@@ -278,7 +278,16 @@ async fn gather_log(
 ) -> Result<(), Failure> {
     for number in 0..log.partitions(topics::INPUT).await? {
         let partition = PartitionId(number);
-        let next = archive.view(topics::INPUT, partition).await?.next_offset();
+        let mut next = archive.view(topics::INPUT, partition).await?.next_offset();
+        let end = log.bounds(topics::INPUT, partition).await?.end;
+        if let Some(archived) = next.take_if(|archived| *archived > end) {
+            let (archived, end) = (archived.0, end.0);
+            let what = format!(
+                "partition {number} is archived up to offset {archived}, and the log ends at {end}: it was replaced, and \
+                 nothing of it is archived"
+            );
+            evidence.faults.push(Difference { hour_start_us: None, stage: Stage::Archiver, what });
+        }
         let ledger = waiting(log, partition, next, repeats).await?;
         evidence.stretches.push(Stretch { partition, ledger, archived: false });
     }

@@ -78,7 +78,9 @@ impl Processor {
             None => self.restored(partition, shutdown).await?,
         };
         let Some(TakenUp { core, resume, outputs, generation }) = taken_up else { return Ok(None) };
-        let bounds = self.log.bounds(topics::INPUT, partition).await?;
+        // Of a log that was replaced, everything below would pass for taken.
+        let reached = resume.unwrap_or_default();
+        let bounds = self.log.bounds_reaching(topics::INPUT, partition, reached).await?;
         let resume = resume.unwrap_or(bounds.first);
         let said = self.said_since(partition, outputs).await?;
         let from = Admission::read_back(&self.settings.repeats, resume).max(bounds.first);
