@@ -357,7 +357,7 @@ fn a_backlog_of_dates_is_compacted_with_one_reading_of_its_manifests() {
             archive.files().await.unwrap().iter().map(|file| file.folder().to_owned()).collect();
         let (here, away) = (folder.path().join("manifests"), folder.path().join("away"));
         let mut hide = |step| {
-            if step == ReviseStep::AfterRevision && here.is_file() {
+            if step == ReviseStep::AfterRevision && here.is_dir() {
                 std::fs::rename(&here, &away).unwrap();
             }
             unobserved(step)
