@@ -20,7 +20,9 @@ use super::{
     compact::{at_once, without_repeats},
     open, rotation, writer,
 };
-use crate::{Archive, ArchiveError, ArchivedReading, CompactSettings, revise::unobserved};
+use crate::{
+    Archive, ArchiveError, ArchivedReading, CompactSettings, archive::Disposition, revise::unobserved,
+};
 
 /// Tells a process what to do.
 const TASK: &str = "HEATSTREAM_TEST_TASK";
@@ -28,6 +30,8 @@ const TASK: &str = "HEATSTREAM_TEST_TASK";
 const FENCED: i32 = 17;
 const SEED: u64 = 97;
 const READINGS: usize = 60;
+/// More than a writer can be disturbed by another that writes each path once.
+const ATTEMPTS_MAX: usize = 10;
 
 /// Random kills; more by `HEATSTREAM_TEST_KILLS`.
 fn kills() -> u64 {
@@ -118,7 +122,20 @@ async fn work(task: &Task) -> Result<(), ArchiveError> {
                 pass(format!("{step:?}"));
                 ControlFlow::Continue(())
             };
-            let _published = archive.publish_observed(&sealed, &mut observe).await?;
+            // As the archiver does it: of two that write one path at once, one may take the other's half-written file for
+            // a leftover, and that one tries again.
+            let mut attempt = 1;
+            loop {
+                match archive.publish_observed(&sealed, &mut observe).await {
+                    Err(error) if error.disposition() == Disposition::Retry && attempt < ATTEMPTS_MAX => {
+                        attempt += 1
+                    }
+                    published => {
+                        let _published = published?;
+                        break;
+                    }
+                }
+            }
         }
     }
     if !task.compacts {
