@@ -84,7 +84,6 @@ pub(super) fn words(what: &str) -> Option<(&'static str, &'static str)> {
 pub(super) fn figure(what: &str, value: f64, unit: &str) -> String {
     match unit {
         "1" if what.starts_with("supply_less_return") => format!("{:+.2} %", 100.0 * value),
-        "1" if what == "cold_homes" => format!("{value:.0}"),
         "K" => format!("{value:+.1} K"),
         "degC" => format!("{value:.1} ℃"),
         "Pa" => format!("{:+.3} MPa", value / 1e6),

@@ -7,7 +7,7 @@ use heat_model::{
 use super::{deviations, fill};
 
 /// All that detectors write as evidence.
-const SEEN: [(&str, &str); 61] = [
+const SEEN: [(&str, &str); 60] = [
     ("pressure_drop", "Pa"),
     ("make_up_surge", "kg/s"),
     ("flow_step", "kg/s"),
@@ -63,8 +63,7 @@ const SEEN: [(&str, &str); 61] = [
     ("heat_needed", "W"),
     ("heat_available", "W"),
     ("coldest_day", "degC"),
-    ("coldest_home", "degC"),
-    ("cold_homes", "1"),
+    ("homes_below_promise", "%"),
     ("near_less_far", "K"),
     ("unit_slip", "K"),
     ("counter_reset", "m3"),
