@@ -157,7 +157,7 @@ fn meshes() -> impl Strategy<Value = Meshed> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig { max_global_rejects: 16_384, ..ProptestConfig::with_cases(64) })]
 
     #[test]
     fn flows_balance_at_every_node_and_losses_around_every_loop(meshed in meshes()) {
@@ -188,6 +188,8 @@ proptest! {
         prop_assert!((of_a[b] - of_b[a]).abs() <= 1e-6 * of_a[b].abs().max(1.0), "{} {}", of_a[b], of_b[a]);
 
         let leak = 0.01;
+        // In a pipe at rest even so little turns the flow, and the slope with it: there a leak is not small.
+        prop_assume!(state.flows_kg_s.iter().all(|flow| flow.abs() > 30.0 * leak));
         let demand = solver.network().nodes[a].demand_kg_s;
         solver.network_mut().set_demand(a, demand + leak);
         let after = solver.solve(Some(&state)).unwrap();
