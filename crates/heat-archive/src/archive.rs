@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 use futures_util::StreamExt;
 use heat_ledger::commit::CommitLedger;
-use heat_model::{Offset, PartitionId, record::NextOffset};
+use heat_model::{AppendTime, Offset, PartitionId, record::NextOffset};
 use tokio::sync::Mutex;
 
 use crate::{
@@ -40,6 +40,8 @@ pub struct Resume {
     pub partition: PartitionId,
     /// Where the next commit begins; `None` if the archive has nothing of the partition.
     pub next_offset: Option<NextOffset>,
+    /// The archive's last record, and when the log took it, where the newest manifest says it.
+    pub last_record: Option<(Offset, AppendTime)>,
     /// How many commits there are.
     pub commits: u64,
 }
@@ -107,6 +109,7 @@ impl Archive {
             topic: topic.to_owned(),
             partition,
             next_offset: view.next_offset(),
+            last_record: view.last_record(),
             commits: view.commits(),
         })
     }

@@ -32,7 +32,7 @@ pub(crate) struct Deps {
 
 impl Deps {
     /// Says that these canaries lie in a published commit.
-    pub(crate) fn archived(&self, canaries: impl Iterator<Item = (GatewayId, IngestTime)>) {
+    pub(crate) fn canaries_archived(&self, canaries: impl Iterator<Item = (GatewayId, IngestTime)>) {
         let now = self.clock.now();
         let mut watch = self.metrics.canaries.lock().unwrap_or_else(PoisonError::into_inner);
         canaries.for_each(|(gateway, sent)| watch.seen(&gateway, sent, now, true));

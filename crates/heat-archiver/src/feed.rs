@@ -224,8 +224,6 @@ impl Feed {
         let topic = self.kind.topic();
         let archive = &self.deps.archive;
         let resume = self.deps.patiently(shutdown, || archive.resume(topic, partition)).await?;
-        let last_archived =
-            self.deps.patiently(shutdown, || archive.view(topic, partition)).await?.last_record();
         let bounds = self.bounds_from(partition, resume.next_offset).await?;
         let next = resume.next_offset.unwrap_or(bounds.first);
         if next < bounds.first && self.kind != Kind::Incidents {
@@ -240,6 +238,7 @@ impl Feed {
         let input = self.kind == Kind::Input;
         let from = if input { Admission::read_back(&self.deps.settings.repeats, next) } else { next };
         // The archive's last record is read again, to know the log by it.
+        let last_archived = resume.last_record;
         let from = last_archived.map_or(from, |(last, _)| from.min(NextOffset(last.0))).max(bounds.first);
         match consumer.start_in_time(partition, StartFrom::Offset(from)).await {
             Ok(_) => {}
@@ -377,7 +376,7 @@ impl Feed {
         let archive = &self.deps.archive;
         let published = self.deps.patiently(shutdown, || archive.publish(&commit)).await?;
         if let Some(part) = self.parts.get_mut(&partition) {
-            self.deps.archived(part.canaries.drain(..));
+            self.deps.canaries_archived(part.canaries.drain(..));
         }
         self.count(partition, &published, commit.bytes());
         consumer.commit(partition, published.next_offset())?;

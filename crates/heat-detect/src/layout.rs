@@ -193,8 +193,6 @@ pub(crate) struct Layout {
     known: BTreeMap<SiteId, (Option<SiteKind>, Option<u32>)>,
     /// The site that feeds each site, where the plant model tells it.
     pub(crate) parents: BTreeMap<SiteId, SiteId>,
-    /// Households of buildings, where the plant model counts them.
-    households: BTreeMap<SiteId, u32>,
     sides: BTreeMap<(SiteId, DeviceId, SignalName), Side>,
     pub(crate) topology: Topology,
     pub(crate) water_volume_m3: Option<f64>,
@@ -250,11 +248,6 @@ impl Layout {
                 .iter()
                 .filter(|site| site.network.as_ref().is_none_or(|of| of == network))
                 .filter_map(|site| Some((site.id.clone(), site.parent.clone()?)))
-                .collect(),
-            households: plant
-                .sites
-                .iter()
-                .filter_map(|site| Some((site.id.clone(), site.households?)))
                 .collect(),
             topology,
             water_volume_m3: primary().find_map(|circuit| circuit.water_volume_m3),
@@ -350,7 +343,7 @@ impl Layout {
         let site = &self.sites[site as usize];
         match site.kind {
             SiteKind::Station => None,
-            SiteKind::Building => self.households.get(&site.id).copied(),
+            SiteKind::Building => self.homes.of(std::slice::from_ref(&site.id)),
             SiteKind::Household | SiteKind::Chamber | SiteKind::Source => Some(1),
         }
     }

@@ -34,6 +34,7 @@ pub mod output;
 mod pressure;
 pub mod probe;
 mod quality;
+mod regression;
 pub mod scoring;
 mod season;
 mod secondary;

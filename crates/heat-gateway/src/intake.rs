@@ -37,13 +37,6 @@ const TOPICS_MAX: usize = 65_536;
 /// Changes of devices' clocks that are told at a time.
 const CLOCK_CHANGES_MAX: usize = 64;
 
-/// Whom a Sparkplug message speaks for, if its sender may not.
-fn foreign(sparkplug: &Sparkplug, topic: &str, rights: &Rights) -> Option<String> {
-    let speaker = sparkplug.speaker(topic)?;
-    let may = rights.may_speak_for(&speaker.network, &speaker.site);
-    (!may).then(|| format!("{}/{}", speaker.network, speaker.site))
-}
-
 /// One message as a link received it.
 #[derive(Debug, Clone, Copy)]
 pub struct Message<'a> {
@@ -334,6 +327,13 @@ impl Intake {
             outcome.drafts.push((PartitionId(number), draft));
         }
     }
+}
+
+/// Whom a Sparkplug message speaks for, if its sender may not.
+fn foreign(sparkplug: &Sparkplug, topic: &str, rights: &Rights) -> Option<String> {
+    let speaker = sparkplug.speaker(topic)?;
+    let may = rights.may_speak_for(&speaker.network, &speaker.site);
+    (!may).then(|| format!("{}/{}", speaker.network, speaker.site))
 }
 
 #[cfg(test)]

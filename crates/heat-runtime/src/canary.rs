@@ -31,7 +31,7 @@ pub struct CanaryWatch {
 
 impl CanaryWatch {
     /// Registers `heat_<role>_canary_sent_timestamp_seconds`, by gateway, and `heat_<role>_canary_delay_seconds`.
-    /// `seen` says what the role does with a canary that counts as seen: \"that the API shows\".
+    /// `seen` says what the role does with a canary that counts as seen: "that the API shows".
     pub fn register(metrics: &Metrics, role: &str, seen: &str) -> Self {
         let sent = (
             format!("heat_{role}_canary_sent_timestamp_seconds"),

@@ -12,6 +12,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::regression::Regression;
+
 /// Standard deviation of the gain before anything is known: two meters of class 2.
 const PRIOR_GAIN: f64 = 0.03;
 /// No gain is better known than this: meters' curves are no straight lines.
@@ -29,11 +31,7 @@ const BLOCKS_ASSUMED: f64 = 28.0;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Load {
-    weight: f64,
-    load: f64,
-    load_square: f64,
-    value: f64,
-    cross: f64,
+    line: Regression,
     /// Mean load that the gain turns about.
     pivot: f64,
     gain: f64,
@@ -65,7 +63,7 @@ impl Load {
     /// What the gain makes of a load, against the pivot.
     pub(crate) fn part(&mut self, load: f64) -> f64 {
         self.newest = load;
-        if self.weight <= 0.0 {
+        if self.line.weight() <= 0.0 {
             self.pivot = load;
         }
         self.gain * (load - self.pivot)
@@ -73,17 +71,11 @@ impl Load {
 
     /// Learns from a clean value, its part included. Gives what the account's level must move by to stay on the same line.
     pub(crate) fn learn(&mut self, load: f64, value: f64) -> f64 {
-        let keep = 1.0 - 1.0 / MEMORY_BINS;
-        self.weight = self.weight * keep + 1.0;
-        self.load = self.load * keep + load;
-        self.load_square = self.load_square * keep + load * load;
-        self.value = self.value * keep + value;
-        self.cross = self.cross * keep + load * value;
-        let pivot = self.load / self.weight;
+        self.line.learn(MEMORY_BINS, load, value);
+        let pivot = self.line.mean_load();
         let moved = self.gain * (pivot - self.pivot);
         self.pivot = pivot;
-        let covariance = (self.cross - self.value * pivot) / self.noise();
-        self.gain = covariance / self.information();
+        self.gain = self.line.covariance() / self.noise() / self.information();
         moved
     }
 
@@ -112,7 +104,7 @@ impl Load {
     }
 
     fn information(&self) -> f64 {
-        let spread = (self.load_square - self.load * self.pivot).max(0.0);
+        let spread = if self.line.weight() > 0.0 { self.line.spread() } else { 0.0 };
         spread / self.noise() + PRIOR_GAIN.powi(-2)
     }
 

@@ -38,14 +38,13 @@ pub(crate) struct StationWatch {
     stations: Vec<Station>,
 }
 
-/// Pressures that a gauge of a heating network can read, Pa.
-const GAUGE_PASCAL: std::ops::RangeInclusive<f64> = -100_000.0..=4_000_000.0;
 /// What two gauges of the same pressure may differ by, Pa. A differential farther below 0 is a broken gauge's, unless a
 /// burst draws the supply below the return.
 const NOISE_PASCAL: f64 = 20_000.0;
 
 fn differential(site: &Site, value: impl Fn(u32) -> Option<f64>) -> Option<f64> {
-    let of = |role: Role| value(site.signal(role)?).filter(|pa| GAUGE_PASCAL.contains(pa));
+    // What no gauge can read does not come so far.
+    let of = |role: Role| value(site.signal(role)?);
     let apart = || Some(of(Role::SupplyPressure)? - of(Role::ReturnPressure)?);
     of(Role::DifferentialPressure).or_else(apart)
 }

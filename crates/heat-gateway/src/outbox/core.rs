@@ -42,10 +42,10 @@ mod terms;
 pub(crate) use terms::{BufferState, Buffered, Message, Mode, Moved, Queued, Rules, Sink};
 use terms::{Cut, Out, Waiting};
 
-/// How long a chunk lasts at least: this part of the age from which records are old, between these bounds. A cut by age
-/// falls between chunks, so it is as exact as that.
+/// Least chunks in the time within which records are fresh. A cut by age falls between chunks, so it is as exact as that.
 const CHUNKS_IN_FRESH: u32 = 15;
-const CHUNK_MIN: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(60));
+/// Bounds of how long a chunk lasts at least: shorter ones would be too many numberings, longer ones too coarse.
+const CHUNK_MIN: Range<Duration> = Duration::from_secs(10)..Duration::from_secs(60);
 /// A longer outage has longer chunks: this many chunks at first, and about seven times as many in a week. Readers keep
 /// 1,024 epochs.
 const CHUNKS_BEFORE_LONGER: u32 = 128;
@@ -383,7 +383,7 @@ impl<L: Ord + Copy, T, K: Sink, B: Sink> Core<L, T, K, B> {
 
     fn is_chunk_due(&self, now: Instant) -> bool {
         let Mode::Buffering { since, .. } = self.mode else { return false };
-        let least = (self.rules.live_max_age / CHUNKS_IN_FRESH).clamp(CHUNK_MIN.0, CHUNK_MIN.1);
+        let least = (self.rules.live_max_age / CHUNKS_IN_FRESH).clamp(CHUNK_MIN.start, CHUNK_MIN.end);
         let age = (now.saturating_duration_since(since) / CHUNKS_BEFORE_LONGER).max(least);
         self.chunk.as_ref().is_some_and(|chunk| {
             chunk.records() >= CHUNK_RECORDS_MAX || now.saturating_duration_since(chunk.began) >= age

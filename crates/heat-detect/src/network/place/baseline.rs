@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::regression::Regression;
+
 /// Memory, bins: four days, against the drift of gauges.
 const MEMORY_BINS: f64 = 384.0;
 /// Memory of the variances, bins: two days.
@@ -18,11 +20,7 @@ const CLIP: f64 = 5.0;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Baseline {
-    weight: f64,
-    load: f64,
-    load_square: f64,
-    value: f64,
-    cross: f64,
+    line: Regression,
     /// Variance from bin to bin, and that of blocks beyond it.
     fast: f64,
     slow: f64,
@@ -36,10 +34,8 @@ impl Baseline {
     /// What is expected at this load; `None` until enough was learned.
     pub(crate) fn expected(&self, load: f64) -> Option<f64> {
         (self.bins >= KNOWN_BINS).then(|| {
-            let (mean_load, mean) = (self.load / self.weight, self.value / self.weight);
-            let spread = self.load_square - self.load * mean_load;
-            let slope = (self.cross - self.load * mean) / (spread.max(0.0) + RIDGE);
-            mean + slope * (load - mean_load)
+            let slope = self.line.covariance() / (self.line.spread() + RIDGE);
+            self.line.mean_value() + slope * (load - self.line.mean_load())
         })
     }
 
@@ -64,17 +60,12 @@ impl Baseline {
             }
         }
         self.bins = self.bins.saturating_add(1);
-        let keep = 1.0 - 1.0 / MEMORY_BINS;
-        self.weight = self.weight * keep + 1.0;
-        self.load = self.load * keep + load;
-        self.load_square = self.load_square * keep + load * load;
-        self.value = self.value * keep + learned;
-        self.cross = self.cross * keep + learned * load;
+        self.line.learn(MEMORY_BINS, load, learned);
     }
 
     /// Standard deviation of a mean over so many bins from what is expected.
     pub(crate) fn sigma(&self, bins: f64) -> f64 {
-        (self.slow + self.fast / bins.max(1.0) + self.fast / self.weight.max(1.0)).sqrt()
+        (self.slow + self.fast / bins.max(1.0) + self.fast / self.line.weight().max(1.0)).sqrt()
     }
 }
 
