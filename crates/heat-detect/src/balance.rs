@@ -238,7 +238,7 @@ impl Balance {
 
     /// A burst is on, or was: nothing is judged or learned until the network has refilled.
     pub(crate) fn pause(&mut self, bin: i64) {
-        self.quiet_until = self.quiet_until.max(bin + REFILL_BINS);
+        self.refilling(bin);
         self.forget_suspicion();
         self.judge.open = None;
     }
@@ -246,6 +246,8 @@ impl Balance {
     /// A repair is reported: the network is refilled, which is no other leak.
     pub(crate) fn refilling(&mut self, bin: i64) {
         self.quiet_until = self.quiet_until.max(bin + REFILL_BINS);
+        // What a burst took would outweigh every hour that tells whether the next leak began at once or grows.
+        self.judge.fresh_since = self.judge.fresh_since.max(self.quiet_until);
     }
 
     /// The network grew: filling the new part is no leak, and the sums over stations begin anew.

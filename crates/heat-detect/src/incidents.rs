@@ -39,6 +39,8 @@ pub(crate) const FURTHER_LOSS: &str = "further_loss";
 
 /// Probability that the make-up meter is at fault instead.
 pub(crate) const METER_AT_FAULT: &str = "make_up_meter_at_fault";
+/// Evidence: how much of the circulation is lost.
+pub(crate) const SHARE_OF_CIRCULATION: &str = "share_of_circulation";
 
 /// An incident and what its life cycle needs beyond what is published.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use heat_model::{
     incident::{ChangeKind, Class, Incident, Priority},
 };
 
-use super::{Book, Kept, SECONDARY};
+use super::{Book, Kept, SECONDARY, SHARE_OF_CIRCULATION};
 use crate::{DetectSettings, Finding, core::Emitter};
 
 /// The same cause within this time after its clearing is the same incident again, microseconds.
@@ -14,6 +14,9 @@ const REOPEN_US: i64 = 2 * 3_600_000_000;
 const UPGRADE_US: i64 = 2 * 3_600_000_000;
 /// A station's finding may start this much before the loss that explains it, microseconds.
 const EFFECT_LEAD_US: i64 = 15 * 60_000_000;
+/// A leak of a smaller share of the circulation, which is less than a burst's, is made up by the plant: what grows cold
+/// meanwhile does so for another reason.
+const COOLS_SHARE: f64 = 0.05;
 /// Effects listed on one incident.
 const EFFECTS_MAX: usize = 200;
 
@@ -76,6 +79,14 @@ fn names_site(incident: &Incident, site: Option<&str>) -> bool {
     }
 }
 
+/// Whether a leak is known to be so small that nobody is cold for it.
+fn is_made_up(cause: &Incident) -> bool {
+    let shares = cause.evidence.iter().filter(|evidence| evidence.what == SHARE_OF_CIRCULATION);
+    let largest = shares.map(|evidence| evidence.value).reduce(f64::max);
+    matches!(cause.class, Class::LeakAbrupt | Class::LeakIncipient)
+        && largest.is_some_and(|share| share < COOLS_SHARE)
+}
+
 /// Whether an incident explains what is of this class and place and began then. A pressure beyond its limits is as urgent
 /// as can be: only what is as urgent explains it, so a leak that at last empties the network pages. Where a pipe has burst,
 /// pumps are stopped by hand or by their protection.
@@ -83,7 +94,13 @@ fn explains(cause: &Incident, effect: Class, place: Option<&str>, onset: EventTi
     if effect == Class::Unknown && names_site(cause, place) {
         return true;
     }
-    let is_enough = effect != Class::PressureRegime || cause.class.priority() == Priority::P1;
+    let is_enough = match effect {
+        Class::PressureRegime => cause.class.priority() == Priority::P1,
+        Class::ConsumerThermal | Class::Underheating | Class::NetworkThermal | Class::TicketCluster => {
+            !is_made_up(cause)
+        }
+        _ => true,
+    };
     let can_cause = (is_cause(cause.class) && can_be_effect(effect) && is_enough)
         || (cause.class == Class::Burst && is_stop(effect));
     can_cause

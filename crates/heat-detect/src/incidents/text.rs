@@ -11,7 +11,7 @@ mod tests;
 
 use heat_model::incident::{Evidence, Incident};
 
-use super::{FURTHER_LOSS, METER_AT_FAULT};
+use super::{FURTHER_LOSS, METER_AT_FAULT, SHARE_OF_CIRCULATION};
 use crate::{network::arrival::FOUND_LATE, pressure::frost::HOURS_LEFT};
 
 /// Pieces of evidence told.
@@ -152,7 +152,7 @@ fn evidence_line(incident: &Incident, zh: bool) -> String {
             ("share_of_inflow", _) => {
                 (if zh { "占平均进水量" } else { "share of the mean inflow" }, fine_percent(evidence.value))
             }
-            ("share_of_circulation", _) => {
+            (SHARE_OF_CIRCULATION, _) => {
                 (if zh { "占循环量" } else { "share of circulation" }, fine_percent(evidence.value))
             }
             (other, unit) => match deviations::words(other) {

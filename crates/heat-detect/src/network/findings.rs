@@ -18,7 +18,7 @@ use crate::{
     balance::Leak,
     bins::BIN_US,
     burst::{OpenBurst, View},
-    incidents::{FURTHER_LOSS, METER_AT_FAULT},
+    incidents::{FURTHER_LOSS, METER_AT_FAULT, SHARE_OF_CIRCULATION},
     layout::{Layout, Role},
 };
 
@@ -174,7 +174,7 @@ pub(crate) fn leak(layout: &Layout, places: &Places, leak: &Leak, circulation: f
     finding.evidence.push(evidence(layout, "make_up_excess", leak.loss_kg_s, "kg/s", onset));
     finding.evidence.push(evidence(
         layout,
-        "share_of_circulation",
+        SHARE_OF_CIRCULATION,
         leak.loss_kg_s / circulation.max(1e-9),
         "1",
         onset,

@@ -12,7 +12,7 @@ use crate::{
         Leak,
         make_up::{self, Metering},
     },
-    incidents::SECONDARY,
+    incidents::{SECONDARY, SHARE_OF_CIRCULATION},
     layout::Layout,
 };
 
@@ -65,13 +65,7 @@ pub(super) fn standing(layout: &Layout, bin: i64, loss_kg_s: f64, circulation: f
     let mut finding = empty(DETECTOR, Class::StandingLoss, at, layout.level());
     finding.loss_kg_s = Some(loss_kg_s);
     finding.loss_m3_h = Some(volume_flow_m3_h(loss_kg_s, None));
-    finding.evidence.push(evidence(
-        layout,
-        "share_of_circulation",
-        loss_kg_s / circulation.max(1e-9),
-        "1",
-        at,
-    ));
+    finding.evidence.push(evidence(layout, SHARE_OF_CIRCULATION, loss_kg_s / circulation.max(1e-9), "1", at));
     finding
 }
 

@@ -17,6 +17,8 @@ use crate::{
 const MISSED: f64 = 6.2;
 /// A signal whose device speaks must be silent so many times longer: single values are lost more easily.
 const ALONE: f64 = 2.5;
+/// Share of its limit after which a signal is late, and may be silent for the same reason as others that are.
+const LATE: f64 = 0.5;
 /// Shorter silences are restarts, microseconds.
 const SILENCE_MIN_US: f64 = 15.0 * 60e6;
 /// Memory of the interval, microseconds.
@@ -39,6 +41,8 @@ pub(super) const NETWORK_SITES_MIN: u32 = 4;
 struct Beat {
     first_us: i64,
     last_us: i64,
+    /// When what it is a part of was back after a silence.
+    back_us: i64,
     /// Mean gap, microseconds.
     gap_us: f64,
     /// Factor on the time that makes a silence.
@@ -87,7 +91,14 @@ impl Beat {
     }
 
     fn is_silent_for(&self, now_us: i64, limits: f64) -> bool {
-        self.is_known(now_us) && (now_us - self.last_us) as f64 > limits * self.limit_us()
+        self.is_known(now_us) && (now_us - self.last_us.max(self.back_us)) as f64 > limits * self.limit_us()
+    }
+
+    /// What it is a part of, silent since `since_us`, is back. What had been silent before has another cause.
+    fn is_back(&mut self, since_us: i64, now_us: i64) {
+        if (since_us - self.last_us) as f64 <= self.limit_us() {
+            self.back_us = now_us;
+        }
     }
 }
 
@@ -102,20 +113,39 @@ pub(crate) struct Rhythm {
 #[derive(Debug, Clone, Copy, Default)]
 struct Tally {
     known: u32,
+    late: u32,
     silent: u32,
     last_us: i64,
 }
 
 impl Tally {
-    fn add(&mut self, silent: bool, last_us: i64) {
+    fn add(&mut self, late: bool, silent: bool, last_us: i64) {
         self.known += 1;
+        self.late += u32::from(late);
         self.silent += u32::from(silent);
         self.last_us = self.last_us.max(last_us);
     }
 
-    const fn is_all(&self) -> bool {
+    const fn is_silent(&self) -> bool {
         self.known > 0 && self.known == self.silent
     }
+
+    const fn is_late(&self) -> bool {
+        self.known > 0 && self.known == self.late
+    }
+
+    /// Whether so many of the sites of a network are that it is the network.
+    fn is_most(&self, sites: u32) -> bool {
+        self.known >= NETWORK_SITES_MIN && f64::from(sites) > NETWORK_SHARE * f64::from(self.known)
+    }
+}
+
+/// How far silence goes: by device, by site, and the sites of the network.
+#[derive(Debug)]
+struct Extent {
+    devices: Vec<Tally>,
+    sites: Vec<Tally>,
+    all: Tally,
 }
 
 impl Rhythm {
@@ -128,21 +158,30 @@ impl Rhythm {
     }
 
     pub(super) fn minute(&mut self, layout: &Layout, now_us: i64) -> Vec<Statement> {
-        let silent = self.silent_places(layout, now_us);
+        if self.said.is_empty() && !self.beats.iter().any(|beat| beat.is_silent(now_us)) {
+            return Vec::new();
+        }
+        let mut extent = self.extent(layout, now_us);
+        let back: Vec<(Place, i64)> =
+            self.said.iter().copied().filter(|(place, _)| !self.is_still(&extent, *place, now_us)).collect();
+        if !back.is_empty() {
+            for (place, since_us) in back {
+                self.note_back(layout, place, since_us, now_us);
+            }
+            extent = self.extent(layout, now_us);
+        }
+        let silent = self.silent_places(layout, &extent, now_us);
         let said = told_anew(None, &self.said, &silent);
         self.said = silent;
         said
     }
 
-    /// The largest places that are silent as a whole, in order.
-    fn silent_places(&self, layout: &Layout, now_us: i64) -> Vec<(Place, i64)> {
-        if !self.beats.iter().any(|beat| beat.is_silent(now_us)) {
-            return Vec::new();
-        }
+    fn extent(&self, layout: &Layout, now_us: i64) -> Extent {
         let mut devices = vec![Tally::default(); layout.devices()];
         for (placed, beat) in layout.placed.iter().zip(&self.beats) {
             if beat.is_known(now_us) {
-                devices[placed.device as usize].add(beat.is_silent(now_us), beat.last_us);
+                let (late, silent) = (beat.is_silent_for(now_us, LATE), beat.is_silent(now_us));
+                devices[placed.device as usize].add(late, silent, beat.last_us);
             }
         }
         let mut sites = vec![Tally::default(); layout.sites.len()];
@@ -150,16 +189,58 @@ impl Rhythm {
         for placed in &layout.placed {
             let device = devices[placed.device as usize];
             if device.known > 0 && !std::mem::replace(&mut seen[placed.device as usize], true) {
-                sites[placed.site as usize].add(device.is_all(), device.last_us);
+                sites[placed.site as usize].add(device.is_late(), device.is_silent(), device.last_us);
             }
         }
         let mut all = Tally::default();
         for site in sites.iter().filter(|site| site.known > 0) {
-            all.add(site.is_all(), site.last_us);
+            all.add(site.is_late(), site.is_silent(), site.last_us);
         }
-        if all.known >= NETWORK_SITES_MIN && f64::from(all.silent) > NETWORK_SHARE * f64::from(all.known) {
-            let since_us = sites.iter().filter(|site| site.is_all()).map(|site| site.last_us).max();
-            return vec![(Place::Network, since_us.unwrap_or(now_us))];
+        Extent { devices, sites, all }
+    }
+
+    /// Whether a place that was told is still silent as a whole.
+    fn is_still(&self, extent: &Extent, place: Place, now_us: i64) -> bool {
+        match place {
+            Place::Network => extent.all.is_most(extent.all.silent),
+            Place::Site(site) => extent.sites[site as usize].is_silent(),
+            Place::Device(device) => extent.devices[device as usize].is_silent(),
+            Place::Signal(signal) => self.beats[signal as usize].is_silent(now_us),
+        }
+    }
+
+    /// A place that was silent as a whole speaks again, in part at least.
+    fn note_back(&mut self, layout: &Layout, place: Place, since_us: i64, now_us: i64) {
+        for (placed, beat) in layout.placed.iter().zip(&mut self.beats) {
+            let is_part = match place {
+                Place::Network => true,
+                Place::Site(site) => placed.site == site,
+                Place::Device(device) => placed.device == device,
+                Place::Signal(_) => false,
+            };
+            if is_part {
+                beat.is_back(since_us, now_us);
+            }
+        }
+    }
+
+    /// The largest places that are silent as a whole, in order.
+    fn silent_places(&self, layout: &Layout, extent: &Extent, now_us: i64) -> Vec<(Place, i64)> {
+        let Extent { devices, sites, all } = extent;
+        let said_before = || {
+            self.said
+                .iter()
+                .copied()
+                .filter(|(place, _)| *place != Place::Network && self.is_still(extent, *place, now_us))
+        };
+        if all.is_most(all.silent) {
+            let known = self.said.iter().find(|(place, _)| *place == Place::Network);
+            let newest = sites.iter().filter(|site| site.is_silent()).map(|site| site.last_us).max();
+            let since_us = known.map_or(newest.unwrap_or(now_us), |(_, since_us)| *since_us);
+            return std::iter::once((Place::Network, since_us)).chain(said_before()).collect();
+        }
+        if all.is_most(all.late) {
+            return said_before().collect();
         }
         let mut places = Vec::new();
         for ((signal, placed), beat) in (0_u32..).zip(&layout.placed).zip(&self.beats) {
@@ -167,9 +248,9 @@ impl Rhythm {
                 continue;
             }
             let (device, site) = (devices[placed.device as usize], sites[placed.site as usize]);
-            if site.is_all() && site.known > 1 {
+            if site.is_silent() && site.known > 1 {
                 places.push((Place::Site(placed.site), site.last_us));
-            } else if device.is_all() {
+            } else if device.is_silent() {
                 places.push((Place::Device(placed.device), device.last_us));
             } else if beat.is_silent_for(now_us, ALONE) {
                 places.push((Place::Signal(signal), beat.last_us));

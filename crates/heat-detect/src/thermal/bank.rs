@@ -232,7 +232,7 @@ impl Bank {
     ) -> Option<(f64, &'static str)> {
         let moved = |channel: usize| match rule.wants[channel] {
             Want::Per(factor) if factor != 0.0 && self.relations[channel].is_known() => Some(factor.abs()),
-            Want::Per(_) | Want::Zero | Want::Below | Want::Above | Want::Any => None,
+            Want::Per(_) | Want::Zero | Want::Below | Want::Above | Want::Any | Want::May => None,
         };
         let own = (0..CHANNELS)
             .find(|channel| matches!(rule.wants[*channel], Want::Per(f) if (f.abs() - 1.0).abs() < 1e-9))?;

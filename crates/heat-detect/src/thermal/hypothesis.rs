@@ -20,6 +20,8 @@ pub(super) enum Want {
     Above,
     /// Whatever.
     Any,
+    /// In line, or whatever.
+    May,
 }
 
 /// A cause, as what it does to the relations.
@@ -86,6 +88,7 @@ fn cost(index: usize, rule: &Rule, seen: &Deviations) -> Ranked {
             Want::Zero => off(0.0),
             Want::Per(factor) => off(factor * size),
             Want::Any => FREE,
+            Want::May => off(0.0).min(FREE),
             Want::Below => FREE + short(-value / sigma),
             Want::Above => FREE + short(value / sigma),
         };

@@ -241,7 +241,7 @@ impl Source {
 
 /// `is_crossed`: the return reads more than the supply.
 fn rule(cause: Cause, per_kelvin: f64, is_crossed: bool) -> Rule {
-    use Want::{Above, Any, Below, Per, Zero};
+    use Want::{Above, Any, Below, May, Per, Zero};
     let wants = match cause {
         Cause::SupplySensor => [Per(-1.0), Per(-per_kelvin), Zero, Zero, Zero, Zero, Per(1.0), Zero],
         Cause::ReturnSensor => [Zero, Per(per_kelvin), Zero, Zero, Zero, Zero, Zero, Per(1.0)],
@@ -250,8 +250,9 @@ fn rule(cause: Cause, per_kelvin: f64, is_crossed: bool) -> Rule {
         Cause::HeatMeter => [Zero, Per(1.0), Zero, Zero, Zero, Zero, Zero, Zero],
         Cause::SupplyPressureSensor => [Zero, Zero, Zero, Zero, Per(1.0), Zero, Zero, Zero],
         Cause::ReturnPressureSensor => [Zero, Zero, Zero, Zero, Zero, Per(1.0), Zero, Zero],
-        Cause::TooCold => [Any, Any, Any, Any, Zero, Zero, Below, Any],
-        Cause::TooHot => [Any, Any, Any, Any, Zero, Zero, Above, Any],
+        // Every valve opens or closes: flows and the heads that they cost leave what was learned.
+        Cause::TooCold => [Any, Any, Any, Any, May, May, Below, Any],
+        Cause::TooHot => [Any, Any, Any, Any, May, May, Above, Any],
         Cause::Water => [Zero, Zero, Any, Any, Any, Any, Zero, Zero],
         // What arrives is held against the wrong supply, and meters of volume take the wrong density.
         Cause::Swapped if is_crossed => [Any, Any, Any, Any, Zero, Zero, Per(-1.0), Per(1.0)],
@@ -281,6 +282,12 @@ mod tests {
     fn a_cold_network_is_told_from_a_cold_reading_by_what_arrives() {
         assert_eq!(named([0.4, 0.0, 0.0, 0.0, 0.0, 0.0, -9.0, -0.5]), Cause::TooCold);
         assert_eq!(named([4.0, 0.11, 0.0, 0.0, 0.0, 0.0, -4.0, 0.0]), Cause::SupplySensor);
+    }
+
+    #[test]
+    fn a_cold_network_whose_stations_draw_more_than_was_ever_seen_is_not_taken_for_a_pressure_sensor() {
+        assert_eq!(named([0.4, 0.0, 0.01, 0.0, 0.9, -0.7, -10.0, -0.5]), Cause::TooCold);
+        assert_eq!(named([0.0, 0.0, 0.0, 0.0, 0.9, 0.0, 0.0, 0.0]), Cause::SupplyPressureSensor);
     }
 
     #[test]

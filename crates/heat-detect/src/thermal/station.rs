@@ -306,7 +306,7 @@ fn valve_law(own: &Readings) -> (Option<f64>, Option<Inputs>) {
 }
 
 fn rule(cause: Cause, context: &Context) -> Rule {
-    use Want::{Above, Any, Below, Per, Zero};
+    use Want::{Above, Any, Below, May, Per, Zero};
     let per_kelvin = 1.0 / context.cooling.max(5.0);
     let spread = context.spread_per_heat;
     let per_pressure = 0.5 / context.differential.max(2.0);
@@ -325,10 +325,11 @@ fn rule(cause: Cause, context: &Context) -> Rule {
         Cause::SupplyPressureSensor => [Zero, Zero, Zero, Per(-per_pressure), Zero, Zero, Per(1.0), Zero],
         Cause::ReturnPressureSensor => [Zero, Zero, Zero, Per(per_pressure), Zero, Zero, Zero, Per(1.0)],
         Cause::HighReturn => [Zero, Per(1.0), Zero, Zero, Zero, Zero, Zero, Zero],
-        Cause::Shortfall => [Zero, Any, Below, Zero, Below, falls, Zero, Zero],
+        // A station's own pipe costs less head when it takes less water.
+        Cause::Shortfall => [Zero, Any, Below, Zero, Below, falls, May, May],
         Cause::Blocked => [Zero, Any, Below, Below, Below, falls, Any, Any],
-        Cause::Surplus => [Zero, Any, Above, Zero, Above, rises, Zero, Zero],
-        Cause::SecondaryPump => [Zero, Below, Below, Zero, Any, Above, Zero, Zero],
+        Cause::Surplus => [Zero, Any, Above, Zero, Above, rises, May, May],
+        Cause::SecondaryPump => [Zero, Below, Below, Zero, Any, Above, May, May],
         Cause::Demand => [Zero, Zero, Any, Zero, Zero, Zero, Zero, Zero],
         Cause::Hydraulics => [Zero, Zero, Zero, Zero, Zero, Zero, Any, Any],
     };
@@ -374,6 +375,13 @@ mod tests {
         assert_eq!(named([0.0, 0.0, 0.0, 0.0, -4.0, -4.1, 0.0, 0.0]), Cause::SecondarySupplySensor);
         assert_eq!(named([0.0, -1.0, -0.4, 0.0, -9.0, 0.4, 0.0, 0.0]), Cause::Shortfall);
         assert_eq!(named([0.0, -1.0, -0.4, -0.6, -9.0, 0.4, 0.0, 0.0]), Cause::Blocked);
+    }
+
+    #[test]
+    fn a_valve_that_gives_too_little_is_no_blocked_strainer_because_its_pipe_costs_less_head() {
+        assert_eq!(named([0.0, -1.8, -0.58, 0.0, -5.2, 0.0, 0.8, 0.0]), Cause::Shortfall);
+        assert_eq!(named([0.0, -1.8, -0.58, -0.5, -5.2, 0.0, 0.8, 0.0]), Cause::Blocked);
+        assert_eq!(named([0.0, 1.8, 0.4, 0.0, 5.2, 0.0, -0.8, 0.3]), Cause::Surplus);
     }
 
     #[test]

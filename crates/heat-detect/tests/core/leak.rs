@@ -7,7 +7,11 @@ use heat_model::{
     plant::Side,
 };
 
-use crate::world::{CALM, Feed, Now, plant};
+use crate::{
+    quality::value,
+    temps::controlled,
+    world::{CALM, Feed, Now, plant},
+};
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
@@ -78,6 +82,51 @@ fn a_leak_that_grows_over_days_is_called_incipient() {
     let found = feed.incidents();
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(found[0].class, Class::LeakIncipient);
+}
+
+#[test]
+fn the_day_after_a_burst_a_leak_is_told_as_soon_and_by_its_own_shape() {
+    let (burst, on) = (4 * DAY, 4 * DAY + 20 * HOUR);
+    let after_burst = |lasts: i64, leak: &dyn Fn(i64) -> f64| {
+        let mut feed = Feed::new(settings(), plant());
+        feed.run(0, burst, 900, |_| CALM);
+        feed.run(burst, burst + HOUR, 10, |_| Now { leak: Some((2, 6.0)), ..CALM });
+        feed.run(burst + HOUR, burst + 2 * HOUR, 10, |_| CALM);
+        feed.run(burst + 2 * HOUR, on, 900, |_| CALM);
+        feed.run(on, on + lasts, 900, |at| Now { leak: Some((1, leak(at - on))), ..CALM });
+        let leak = feed.incidents().into_iter().find(|incident| incident.class != Class::Burst);
+        leak.map(|leak| (leak.class, leak.opened.second() - (crate::world::START + on)))
+    };
+    let (class, delay) = after_burst(12 * HOUR, &|_| 0.1).expect("half a percent is found");
+    assert_eq!(class, Class::LeakAbrupt);
+    assert!(delay < 6 * HOUR, "{delay} s");
+    let (class, _) = after_burst(2 * DAY, &|age| 0.5 * age as f64 / (3 * DAY) as f64).expect("it is found");
+    assert_eq!(class, Class::LeakIncipient);
+}
+
+#[test]
+fn a_supply_that_grows_cold_while_a_small_leak_is_on_is_no_effect_of_it() {
+    let mut feed = Feed::new(settings(), plant());
+    let (leak, cold) = (5 * DAY, 6 * DAY);
+    feed.run_with(
+        0,
+        cold + 10 * HOUR,
+        900,
+        |at| Now {
+            leak: (at >= leak).then_some((1, 0.1)),
+            supply_celsius: if at >= cold { 75.0 } else { 85.0 },
+            arrived_celsius: if at >= cold { 74.0 } else { 84.0 },
+            ..CALM
+        },
+        |at, list| {
+            controlled(at, list);
+            if at >= cold {
+                *value(list, "source", "set_point_temperature") += 10.0;
+            }
+        },
+    );
+    let classes: Vec<Class> = feed.incidents().iter().map(|incident| incident.class).collect();
+    assert_eq!(classes, [Class::LeakAbrupt, Class::NetworkThermal], "{:?}", feed.incidents());
 }
 
 #[test]

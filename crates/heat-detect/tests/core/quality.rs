@@ -306,3 +306,49 @@ fn a_room_that_cannot_be_so_hot_is_a_sensor_fault_and_reaches_no_detector() {
     assert_eq!(faults[0].kind.as_deref(), Some("range"));
     assert_eq!(feed.core.counters().no_measurement, 96);
 }
+
+#[test]
+fn a_network_that_stops_is_told_once_and_what_comes_back_late_is_told_after_its_own_limit() {
+    let (dead, stops, back) = (2 * DAY + HOUR, 3 * DAY, 3 * DAY + 6 * HOUR);
+    let mut feed = Feed::new(DetectSettings::default(), plant());
+    let run = |feed: &mut Feed, begin: i64, end: i64| {
+        feed.run_with(
+            begin,
+            end,
+            SCAN,
+            |_| CALM,
+            |at, list| {
+                swing(at, list);
+                // Each device loses a scan now and then, so that their limits differ by minutes.
+                for (index, (_, _, values)) in list.iter_mut().enumerate() {
+                    let scan = at / SCAN;
+                    values.retain(|_| scan % (7 + index as i64) != 0);
+                    // Of the first scan after the stop much is missing.
+                    values.retain(|_| at != back || index < 3);
+                }
+                let has_died = at >= dead;
+                let is_late = (back..back + 3 * HOUR).contains(&at);
+                list.retain(|(site, device, values)| {
+                    !values.is_empty()
+                        && !(stops..back).contains(&at)
+                        && !(has_died && *site == "a2" && *device == "controller")
+                        && !(is_late && *site == "b2" && *device == "meter")
+                });
+            },
+        );
+    };
+    run(&mut feed, 0, stops);
+    let places = |feed: &Feed| -> Vec<Option<String>> {
+        of_class(feed, Class::Silence).into_iter().map(|incident| incident.place).collect()
+    };
+    let of_dead = Some("town/a2/controller".to_owned());
+    assert_eq!(places(&feed), [of_dead.clone()]);
+    run(&mut feed, stops, back + HOUR);
+    assert_eq!(places(&feed), [of_dead.clone(), None], "the network once, and none of its parts");
+    let states: Vec<AlarmState> =
+        of_class(&feed, Class::Silence).into_iter().map(|incident| incident.alarm).collect();
+    assert_eq!(states[1], AlarmState::Cleared);
+    assert_ne!(states[0], AlarmState::Cleared, "what was dead before the network stopped still is");
+    run(&mut feed, back + HOUR, back + 4 * HOUR);
+    assert_eq!(places(&feed), [of_dead, None, Some("town/b2/meter".to_owned())]);
+}
