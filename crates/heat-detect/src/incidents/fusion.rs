@@ -79,6 +79,14 @@ fn names_site(incident: &Incident, site: Option<&str>) -> bool {
     }
 }
 
+/// Whether it is about heat that does not arrive.
+const fn is_of_cold(class: Class) -> bool {
+    matches!(
+        class,
+        Class::ConsumerThermal | Class::Underheating | Class::NetworkThermal | Class::TicketCluster
+    )
+}
+
 /// Whether a leak is known to be so small that nobody is cold for it.
 fn is_made_up(cause: &Incident) -> bool {
     let shares = cause.evidence.iter().filter(|evidence| evidence.what == SHARE_OF_CIRCULATION);
@@ -94,12 +102,10 @@ fn explains(cause: &Incident, effect: Class, place: Option<&str>, onset: EventTi
     if effect == Class::Unknown && names_site(cause, place) {
         return true;
     }
-    let is_enough = match effect {
-        Class::PressureRegime => cause.class.priority() == Priority::P1,
-        Class::ConsumerThermal | Class::Underheating | Class::NetworkThermal | Class::TicketCluster => {
-            !is_made_up(cause)
-        }
-        _ => true,
+    let is_enough = if effect == Class::PressureRegime {
+        cause.class.priority() == Priority::P1
+    } else {
+        !(is_of_cold(effect) && is_made_up(cause))
     };
     let can_cause = (is_cause(cause.class) && can_be_effect(effect) && is_enough)
         || (cause.class == Class::Burst && is_stop(effect));
