@@ -22,6 +22,8 @@ use heat_tests::{
 use serde_json::Value;
 use tempfile::TempDir;
 
+mod processors;
+
 /// A role on a busy machine, Kafka's group included.
 const READY: Duration = Duration::from_secs(120);
 /// All that was sent has been archived, the example's rotation of 60 s included.
