@@ -88,6 +88,17 @@ pub enum ArchiveError {
         /// Why.
         source: BoxError,
     },
+    /// A file has columns that this version may not know, and must not leave out.
+    #[error(
+        "{path} is of schema version {found}, newer than {}: use the version that wrote it, or a later one",
+        crate::schema::SCHEMA_VERSION
+    )]
+    NewerFile {
+        /// Which.
+        path: String,
+        /// Its version.
+        found: u32,
+    },
     /// A manifest cannot be used.
     #[error("the manifest {path} cannot be used: restore it from a backup")]
     Manifest {
@@ -180,6 +191,7 @@ impl ArchiveError {
             | Self::Encode { .. }
             | Self::Missing { .. }
             | Self::Unreadable { .. }
+            | Self::NewerFile { .. }
             | Self::Manifest { .. }
             | Self::Chain { .. }
             | Self::Fenced { .. }
