@@ -195,7 +195,9 @@ impl Archive {
         report: &mut CompactReport,
         observe: &mut Observe<'_>,
     ) -> Result<(), ArchiveError> {
-        let plan = plan(self.view(topic, partition).await?.as_ref(), settings, sizes);
+        let seen = self.view(topic, partition).await?;
+        Self::refuse_gone(&seen, sizes)?;
+        let plan = plan(&seen, settings, sizes);
         if plan.is_empty() {
             return Ok(());
         }

@@ -14,8 +14,11 @@ use crate::{
     revision::SetAside,
     schema,
     verify::{chain_of, digest_file},
-    view::{Folder, LiveFile},
+    view::{Folder, LiveFile, View},
 };
+
+/// So few files of a partition may be gone even if they are most of it.
+const GONE_MAX: usize = 8;
 
 /// What lies in the data sets' folders: size by path.
 pub(super) type Sizes = BTreeMap<String, u64>;
@@ -86,6 +89,16 @@ impl Archive {
             sizes.extend(self.list(top).await?.into_iter().map(|found| (found.path, found.bytes)));
         }
         Ok(sizes)
+    }
+
+    /// Refuses an archive of which most is gone.
+    pub(super) fn refuse_gone(view: &View, sizes: &Sizes) -> Result<(), ArchiveError> {
+        let files = view.live().count();
+        let gone = view.live().filter(|file| !sizes.contains_key(&file.entry.path)).count();
+        if gone <= GONE_MAX || gone * 2 <= files {
+            return Ok(());
+        }
+        Err(ArchiveError::Gone { topic: view.topic().to_owned(), partition: view.partition(), gone, files })
     }
 
     /// Reads the suspects of a folder.

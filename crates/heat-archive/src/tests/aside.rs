@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     Archive, ArchiveError, CompactSettings, Dataset, FileEntry, Scan,
+    archive::Disposition,
     compact::{Erasure, RetentionSettings},
     revise::unobserved,
     verify::Fault,
@@ -350,5 +351,27 @@ fn files_that_an_earlier_version_left_out_where_they_were_are_set_aside_too() {
         compact(&open(&folder).await, &at_once()).await;
 
         assert_eq!(missing(&archive).await, rows_of(&harmed));
+    });
+}
+
+#[test]
+fn where_most_files_are_gone_nothing_is_set_aside_and_nothing_compacted() {
+    let sent = town(67);
+    block_on(async {
+        let folder = heat_tests::memory_folder();
+        let (archive, root) = (open(&folder).await, folder.path());
+        archive_all(&archive, &sent, rotation(100)).await;
+        let (here, away) = (root.join("readings"), root.join("away"));
+        std::fs::rename(&here, &away).unwrap();
+
+        let error = archive.compact(&at_once(), &mut unobserved).await.unwrap_err();
+
+        assert!(matches!(error, ArchiveError::Gone { .. }), "{error}");
+        assert_eq!(error.disposition(), Disposition::Retry);
+        std::fs::rename(&away, &here).unwrap();
+        assert!(archive.verify().await.unwrap().is_sound());
+        assert!(compact(&archive, &at_once()).await.unreadable.is_empty());
+        let expected = canonical(&without_repeats(&sent));
+        assert_eq!(canonical(&read_all(&archive, &Scan::default()).await), expected);
     });
 }
