@@ -263,6 +263,10 @@ pub(crate) enum ArchiveCommand {
         /// How long replaced files stay for readers that work with an older list.
         #[arg(long, value_name = "TIME", default_value = "15m", value_parser = duration)]
         grace: Duration,
+        /// Reads every file of closed dates, and sets aside what is damaged; otherwise what is merged is read, and what is
+        /// gone or has another size.
+        #[arg(long)]
+        check: bool,
         /// As JSON.
         #[arg(long)]
         json: bool,
