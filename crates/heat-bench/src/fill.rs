@@ -68,6 +68,7 @@ pub(crate) fn city_plan(networks: u32, stations: u32, gap_share: f64) -> CityPla
         base_loss_share: 0.003,
         make_up: MakeUpControl::Continuous,
         elevation_m: 30.0,
+        steam: None,
     };
     CityPlan {
         utc_offset_hours: 8.0,
