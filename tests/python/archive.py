@@ -27,6 +27,7 @@ def files(root, dataset):
                 inside = file.rpartition("/")[0] == change["folder"] and of == key and number is None
                 if inside and last < change.get("commits_up_to", 0) and file not in change.get("except", []):
                     replaced.add(file)
+            replaced.update(aside["file"]["path"] for aside in change.get("set_aside", []))
             for file in replaced:
                 live.pop(file, None)
             for file in change.get("outputs", []):

@@ -17,7 +17,7 @@ for dataset in ["readings", "rejected", "inputs", "incidents", "incident_events"
         connection.execute(
             f"CREATE VIEW {dataset} AS SELECT * REPLACE (epoch_us(event_time) AS event_time, "
             "epoch_us(ingest_time) AS ingest_time, epoch_us(append_time) AS append_time) "
-            f"FROM read_parquet([{files}], hive_partitioning = false)"
+            f"FROM read_parquet([{files}], hive_partitioning = false, union_by_name = true)"
         )
 cursor = connection.execute(sql)
 names = [column[0] for column in cursor.description]

@@ -22,6 +22,8 @@ pub enum Fault {
     Answer(u16),
     /// It is passed on and takes effect; the connection ends without an answer.
     LoseAnswer,
+    /// It is passed on and takes effect; the connection stays, and nobody answers until the client has enough.
+    Silence,
     /// It is not passed on; the connection ends without an answer.
     LoseRequest,
     /// It is passed on so much later.
@@ -151,6 +153,11 @@ fn serve(mut client: TcpStream, shared: &Shared) -> Option<()> {
         }
         Fault::LoseRequest => {}
         Fault::LoseAnswer => drop(passed_on(&seen.head, &body, shared.target)?),
+        Fault::Silence => {
+            drop(passed_on(&seen.head, &body, shared.target)?);
+            // Ends when the client ends the connection.
+            while reader.read(&mut [0]).is_ok_and(|count| count > 0) {}
+        }
         Fault::Late(time) => {
             pace(time);
             client.write_all(&passed_on(&seen.head, &body, shared.target)?).ok()?;

@@ -7,7 +7,7 @@ use heat_tests::{
     mqtt::Client,
     now_us,
     python::Python,
-    site::{Site, assert_balanced},
+    site::{Site, assert_balanced, series},
 };
 use serde_json::Value;
 
@@ -86,6 +86,59 @@ fn a_file_of_rows_or_of_the_ledger_that_is_gone_is_found() {
         let found = audit(copy.path()).ended_with(65);
         assert!(found.stdout.contains("DOES NOT BALANCE"), "{folder}: {}", found.stdout);
     }
+}
+
+#[test]
+fn a_file_that_compaction_set_aside_is_named_until_it_is_put_back_and_the_archiver_takes_it() {
+    const COMPACTING: &str = "[archive.compaction]\nevery = \"1s\"\ncloses_after = \"0s\"\ngrace = \"0s\"\n";
+    let site = Site::new("[archive.compaction]\nenabled = false\n");
+    let up = site.start();
+    let mut client = Client::connect(site.mqtt, "meter", true).unwrap();
+    // Of two days ago: the date is closed.
+    let base_ms = now_us() / 1_000 - 2 * 86_400_000;
+    for seq in 0..20 {
+        let payload = format!(r#"{{"time": {}, "values": {{"supply_temperature": {seq}}}}}"#, base_ms + seq);
+        client.publish_acknowledged("heat/v1/town/st01/meter", payload.as_bytes(), SOON).unwrap();
+    }
+    up.stop().ended_with(0);
+    let file = files_below(&site.archive().join("readings"), "parquet").remove(0);
+    let whole = fs::read(&file).unwrap();
+    fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+
+    let settings = fs::read_to_string(site.config()).unwrap();
+    fs::write(site.config(), settings.replace("[archive.compaction]\nenabled = false\n", COMPACTING))
+        .unwrap();
+    let mut up = site.start().expecting_error("is damaged or gone");
+    let missing = || series(&site.metrics(), "heat_archiver_compaction_unreadable_files", &[]);
+    let [compacted, runs] =
+        ["heat_archiver_compacted_rows_total", "heat_archiver_last_compaction_timestamp_seconds"]
+            .map(|name| move |site: &Site| series(&site.metrics(), name, &[]).unwrap_or(0.0));
+    up.wait_until("/metrics says that a file is missing", SOON, |_| missing() == Some(1.0));
+
+    assert!(!file.is_file(), "nobody stumbles over it");
+    let aside = site.archive().join("set_aside").join(file.strip_prefix(site.archive()).unwrap());
+    assert_eq!(fs::read(aside).unwrap().len(), whole.len() / 2, "it is not deleted");
+    let words = "20 rows of readings/";
+    assert!(verify(&site.archive()).ended_with(65).stdout.contains(words));
+    let said = runs(&site);
+    up.wait_until("another run has ended", SOON, |_| runs(&site) > said);
+    assert_eq!(missing(), Some(1.0), "it stays said");
+
+    fs::write(&file, &whole).unwrap();
+    up.wait_until("the rows count again", SOON, |_| missing() == Some(0.0) && compacted(&site) >= 20.0);
+    up.stop().ended_with(0);
+    verify(&site.archive()).ended_with(0);
+    audit(&site.data_dir()).ended_with(0);
+
+    // By hand the same, and the audit names hour and stage.
+    let merged = files_below(&site.archive().join("readings"), "parquet").remove(0);
+    fs::write(&merged, b"not a table").unwrap();
+    let archive = site.archive();
+    let compact = ["archive".as_ref(), "compact".as_ref(), "--archive".as_ref(), archive.as_os_str()];
+    let told = heatstream::run(compact).ended_with(65).stdout;
+    assert!(told.contains("is set aside, moved to set_aside/") && told.contains("20 rows of 1"), "{told}");
+    let found = audit(&site.data_dir()).ended_with(65).stdout;
+    assert!(found.lines().any(|line| line.contains("Archive") && line.contains(words)), "{found}");
 }
 
 fn files_below(folder: &Path, ending: &str) -> Vec<std::path::PathBuf> {

@@ -10,7 +10,7 @@ use heat_archive::Archive;
 use heat_log::Log;
 use heat_model::{
     CircuitId, EventTime, NetworkId, NodeId, PipeId, SiteId,
-    plant::{Circuit, Network, Node, Pipe, PlantModel, Site, SiteKind, Valve},
+    plant::{Circuit, Medium, Network, Node, Pipe, PlantModel, SeasonState, Site, SiteKind, Valve},
 };
 use heat_runtime::{Clock, admin::CatchUp};
 use heat_view::{Desk, IncidentBoard, LiveTable, Privacy, RecentReadings};
@@ -126,6 +126,8 @@ pub(crate) struct PlantIndex {
     pub(crate) networks: BTreeMap<NetworkId, Network>,
     pub(crate) sites: BTreeMap<SiteId, Site>,
     pub(crate) circuits: BTreeMap<CircuitId, Circuit>,
+    /// When circuits change their state, by the tables.
+    pub(crate) calendars: BTreeMap<CircuitId, Vec<(EventTime, SeasonState)>>,
     pub(crate) nodes: BTreeMap<NodeId, Node>,
     pub(crate) pipes: BTreeMap<PipeId, Pipe>,
     pub(crate) valves: Vec<Valve>,
@@ -140,12 +142,24 @@ impl PlantIndex {
             networks: plant.networks.iter().map(|row| (row.id.clone(), row.clone())).collect(),
             sites: plant.sites.iter().map(|row| (row.id.clone(), row.clone())).collect(),
             circuits: plant.circuits.iter().map(|row| (row.id.clone(), row.clone())).collect(),
+            calendars: plant
+                .circuits
+                .iter()
+                .map(|row| (row.id.clone(), plant.calendar(&row.network, Some(row))))
+                .filter(|(_, calendar)| !calendar.is_empty())
+                .collect(),
             nodes: plant.nodes.iter().map(|row| (row.id.clone(), row.clone())).collect(),
             pipes: plant.pipes.iter().map(|row| (row.id.clone(), row.clone())).collect(),
             valves: plant.valves.clone(),
             privacy: Privacy::new(plant),
             layouts: Mutex::default(),
         }
+    }
+
+    /// What flows in a circuit now.
+    pub(crate) fn medium(&self, circuit: &Circuit) -> Medium {
+        let of_network = || self.networks.get(&circuit.network)?.medium;
+        circuit.medium.or_else(of_network).unwrap_or_default()
     }
 
     /// Who runs a network.

@@ -365,6 +365,7 @@ fn signals_and_networks_show_what_came_and_page_through_it() {
             detector: "balance".to_owned(),
             state: DetectorState::Learning { seconds_left: 60 },
         }],
+        seasons: Vec::new(),
     };
     bench.publish(&Output::Status(status));
     let network = bench.until("/api/v1/networks/town", |network| network["level"] == "L1");

@@ -131,7 +131,7 @@ impl Archive {
             if layout::manifest_span(&found.path).is_none() {
                 continue;
             }
-            let folder = found.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+            let folder = layout::parent_of(&found.path);
             if folder != last_folder {
                 last_folder = folder.to_owned();
                 let manifest = match self.manifest(&found.path).await {

@@ -1,9 +1,9 @@
 //! Compaction: the many small and late files of a closed day become one for each network, sorted, without repeats.
 //!
 //! A date has one file (or, beyond [`CompactSettings::file_rows`], a few that share its signals) for each network and
-//! partition, and at most one more in which late readings gather until the date is merged whole again. Nothing that is written counts before the revision that names it; a run that dies leaves files that the next one
-//! deletes. A file that cannot be read, or holds other rows than its manifest says, is left out, stays where it is, and
-//! is named in the report.
+//! partition, and at most one more in which late readings gather until the date is merged whole again. Nothing that is
+//! written counts before the revision that names it; a run that dies leaves files that the next one deletes. A file that
+//! cannot be read, or holds other rows than its manifest says, is set aside: see [`aside`].
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,18 +16,20 @@ use serde::Serialize;
 use crate::{
     archive::{Archive, ArchiveError},
     digest::HourDigests,
-    layout::{self, Dataset},
+    layout::Dataset,
     manifest::FileEntry,
     revise::{Grace, Observe, ReviseStep, at},
-    revision::{Change, Reason, Removed, RevisionKind},
+    revision::{Change, RevisionKind},
     view::{Folder, LiveFile, View},
 };
 
+mod aside;
 mod chapter;
 mod cursor;
 mod erase;
 mod late;
 mod merge;
+mod plan;
 mod retention;
 pub(crate) mod rollup;
 mod tables;
@@ -36,9 +38,11 @@ pub use erase::{EraseReport, Erasure};
 pub(crate) use late::is_merged_whole;
 pub use retention::{RetentionReport, RetentionSettings};
 
+use aside::Unsound;
 use cursor::MergeError;
 use late::Extent;
 use merge::{Merged, Target, merge, merge_tables};
+use plan::{Made, changes_of, has_work, plan};
 
 /// Compaction's bounds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +71,9 @@ pub struct CompactSettings {
     pub chapter_commits: usize,
     /// The newest commits, whose manifests stay: archivers meet there.
     pub commits_kept: usize,
+    /// Whether every file of closed dates is read, so that damage is found wherever it is; otherwise what is merged is read,
+    /// and a file that is gone or has another size.
+    pub check: bool,
 }
 
 impl CompactSettings {
@@ -84,6 +91,7 @@ impl CompactSettings {
             zstd_level: 3,
             chapter_commits: 512,
             commits_kept: 64,
+            check: false,
         }
     }
 
@@ -92,13 +100,15 @@ impl CompactSettings {
     }
 }
 
-/// A file that compaction left as it is.
+/// A file that is not as it was written, or gone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unreadable {
     /// Which.
     pub path: String,
     /// Why.
     pub reason: String,
+    /// Where its bytes lie now; absent if nothing was found.
+    pub to: Option<String>,
 }
 
 /// What a run did.
@@ -124,8 +134,16 @@ pub struct CompactReport {
     pub commits_folded: u64,
     /// Files deleted after their grace time.
     pub deleted: usize,
-    /// Files that could not be read: they stay, and `verify` names them.
+    /// Files that were found damaged or gone, and are set aside: `verify` names them until they are put back.
     pub unreadable: Vec<Unreadable>,
+    /// Files that this run and earlier ones set aside, and that are still missing.
+    pub missing_files: u64,
+    /// Rows in them.
+    pub missing_rows: u64,
+    /// Files that were set aside, are put back, and count again.
+    pub restored: Vec<String>,
+    /// Files of a later version, whose folders are left as they are: this one would drop what it does not know.
+    pub newer: Vec<String>,
     /// Foreign files that were moved to `set_aside/`.
     pub set_aside: Vec<String>,
 }
@@ -141,14 +159,21 @@ impl Archive {
         self.prove_put_if_absent().await?;
         let mut report = CompactReport::default();
         let partitions = self.partitions_among(settings.partitions.as_ref()).await?;
+        let sizes = self.sizes().await?;
         for (topic, partition) in partitions.iter().map(|(topic, partition)| (topic, *partition)) {
-            self.compact_dates(topic, partition, settings, &mut report, observe).await?;
+            self.compact_dates(topic, partition, settings, &sizes, &mut report, observe).await?;
             self.promote(topic, partition, settings.grace(), observe).await?;
             report.commits_folded += self.fold(topic, partition, settings, observe).await?;
         }
         let swept = self.sweep(&partitions, settings.grace(), observe).await?;
         report.deleted = swept.deleted;
         report.set_aside = swept.set_aside;
+        for (topic, partition) in &partitions {
+            for lost in self.view(topic, *partition).await?.lost() {
+                report.missing_files += 1;
+                report.missing_rows += lost.file.entry.rows;
+            }
+        }
         Ok(report)
     }
 
@@ -166,10 +191,13 @@ impl Archive {
         topic: &str,
         partition: PartitionId,
         settings: &CompactSettings,
+        sizes: &aside::Sizes,
         report: &mut CompactReport,
         observe: &mut Observe<'_>,
     ) -> Result<(), ArchiveError> {
-        let plan = plan(self.view(topic, partition).await?.as_ref(), settings);
+        let seen = self.view(topic, partition).await?;
+        Self::refuse_gone(&seen, sizes)?;
+        let plan = plan(&seen, settings, sizes);
         if plan.is_empty() {
             return Ok(());
         }
@@ -177,23 +205,59 @@ impl Archive {
         let mut view = self.view_with_hours(topic, partition).await?;
         for folders in plan.into_values() {
             let mut changes: BTreeMap<String, Change> = BTreeMap::new();
-            for path in folders {
+            let mut moved: Vec<String> = Vec::new();
+            for (path, suspects) in folders {
+                // Roll-ups that are written anew need no more.
+                if changes.contains_key(&path) {
+                    continue;
+                }
                 let Some(folder) = view.folders().get(&path) else { continue };
                 at(observe, ReviseStep::BeforeMerge).await?;
-                let extent = late::extent(&view, &path, folder, settings);
-                let made =
-                    self.compact_folder(&view, &path, folder, (extent, None), settings, report).await?;
-                for change in made {
+                let unsound = self.look_at(folder, &suspects).await?;
+                let made = self.compact_unless_newer(&view, &path, folder, unsound, settings, report).await?;
+                for change in made.changes {
                     changes.insert(change.folder.clone(), change);
                 }
+                moved.extend(made.moved);
                 at(observe, ReviseStep::FilesWritten).await?;
             }
-            let changes: Vec<Change> = changes.into_values().collect();
-            let kind = RevisionKind::Compaction;
-            let revision = self.put_revision(&view, kind, settings.now_us, changes, observe).await?;
-            view.apply_revision(&revision);
+            if !changes.is_empty() {
+                let changes: Vec<Change> = changes.into_values().collect();
+                let kind = RevisionKind::Compaction;
+                let revision = self.put_revision(&view, kind, settings.now_us, changes, observe).await?;
+                view.apply_revision(&revision);
+            }
+            for path in moved {
+                self.delete(&path, observe).await?;
+            }
         }
         Ok(())
+    }
+
+    /// Merges what a folder has to merge. Leaves alone what a later version wrote.
+    async fn compact_unless_newer(
+        &self,
+        view: &View,
+        path: &str,
+        folder: &Folder,
+        unsound: Unsound,
+        settings: &CompactSettings,
+        report: &mut CompactReport,
+    ) -> Result<Made, ArchiveError> {
+        let is_damaged = |file: &LiveFile| unsound.damaged.iter().any(|bad| bad.path == file.entry.path);
+        let has_work = has_work(view, path, folder, settings, is_damaged);
+        let extent = match (has_work, unsound.back.is_empty()) {
+            (true, true) => late::extent(view, path, folder, settings),
+            (true | false, false) => Extent::All,
+            (false, true) => Extent::Nothing,
+        };
+        match self.compact_folder(view, (path, folder), (extent, None), unsound, settings, report).await {
+            Err(ArchiveError::NewerFile { path, .. }) => {
+                report.newer.push(path);
+                Ok(Made::default())
+            }
+            made => made,
+        }
     }
 
     /// Merges the files of one folder; writes, but does not publish. Gives the change of the folder, and of that of its
@@ -201,18 +265,23 @@ impl Archive {
     async fn compact_folder(
         &self,
         view: &View,
-        path: &str,
-        folder: &Folder,
+        (path, folder): (&str, &Folder),
         (extent, erased): (Extent, Option<&erase::Erased<'_>>),
+        mut unsound: Unsound,
         settings: &CompactSettings,
         report: &mut CompactReport,
-    ) -> Result<Vec<Change>, ArchiveError> {
-        let Some(dataset) = Dataset::of_path(path) else { return Ok(Vec::new()) };
-        let mut except: Vec<Unreadable> = Vec::new();
-        let sums_up = dataset == Dataset::Readings && extent == Extent::All;
-        let (merged, files) = loop {
-            let readable = |file: &&LiveFile| !except.iter().any(|bad| bad.path == file.entry.path);
-            let files: Vec<&LiveFile> = extent.of(folder).into_iter().filter(readable).collect();
+    ) -> Result<Made, ArchiveError> {
+        let Some(dataset) = Dataset::of_path(path) else { return Ok(Made::default()) };
+        let rollups = view.folders().get(&rollup::folder_of(path));
+        let has_rollups = rollups.is_some_and(|rollups| !rollups.live.is_empty());
+        let (merged, files, sums_up) = loop {
+            let readable = |file: &&LiveFile| unsound.is_sound(&file.entry.path);
+            let back = unsound.back.iter().filter_map(|path| folder.lost.get(path)).map(|lost| &lost.file);
+            let files: Vec<&LiveFile> = extent.of(folder).into_iter().chain(back).filter(readable).collect();
+            // What roll-ups know of rows that are missing now is not to be had again.
+            let knows_all = unsound.damaged.is_empty() && unsound.back.len() == folder.lost.len();
+            let may_sum_up = knows_all || !has_rollups || erased.is_some();
+            let sums_up = dataset == Dataset::Readings && extent == Extent::All && may_sum_up;
             let target = Target {
                 topic: view.topic(),
                 partition: view.partition(),
@@ -229,17 +298,19 @@ impl Archive {
                 merge_tables(self, &target, &files).await
             };
             match outcome {
-                Ok(merged) => break (merged, files),
+                Ok(merged) => break (merged, files, sums_up),
                 Err(MergeError::Archive(error)) => return Err(error),
-                Err(MergeError::Damaged { path, reason }) if !except.iter().any(|bad| bad.path == path) => {
-                    except.push(Unreadable { path, reason });
+                Err(MergeError::Damaged { path, reason }) if unsound.is_sound(&path) => {
+                    unsound.add(path, reason);
                 }
                 Err(MergeError::Damaged { path, reason }) => {
                     return Err(ArchiveError::Unreadable { path, source: reason.into() });
                 }
             }
         };
-        report.folders += 1;
+        if extent != Extent::Nothing {
+            report.folders += 1;
+        }
         report.files_before += files.len();
         report.bytes_before += files.iter().map(|file| file.entry.bytes).sum::<u64>();
         report.files_after += merged.files.len();
@@ -247,14 +318,47 @@ impl Archive {
         report.rows += merged.files.iter().map(|file| file.rows).sum::<u64>();
         report.repeats += merged.repeats.0.iter().map(|hour| hour.rows).sum::<u64>();
         report.rollup_rows += merged.rollups.iter().map(|file| file.rows).sum::<u64>();
-        let changes = changes_of(view, path, &files, merged, &except, sums_up);
-        report.unreadable.extend(except);
-        Ok(changes)
+        // An erasure that meets damage ends without effect.
+        let moved = if erased.is_none() { self.copy_aside(&mut unsound).await? } else { Vec::new() };
+        let changes = changes_of(view, path, folder, (extent, &files), merged, &unsound, sums_up);
+        report.restored.extend(unsound.back);
+        report.unreadable.extend(unsound.damaged);
+        Ok(Made { changes, moved })
+    }
+
+    /// Files that follow each other in order of their signals: those that one merge made. Any other file stands alone.
+    async fn chains_of(&self, files: &[&LiveFile]) -> Result<Vec<Vec<LiveFile>>, ArchiveError> {
+        let mut revised: BTreeMap<u64, Vec<LiveFile>> = BTreeMap::new();
+        let mut alone: BTreeMap<(Offset, String), LiveFile> = BTreeMap::new();
+        for file in files.iter().map(|file| (*file).clone()) {
+            match late::made_by(&file) {
+                Some(revision) => revised.entry(revision).or_default().push(file),
+                None => drop(alone.insert((file.offsets.first, file.entry.path.clone()), file)),
+            }
+        }
+        let mut chains = Vec::new();
+        for files in revised.into_values() {
+            // Names tell offsets; which signals come first is in the files.
+            let mut in_order = Vec::new();
+            let is_one = files.len() == 1;
+            for file in files {
+                match if is_one { None } else { self.signals_in(&file.entry).await? } {
+                    Some(signals) => in_order.push((signals, file)),
+                    None => chains.push(vec![file]),
+                }
+            }
+            in_order.sort_by(|(a, _), (b, _)| a.cmp(b));
+            if !in_order.is_empty() {
+                chains.push(in_order.into_iter().map(|(_, file)| file).collect());
+            }
+        }
+        chains.extend(alone.into_values().map(|file| vec![file]));
+        Ok(chains)
     }
 
     /// Merges files, in several rounds if there are more than may be open at once.
     async fn merge_in_rounds(&self, target: &Target<'_>, files: &[&LiveFile]) -> Result<Merged, MergeError> {
-        let mut chains = chains_of(files.iter().map(|file| (*file).clone()));
+        let mut chains = self.chains_of(files).await?;
         let mut temporary: Vec<String> = Vec::new();
         let (mut repeats, mut erased) = (HourDigests::default(), HourDigests::default());
         let round = Target { sums_up: false, ..*target };
@@ -288,71 +392,4 @@ impl Archive {
 
 fn live(entry: FileEntry, revision: u64) -> Option<LiveFile> {
     Some(LiveFile { offsets: entry.offsets?, entry, revision: Some(revision) })
-}
-
-/// Files that follow each other in order of their signals: those of one revision. A commit's file stands alone.
-fn chains_of(files: impl Iterator<Item = LiveFile>) -> Vec<Vec<LiveFile>> {
-    let mut revised: BTreeMap<u64, Vec<LiveFile>> = BTreeMap::new();
-    let mut alone: BTreeMap<(Offset, String), LiveFile> = BTreeMap::new();
-    for file in files {
-        match late::made_by(&file) {
-            Some(revision) => revised.entry(revision).or_default().push(file),
-            None => drop(alone.insert((file.offsets.first, file.entry.path.clone()), file)),
-        }
-    }
-    revised.into_values().chain(alone.into_values().map(|file| vec![file])).collect()
-}
-
-/// The folders of each closed date to which commits have added since they were compacted, or that are to be renewed.
-fn plan(view: &View, settings: &CompactSettings) -> BTreeMap<i64, Vec<String>> {
-    let mut plan: BTreeMap<i64, Vec<String>> = BTreeMap::new();
-    for (path, folder) in view.folders() {
-        let day = layout::day_of(path).filter(|day| *day < settings.before_day);
-        let is_new = |file: &LiveFile| file.revision.is_none() && !folder.excepts(&file.entry.path);
-        let has_work =
-            |_: &i64| folder.live.values().any(is_new) || late::waits_no_longer(view, path, folder, settings);
-        if let Some(day) = day.filter(has_work) {
-            plan.entry(day).or_default().push(path.clone());
-        }
-    }
-    plan
-}
-
-/// The changes that a merge means.
-fn changes_of(
-    view: &View,
-    path: &str,
-    files: &[&LiveFile],
-    merged: Merged,
-    except: &[Unreadable],
-    sums_up: bool,
-) -> Vec<Change> {
-    let of_revisions = |file: &&&LiveFile| file.revision.is_some();
-    let removed = [(Reason::Repeat, merged.repeats), (Reason::Erased, merged.erased)]
-        .into_iter()
-        .filter(|(_, hours)| !hours.0.is_empty())
-        .map(|(reason, hours)| Removed { reason, hours: hours.0 })
-        .collect();
-    let mut changes = vec![Change {
-        folder: path.to_owned(),
-        commits_up_to: view.next_offset(),
-        except: except.iter().map(|bad| bad.path.clone()).collect(),
-        inputs: files.iter().filter(of_revisions).map(|file| file.entry.path.clone()).collect(),
-        outputs: merged.files,
-        removed,
-    }];
-    let rollups = rollup::folder_of(path);
-    let before = view.folders().get(&rollups).filter(|_| path != rollups);
-    let inputs: Vec<String> = before.map(|folder| folder.live.keys().cloned().collect()).unwrap_or_default();
-    if sums_up && !(inputs.is_empty() && merged.rollups.is_empty()) {
-        changes.push(Change {
-            folder: rollups,
-            commits_up_to: None,
-            except: Vec::new(),
-            inputs,
-            outputs: merged.rollups,
-            removed: Vec::new(),
-        });
-    }
-    changes
 }

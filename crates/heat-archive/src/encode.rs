@@ -1,7 +1,8 @@
 //! Sorted rows of readings to the bytes of a Parquet file.
 //!
 //! Columns by what they depend on: names and units on the signal (runs), times of receipt and numbers on the message
-//! (indices into the messages, shared by all those columns), `value` and `raw_value` on each other (one dictionary of
+//! (indices into the messages, shared by all those columns; when a date is merged, row by row where that is smaller, as it is
+//! for devices that send at regular times), `value` and `raw_value` on each other (one dictionary of
 //! pairs), `quality` and its code on themselves (runs). `event_time` is `DELTA_BINARY_PACKED`. Where a dictionary
 //! does not pay, the columns are written row by row: whole numbers as deltas, values as `BYTE_STREAM_SPLIT`.
 
@@ -17,7 +18,7 @@ use parquet::{
         properties::{EnabledStatistics, WriterProperties},
         writer::{SerializedFileWriter, SerializedRowGroupWriter},
     },
-    schema::types::{ColumnDescPtr, ColumnPath},
+    schema::types::{ColumnDescPtr, ColumnPath, Type},
 };
 
 mod chunk;
@@ -31,6 +32,9 @@ use crate::{
     schema,
 };
 
+/// Columns that may be written row by row, as the differences from one row to the next.
+const DELTA_COLUMNS: [&str; 5] = ["event_time", "ingest_time", "append_time", "seq", "kafka_offset"];
+
 /// Rows of one row group at most.
 const ROW_GROUP_ROWS: usize = 1 << 20;
 
@@ -43,6 +47,9 @@ pub(crate) struct Shared<'a> {
     pub(crate) gateways: &'a [&'a str],
     pub(crate) partition: u32,
     pub(crate) zstd_level: i32,
+    /// Whether the numbers of messages are encoded both ways, and the smaller is kept. It takes time, which is worth while
+    /// for files that stay.
+    pub(crate) weighs: bool,
 }
 
 /// Encodes one file.
@@ -130,13 +137,26 @@ fn properties(zstd: &Zstd) -> Result<WriterProperties, ParquetError> {
         .set_data_page_row_count_limit(chunk::PAGE_ROWS)
         .set_write_batch_size(8 * 1024)
         .set_sorting_columns(Some(sorting));
-    for name in ["event_time", "ingest_time", "append_time", "seq", "kafka_offset"] {
+    for name in DELTA_COLUMNS {
         builder = builder.set_column_encoding(ColumnPath::from(name), Encoding::DELTA_BINARY_PACKED);
     }
     for name in ["value", "raw_value"] {
         builder = builder.set_column_encoding(ColumnPath::from(name), Encoding::BYTE_STREAM_SPLIT);
     }
     Ok(builder.set_column_statistics_enabled(ColumnPath::from("event_time"), EnabledStatistics::Page).build())
+}
+
+/// What [`write_numbers`] makes of a column takes so many bytes.
+fn weigh_numbers(column: &ColumnDescPtr, zstd: &Zstd, values: &[i64]) -> Result<usize, ParquetError> {
+    let schema = Type::group_type_builder("rows").with_fields(vec![column.self_type_ptr()]).build()?;
+    let mut file = SerializedFileWriter::new(std::io::sink(), Arc::new(schema), Arc::new(properties(zstd)?))?;
+    let mut group = file.next_row_group()?;
+    let mut column = group.next_column()?.expect("the schema has one column");
+    column.typed::<Int64Type>().write_batch(values, None, None)?;
+    column.close()?;
+    let bytes = group.close()?.compressed_size();
+    file.close()?;
+    Ok(usize::try_from(bytes).unwrap_or(usize::MAX))
 }
 
 /// Writes a column of whole numbers row by row.

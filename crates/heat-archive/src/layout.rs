@@ -8,7 +8,7 @@
 //! ledger/TOPIC/PARTITION/FIRST-LAST.json
 //! revisions/TOPIC/PARTITION/NUMBER.json
 //! compacted/readings/date=…/network=…/TOPIC-PARTITION-FIRST-LAST-rNUMBER-DIGEST.parquet
-//! set_aside/…                                 (files that nobody of us wrote, under their old path)
+//! set_aside/…                                 (damaged and foreign files, under their old path)
 //! ```
 //! Numbers are zero-padded, so that names sort as offsets do. A manifest's name holds the first offset only: two
 //! archivers that go on from the same offset meet there, whatever each believes the commit's end to be. A compacted
@@ -89,7 +89,7 @@ pub(crate) const LEDGER: &str = "ledger";
 pub(crate) const REVISIONS: &str = "revisions";
 /// Folder where compacted files wait.
 pub(crate) const COMPACTED: &str = "compacted";
-/// Folder of what is foreign.
+/// Folder of what is damaged or foreign.
 pub(crate) const SET_ASIDE: &str = "set_aside";
 
 /// Digits of a digest in a file's name.
@@ -189,9 +189,20 @@ pub(crate) fn file_name(path: &str) -> Option<FileName> {
     Some(FileName { of: format!("{}/{partition}", parts.next()?), last, revision })
 }
 
+/// The folder with homes' readings that a path lies in, wherever it waits.
+pub(crate) fn private_folder(path: &str) -> Option<&'static str> {
+    const PRIVATE: [&str; 3] = ["households", "compacted/households", "set_aside/households"];
+    PRIVATE.into_iter().find(|folder| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')))
+}
+
+/// The folder that a path lies in.
+pub(crate) fn parent_of(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
 /// The folder of a file's date (and network), wherever the file itself waits.
 pub(crate) fn folder_of(path: &str) -> &str {
-    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let folder = parent_of(path);
     folder.strip_prefix(COMPACTED).and_then(|folder| folder.strip_prefix('/')).unwrap_or(folder)
 }
 

@@ -49,5 +49,5 @@ pub use read::{ArchivedReading, Scan};
 pub use rotation::RotationSettings;
 pub use table::TableRow;
 pub use verify::VerifyReport;
-pub use view::View;
+pub use view::{LostFile, View};
 pub use writer::{CommitWriter, Keep, SealedCommit};

@@ -24,6 +24,7 @@ use parquet::{
         metadata::{ParquetMetaData, ParquetMetaDataReader},
         reader::ChunkReader,
     },
+    schema::types::{SchemaDescriptor, TypePtr},
 };
 
 use crate::{
@@ -31,6 +32,7 @@ use crate::{
     digest::{self, RowLayout, SharedFields},
     layout::Dataset,
     manifest::{FileEntry, OffsetSpan},
+    schema,
     store::BoxError,
     view::LiveFile,
 };
@@ -287,6 +289,8 @@ fn filtered(
     if let Some(groups) = groups {
         builder = builder.with_row_groups(groups);
     }
+    let known = known_columns(builder.parquet_schema(), &schema::readings());
+    builder = builder.with_projection(known);
     if *scan == Scan::default() {
         return Ok(builder.build()?);
     }
@@ -305,6 +309,11 @@ fn filtered(
         Ok(BooleanArray::from_iter(wanted))
     });
     Ok(builder.with_row_filter(RowFilter::new(vec![Box::new(predicate)])).build()?)
+}
+
+/// Of a file's columns those that this version knows; a later version may have added some.
+fn known_columns(found: &SchemaDescriptor, known: &TypePtr) -> ProjectionMask {
+    ProjectionMask::columns(found, known.get_fields().iter().map(|field| field.name()))
 }
 
 fn external(error: Fault) -> ArrowError {

@@ -7,9 +7,9 @@ use heat_model::PartitionId;
 
 use crate::{
     archive::{Archive, ArchiveError},
-    layout::{self, COMPACTED, Dataset, SET_ASIDE},
+    layout::{self, COMPACTED, Dataset},
     manifest::FileEntry,
-    revision::{Change, REVISION_FORMAT, Revision, RevisionKind},
+    revision::{Change, Revision, RevisionKind},
     store::Created,
     view::{Folder, View, is_waiting},
 };
@@ -82,7 +82,7 @@ impl Archive {
         observe: &mut Observe<'_>,
     ) -> Result<Revision, ArchiveError> {
         let revision = Revision {
-            format: REVISION_FORMAT,
+            format: Revision::format_of(&changes),
             topic: view.topic().to_owned(),
             partition: view.partition(),
             number: view.next_revision(),
@@ -154,6 +154,7 @@ impl Archive {
             except: Vec::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
+            set_aside: Vec::new(),
             removed: Vec::new(),
         };
         for file in folder.live.values().filter(|file| is_waiting(&file.entry.path)) {
@@ -191,8 +192,10 @@ impl Archive {
         for top in folders {
             for found in self.list(top).await? {
                 let Some(name) = layout::file_name(&found.path) else {
-                    self.set_aside(&found.path, observe).await?;
-                    swept.set_aside.push(found.path);
+                    if self.set_aside(&found.path).await?.is_some() {
+                        self.delete(&found.path, observe).await?;
+                        swept.set_aside.push(found.path);
+                    }
                     continue;
                 };
                 let Some(view) = views.get(&name.of) else { continue };
@@ -207,19 +210,6 @@ impl Archive {
         Ok(swept)
     }
 
-    /// Moves a foreign file away from the data sets, under its own path below `set_aside`; numbered, where an earlier
-    /// one of that path lies already.
-    async fn set_aside(&self, path: &str, observe: &mut Observe<'_>) -> Result<(), ArchiveError> {
-        let there = self.list(SET_ASIDE).await?;
-        let is_free = |to: &String| !there.iter().any(|found| found.path == *to);
-        let numbered = (2_u64..).map(|number| format!("{SET_ASIDE}/{path}.{number}"));
-        let to = std::iter::once(format!("{SET_ASIDE}/{path}")).chain(numbered).find(is_free);
-        let to = to.expect("numbers do not end");
-        let copied = self.store.copy(path, &to).await;
-        copied.map_err(|source| ArchiveError::Write { path: to, source })?;
-        self.delete(path, observe).await
-    }
-
     pub(crate) async fn delete(&self, path: &str, observe: &mut Observe<'_>) -> Result<(), ArchiveError> {
         at(observe, ReviseStep::BeforeDelete).await?;
         let deleted = self.store.delete(path).await;
@@ -232,7 +222,7 @@ impl Archive {
 pub(crate) fn is_replaced(view: &View, folder: &Folder, path: &str) -> bool {
     let Some(name) = layout::file_name(path) else { return false };
     let of_view = format!("{}/{}", layout::escaped(view.topic()), view.partition().0);
-    if name.of != of_view || folder.live.contains_key(path) {
+    if name.of != of_view || folder.live.contains_key(path) || folder.lost.contains_key(path) {
         return false;
     }
     match name.revision {

@@ -14,8 +14,11 @@ use crate::{
     manifest::{FileEntry, ManifestError},
 };
 
-/// The format's number that this code writes, and the highest that it reads.
-pub const REVISION_FORMAT: u32 = 1;
+/// The highest format that this code reads; it writes the lowest that says what is to be said.
+pub const REVISION_FORMAT: u32 = 2;
+
+/// Enough for a revision that sets nothing aside.
+const PLAIN_FORMAT: u32 = 1;
 
 /// Why there is a revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -52,6 +55,22 @@ pub struct Removed {
     pub hours: Vec<HourDigest>,
 }
 
+/// A file that is not as it was written, or gone: no file holds its rows any more, and they are missing until somebody puts
+/// the file back where it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetAside {
+    /// The file as it was written, with the offsets of its rows.
+    pub file: FileEntry,
+    /// The revision that made it; absent if a commit did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// Where its bytes lie now; absent if nothing was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// What was wrong.
+    pub reason: String,
+}
+
 /// What a revision does to the files of one folder (a data set's date, and network).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
@@ -60,15 +79,18 @@ pub struct Change {
     /// Files of commits that end at this offset or before it are replaced; absent if none is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commits_up_to: Option<NextOffset>,
-    /// But for these, which could not be read.
+    /// But for these, which could not be read. Earlier versions left them where they were.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub except: Vec<String>,
-    /// Files of earlier revisions that are replaced.
+    /// Files of earlier revisions that are replaced; also those that were set aside before and are no longer missing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<String>,
     /// The files that stand in for all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<FileEntry>,
+    /// Files whose rows are missing from now on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub set_aside: Vec<SetAside>,
     /// What is in none of the outputs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removed: Vec<Removed>,
@@ -77,7 +99,7 @@ pub struct Change {
 /// One revision of a partition's files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revision {
-    /// [`REVISION_FORMAT`] of its writer.
+    /// Of its content, at most [`REVISION_FORMAT`].
     pub format: u32,
     /// The topic.
     pub topic: String,
@@ -94,6 +116,12 @@ pub struct Revision {
 }
 
 impl Revision {
+    /// The lowest format that says these changes.
+    pub(crate) fn format_of(changes: &[Change]) -> u32 {
+        let sets_aside = changes.iter().any(|change| !change.set_aside.is_empty());
+        if sets_aside { REVISION_FORMAT } else { PLAIN_FORMAT }
+    }
+
     /// The bytes to publish.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         serde_json::to_vec_pretty(self).expect("a revision has string keys only")

@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, LazyLock};
 
+use bytes::Bytes;
 use parquet::{
-    file::metadata::KeyValue,
+    file::metadata::{KeyValue, ParquetMetaDataReader},
     schema::{parser::parse_message_type, types::TypePtr},
 };
 
@@ -105,6 +106,15 @@ pub(crate) fn table() -> TypePtr {
 
 fn parsed(text: &str) -> TypePtr {
     Arc::new(parse_message_type(text).expect("the schema's text is constant and parsed by tests"))
+}
+
+/// The schema version of a file, if it is later than this code's. Nothing of a file that is not Parquet or not ours.
+pub(crate) fn newer(bytes: &Bytes) -> Option<u32> {
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(bytes).ok()?;
+    let entries = metadata.file_metadata().key_value_metadata()?;
+    let entry = entries.iter().find(|entry| entry.key == keys::SCHEMA_VERSION)?;
+    let version: u32 = entry.value.as_ref()?.parse().ok()?;
+    (version > SCHEMA_VERSION).then_some(version)
 }
 
 /// Index of `signal` and `event_time` in `readings`, by which files are sorted.

@@ -123,6 +123,9 @@ impl Store {
 
     /// Makes a file known under a second path as well; what was there before is replaced.
     pub(crate) async fn copy(&self, from: &str, to: &str) -> Result<(), BoxError> {
+        if let Self::Local(local) = self {
+            local.close_to_others(to).await?;
+        }
         let copy = async { self.objects().copy(&Path::parse(from)?, &Path::parse(to)?).await };
         copy.await.map_err(|error| self.failed(error))?;
         match self {

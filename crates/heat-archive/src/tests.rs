@@ -1,10 +1,13 @@
 //! The archive as a whole, over a folder.
 
+mod aside;
 mod bucket;
 mod city;
 mod compact;
 mod crash;
+mod evolution;
 mod fixtures;
+mod households;
 mod kill;
 mod late;
 mod questions;

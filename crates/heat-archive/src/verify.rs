@@ -24,7 +24,7 @@ use crate::{
     revision::Reason,
     schema::keys,
     store::{BoxError, Found},
-    view::{LiveFile, View},
+    view::{LiveFile, LostFile, View},
 };
 
 /// What is wrong, and where.
@@ -87,6 +87,19 @@ pub enum Fault {
         /// In the file. As many as expected means that at least one is altered.
         found_rows: u64,
     },
+    /// Rows are missing because their file was set aside: it was damaged, or gone. One for each hour.
+    SetAside {
+        /// The file: put back here, it counts again.
+        path: String,
+        /// Where its bytes lie; absent if nothing was found.
+        to: Option<String>,
+        /// What was wrong.
+        reason: String,
+        /// Start of the UTC hour of ingest, microseconds since the epoch; of roll-ups, of the hour that they sum up.
+        hour_start_us: i64,
+        /// Rows that are missing.
+        rows: u64,
+    },
     /// A ledger is not the one its manifest names.
     Ledger {
         /// Which.
@@ -136,6 +149,8 @@ pub struct PartitionReport {
     pub expired: u64,
     /// Rows erased on request.
     pub erased: u64,
+    /// Rows whose files were set aside.
+    pub set_aside: u64,
 }
 
 /// What [`Archive::verify`] found.
@@ -175,7 +190,7 @@ impl Archive {
                 report.orphans.push(found.path);
                 continue;
             }
-            let folder = found.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+            let folder = layout::parent_of(&found.path);
             folders.entry(folder.to_owned()).or_default().push(found);
         }
         for found in folders.into_values() {
@@ -306,6 +321,9 @@ impl Archive {
         for file in view.live() {
             self.verify_file(report, &view, file).await?;
         }
+        for lost in view.lost() {
+            self.verify_lost(report, &view, lost).await?;
+        }
         report.compare_sums(&view);
         report.partitions.push(PartitionReport::of(&view));
         Ok(Some(view))
@@ -338,7 +356,7 @@ impl Archive {
         let of = |view: &View| format!("{}/{}", layout::escaped(view.topic()), view.partition().0);
         let views: BTreeMap<String, &View> = views.iter().map(|view| (of(view), view)).collect();
         let named: BTreeSet<&str> =
-            views.values().flat_map(|view| view.live()).map(|file| file.entry.path.as_str()).collect();
+            views.values().flat_map(|view| view.files()).map(|file| file.entry.path.as_str()).collect();
         for top in Dataset::ALL.map(Dataset::folder).into_iter().chain([COMPACTED]) {
             for Found { path, .. } in self.list(top).await? {
                 if named.contains(path.as_str()) {
@@ -398,6 +416,30 @@ impl Archive {
         Ok(())
     }
 
+    /// A file that was set aside and is put back is sound before compaction knows.
+    async fn verify_lost(
+        &self,
+        report: &mut VerifyReport,
+        view: &View,
+        lost: &LostFile,
+    ) -> Result<(), ArchiveError> {
+        let mut found = VerifyReport::default();
+        self.verify_file(&mut found, view, &lost.file).await?;
+        if found.is_sound() {
+            report.absorb(found);
+            return Ok(());
+        }
+        let of = |hour: &HourDigest| Fault::SetAside {
+            path: lost.file.entry.path.clone(),
+            to: lost.to.clone(),
+            reason: lost.reason.clone(),
+            hour_start_us: hour.hour_start_us,
+            rows: hour.rows,
+        };
+        report.faults.extend(lost.file.entry.hours.iter().map(of));
+        Ok(())
+    }
+
     async fn verify_ledger(
         &self,
         report: &mut VerifyReport,
@@ -441,7 +483,7 @@ impl VerifyReport {
     fn compare_sums(&mut self, view: &View) {
         let mut accounted = view.removed();
         let removed = accounted.clone();
-        for file in view.live().filter(|file| file.entry.dataset != Dataset::Rollups) {
+        for file in view.files().filter(|file| file.entry.dataset != Dataset::Rollups) {
             let dataset = file.entry.dataset;
             file.entry.hours.iter().for_each(|hour| crate::view::add_to(&mut accounted, dataset, hour));
         }
@@ -498,6 +540,7 @@ impl PartitionReport {
             repeats: view.rows_removed(Reason::Repeat),
             expired: view.rows_removed(Reason::Expired),
             erased: view.rows_removed(Reason::Erased),
+            set_aside: view.rows_set_aside(),
         }
     }
 }

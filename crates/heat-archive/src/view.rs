@@ -10,7 +10,7 @@ use crate::{
     digest::HourDigest,
     layout::{COMPACTED, Dataset},
     manifest::{FileEntry, Manifest, OffsetSpan},
-    revision::{Change, Reason, Revision},
+    revision::{Change, Reason, Revision, SetAside},
 };
 
 /// Rows and digest by data set and ingest hour.
@@ -35,11 +35,24 @@ pub struct LiveFile {
     pub revision: Option<u64>,
 }
 
+/// A file whose rows are missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostFile {
+    /// What it was.
+    pub file: LiveFile,
+    /// Where its bytes lie now; absent if nothing was found.
+    pub to: Option<String>,
+    /// What was wrong.
+    pub reason: String,
+}
+
 /// The files of one data set's date, and network.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Folder {
     /// By path.
     pub(crate) live: BTreeMap<String, LiveFile>,
+    /// Those that were set aside, by the path at which they are awaited.
+    pub(crate) lost: BTreeMap<String, LostFile>,
     /// Files of commits up to here are replaced.
     commits_up_to: NextOffset,
     /// But for these.
@@ -54,8 +67,7 @@ impl Folder {
         last.next() <= self.commits_up_to && !self.excepts(path)
     }
 
-    /// Whether a file was left out of the last revision because it could not be read.
-    pub(crate) fn excepts(&self, path: &str) -> bool {
+    fn excepts(&self, path: &str) -> bool {
         self.except.iter().any(|except| except == path)
     }
 
@@ -149,6 +161,22 @@ impl View {
         self.folders.values().flat_map(|folder| folder.live.values())
     }
 
+    /// The files that were set aside, and whose rows are missing until they are put back.
+    pub fn lost(&self) -> impl Iterator<Item = &LostFile> {
+        self.folders.values().flat_map(|folder| folder.lost.values())
+    }
+
+    /// All files that hold rows or would, if they were put back.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &LiveFile> {
+        self.live().chain(self.lost().map(|lost| &lost.file))
+    }
+
+    /// Rows that are missing because their files were set aside.
+    pub fn rows_set_aside(&self) -> u64 {
+        let written = self.lost().filter(|lost| lost.file.entry.dataset != Dataset::Rollups);
+        written.map(|lost| lost.file.entry.rows).sum()
+    }
+
     /// Rows that the files hold.
     pub fn rows(&self) -> u64 {
         self.live().filter(|file| file.entry.dataset != Dataset::Rollups).map(|file| file.entry.rows).sum()
@@ -209,7 +237,7 @@ impl View {
         for file in &manifest.files {
             let offsets = file.offsets.unwrap_or(stretch);
             let folder = self.folders.entry(file.folder().to_owned()).or_default();
-            if !folder.replaces(offsets.last, &file.path) {
+            if !folder.replaces(offsets.last, &file.path) && !folder.lost.contains_key(&file.path) {
                 let live = LiveFile { entry: kept(self.keeps_hours, file), offsets, revision: None };
                 folder.live.insert(file.path.clone(), live);
             }
@@ -241,6 +269,12 @@ impl View {
             let file = LiveFile { entry: kept(self.keeps_hours, output), offsets, revision: number };
             live.insert(output.path.clone(), file);
         }
+        folder.lost.retain(|path, _| !change.inputs.contains(path));
+        for aside in &change.set_aside {
+            let Some(lost) = lost_of(self.keeps_hours, aside) else { continue };
+            live.remove(&aside.file.path);
+            folder.lost.insert(aside.file.path.clone(), lost);
+        }
         folder.live = live;
         let Some(dataset) = Dataset::of_path(&change.folder) else { return };
         for removed in &change.removed {
@@ -253,6 +287,12 @@ impl View {
             }
         }
     }
+}
+
+fn lost_of(keeps_hours: bool, aside: &SetAside) -> Option<LostFile> {
+    let entry = kept(keeps_hours, &aside.file);
+    let file = LiveFile { offsets: aside.file.offsets?, entry, revision: aside.revision };
+    Some(LostFile { file, to: aside.to.clone(), reason: aside.reason.clone() })
 }
 
 fn kept(keeps_hours: bool, file: &FileEntry) -> FileEntry {

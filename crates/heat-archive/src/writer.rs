@@ -347,6 +347,7 @@ impl CommitWriter {
             gateways: &gateways,
             partition: self.partition.0,
             zstd_level: self.zstd_level,
+            weighs: false,
         };
         for rows in self.buffer.files() {
             let path = stretch.readings_path(rows.dataset, rows.day, rows.network);

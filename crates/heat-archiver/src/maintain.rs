@@ -104,13 +104,23 @@ impl Maintenance {
         metrics.compacted_rows.inc_by(report.rows);
         metrics.compacted_files.inc_by(report.files_before as u64);
         metrics.compaction_repeats.inc_by(report.repeats);
-        metrics.compaction_unreadable.set(i64::try_from(report.unreadable.len()).unwrap_or(i64::MAX));
+        metrics.compaction_unreadable.set(i64::try_from(report.missing_files).unwrap_or(i64::MAX));
         metrics.last_compaction.set(self.clock.now().second());
         for bad in &report.unreadable {
             tracing::error!(
                 path = bad.path,
                 reason = bad.reason,
-                "a file of the archive cannot be compacted: restore it from a backup"
+                moved_to = bad.to,
+                "a file of the archive is damaged or gone, and its rows are missing: put it back from a backup, where it was"
+            );
+        }
+        for path in &report.restored {
+            tracing::info!(path, "a file of the archive is whole again, and its rows count");
+        }
+        for path in &report.newer {
+            tracing::error!(
+                path,
+                "a file of the archive is of a later version: its folder is not compacted by this one"
             );
         }
         for path in &report.set_aside {

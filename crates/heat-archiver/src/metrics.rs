@@ -40,7 +40,7 @@ pub const COMPACTED_ROWS: &str = "heat_archiver_compacted_rows_total";
 pub const COMPACTED_FILES: &str = "heat_archiver_compacted_files_total";
 /// Rows that compaction left out because they repeat others.
 pub const COMPACTION_REPEATS: &str = "heat_archiver_compaction_repeats_total";
-/// Files that the last compaction could not read.
+/// Files of closed dates that are damaged or gone: set aside, and their rows missing until they are put back.
 pub const COMPACTION_UNREADABLE: &str = "heat_archiver_compaction_unreadable_files";
 /// Runs of compaction that failed.
 pub const COMPACTION_FAILURES: &str = "heat_archiver_compaction_failures_total";
@@ -113,8 +113,10 @@ impl ArchiverMetrics {
             compacted_files: metrics.counter(COMPACTED_FILES, "Files that compaction replaced."),
             compaction_repeats: metrics
                 .counter(COMPACTION_REPEATS, "Rows that compaction left out because they repeat others."),
-            compaction_unreadable: metrics
-                .gauge(COMPACTION_UNREADABLE, "Files that the last compaction could not read."),
+            compaction_unreadable: metrics.gauge(
+                COMPACTION_UNREADABLE,
+                "Files of closed dates that are damaged or gone, and whose rows are missing.",
+            ),
             compaction_failures: metrics.counter(COMPACTION_FAILURES, "Runs of compaction that failed."),
             last_compaction: metrics.gauge(LAST_COMPACTION, "When the last run of compaction ended well."),
             canaries: Arc::new(Mutex::new(CanaryWatch::register(

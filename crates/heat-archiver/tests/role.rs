@@ -107,3 +107,26 @@ async fn the_archives_own_log_goes_on_after_a_restart() {
 
     assert_eq!(archived(&folder).await, [Some(NextOffset(5)); PARTITIONS as usize]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn log_and_archive_that_moved_to_another_machine_go_on_where_they_ended() {
+    let (before, after) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let log = log_with(&before.path().join("log"), 3).await;
+    archive(&log, before.path().join("archive")).await.unwrap();
+    assert!(log.close(Duration::from_secs(20)).await);
+    drop(log);
+
+    heat_tests::copy_folder(before.path(), after.path());
+    drop(before);
+    let log = log_with(&after.path().join("log"), 2).await;
+    archive(&log, after.path().join("archive")).await.unwrap();
+
+    let folder = after.path().join("archive");
+    assert_eq!(archived(&folder).await, [Some(NextOffset(5)); PARTITIONS as usize]);
+    let report = Archive::open(folder.to_str().unwrap()).await.unwrap().verify().await.unwrap();
+    assert!(report.is_sound(), "{:?}", report.faults);
+    let partitions = report.partitions.iter().filter(|found| found.topic == topics::INPUT);
+    assert!(
+        partitions.map(|found| (found.first_offset, found.commits)).eq(vec![(0, 2); PARTITIONS as usize])
+    );
+}

@@ -70,6 +70,9 @@ pub(crate) struct Options {
     /// Stations of each network.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(4..=200))]
     pub(crate) stations: u32,
+    /// Scans that a device of that city reports in one message: one as live control does, more as a meter's radio saves.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=30))]
+    pub(crate) scans_per_message: u32,
     /// Bursts in `latency`, one in each of as many small networks.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=2_000))]
     pub(crate) bursts: u32,

@@ -41,6 +41,8 @@ pub(crate) struct FillTask {
     pub(crate) networks: u32,
     pub(crate) stations: u32,
     pub(crate) readings: u64,
+    /// Scans of a device that make one message.
+    pub(crate) scans_per_message: u32,
     pub(crate) seed: u64,
 }
 
@@ -66,6 +68,7 @@ pub(crate) fn city_plan(networks: u32, stations: u32, gap_share: f64) -> CityPla
         base_loss_share: 0.003,
         make_up: MakeUpControl::Continuous,
         elevation_m: 30.0,
+        steam: None,
     };
     CityPlan {
         utc_offset_hours: 8.0,
@@ -137,7 +140,7 @@ pub(crate) async fn run(task: FillTask) -> Result<(), BenchError> {
         seconds: 0.0,
     };
     let mut intake = Intake::new(IntakeSettings::default(), partitions);
-    let mut names: HashMap<usize, Arc<str>> = HashMap::new();
+    let mut devices: HashMap<usize, Device> = HashMap::new();
     let mut said: Vec<(Arc<str>, Bytes)> = Vec::new();
     while filled.readings < task.readings {
         let scan_begun = Clock.instant();
@@ -146,8 +149,10 @@ pub(crate) async fn run(task: FillTask) -> Result<(), BenchError> {
         tokio::task::block_in_place(|| {
             city.advance(from.plus(PACE * SPEED), Scan::Live, &mut |message| {
                 let time = second_before.plus(message.time.since(from) / SPEED);
-                let topic = names.entry(message.index).or_insert_with(|| topic(message).into());
-                said.push((Arc::clone(topic), payload(message, time).into()));
+                let device = devices.entry(message.index).or_insert_with(|| Device::new(topic(message)));
+                if let Some(whole) = device.add(payload(message, time), task.scans_per_message) {
+                    said.push((Arc::clone(&device.topic), whole));
+                }
             });
         });
         for (topic, payload) in said.drain(..) {
@@ -185,6 +190,38 @@ pub(crate) async fn run(task: FillTask) -> Result<(), BenchError> {
     filled.seconds = begun.elapsed().as_secs_f64();
     log.close(Duration::from_secs(60)).await;
     say(&filled)
+}
+
+/// A device that gathers scans into messages.
+struct Device {
+    topic: Arc<str>,
+    /// Scans of the open message, as the beginning of a JSON array.
+    open: Vec<u8>,
+    scans: u32,
+}
+
+impl Device {
+    fn new(topic: String) -> Self {
+        Self { topic: topic.into(), open: Vec::new(), scans: 0 }
+    }
+
+    /// Adds a scan, one JSON object; gives the message that it completes.
+    fn add(&mut self, scan: Vec<u8>, scans_per_message: u32) -> Option<Bytes> {
+        if scans_per_message == 1 {
+            return Some(scan.into());
+        }
+        self.open.push(if self.scans == 0 { b'[' } else { b',' });
+        self.open.extend_from_slice(&scan);
+        self.scans += 1;
+        if self.scans < scans_per_message {
+            return None;
+        }
+        self.open.push(b']');
+        self.scans = 0;
+        let whole = Bytes::copy_from_slice(&self.open);
+        self.open.clear();
+        Some(whole)
+    }
 }
 
 /// Numbers records as a gateway does.

@@ -86,13 +86,19 @@ fn fill(bench: &mut Bench, engine: &Engine, name: &str) -> Result<Filled, BenchE
         networks: options.networks,
         stations: options.stations,
         readings: options.readings,
+        scans_per_message: options.scans_per_message,
         seed: options.seed,
     }))?;
     let filled: Filled = writer.hear()?;
     writer.end()?;
     bench.notes.push(format!(
-        "log, {name}: {} readings in {} messages of {} signals, {} scans in {:.0} s",
-        filled.readings, filled.messages, filled.signals, filled.scans, filled.seconds
+        "log, {name}: {} readings in {} messages ({:.1} each) of {} signals, {} scans in {:.0} s",
+        filled.readings,
+        filled.messages,
+        filled.readings as f64 / filled.messages as f64,
+        filled.signals,
+        filled.scans,
+        filled.seconds
     ));
     Ok(filled)
 }

@@ -230,6 +230,7 @@ fn sorted(mut sorted: PlantModel) -> PlantModel {
     sorted.pipes.sort_by(|a, b| (&a.circuit, &a.id).cmp(&(&b.circuit, &b.id)));
     sorted.valves.sort_by(|a, b| (&a.pipe, &a.id).cmp(&(&b.pipe, &b.id)));
     sorted.signals.sort_by(|a, b| a.id.cmp(&b.id));
+    sorted.seasons.sort_by(|a, b| (&a.network, &a.circuit, a.from).cmp(&(&b.network, &b.circuit, b.from)));
     sorted
 }
 

@@ -21,6 +21,8 @@ pub(crate) enum Test {
     Secondary,
     /// Relations of a site's temperatures, flows and pressures; per station.
     Thermal,
+    /// Steam and condensate that are unaccounted for.
+    Steam,
     /// Sites whose signals do not move together as usual; per station.
     Behaviour,
 }
@@ -48,6 +50,7 @@ impl Budget {
         match test {
             Test::BalanceQuarters | Test::BalanceHours => 0.1 * self.pages,
             Test::NightFlow => 0.2 * self.pages,
+            Test::Steam => 0.1 * self.next_day,
             Test::Secondary | Test::Behaviour => 0.2 * self.listed_per_station,
             Test::Thermal => 0.4 * self.listed_per_station,
         }

@@ -33,6 +33,14 @@ const YOUNG_US: i64 = 15 * 60_000_000;
 const MATERIAL_LOSS: f64 = 0.12;
 /// Kind of a leak in the circuit that a station feeds.
 pub(crate) const SECONDARY: &str = "secondary";
+/// Kinds of a loss of the steam circuit.
+pub(crate) const STEAM: &str = "steam";
+pub(crate) const CONDENSATE: &str = "condensate";
+
+/// Whether a loss of this kind is none of the hot water that the sources feed.
+pub(crate) fn is_elsewhere(kind: Option<&str>) -> bool {
+    kind.is_some_and(|kind| [SECONDARY, STEAM, CONDENSATE].contains(&kind))
+}
 
 /// Evidence of what came on top of a leak that was said.
 pub(crate) const FURTHER_LOSS: &str = "further_loss";

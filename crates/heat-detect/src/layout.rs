@@ -2,6 +2,7 @@
 //!
 //! Derived from the signals' names and the plant model alone, so a restored core rebuilds it and never stores it.
 
+pub(crate) mod circuits;
 mod homes;
 mod secondaries;
 
@@ -9,11 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use heat_model::{
     CircuitId, DeviceId, NetworkId, SignalName, SiteId,
-    plant::{ModelLevel, PlantModel, Side, SiteKind},
+    plant::{Medium, ModelLevel, PlantModel, Side, SiteKind},
 };
 use serde::{Deserialize, Serialize};
 
-use self::homes::Homes;
+use self::{circuits::Calendars, homes::Homes};
 use crate::topology::Topology;
 
 /// Defines the roles with their standard names (without the prefix `primary_`) in one place.
@@ -161,6 +162,8 @@ pub(crate) struct Placed {
     pub(crate) is_mass: bool,
     /// Side on which the meter sits, where the plant model says it.
     pub(crate) side: Option<Side>,
+    /// It is what a boiler is fed with, and no make-up of hot water.
+    pub(crate) is_feed: bool,
 }
 
 /// A site of the network and its signals.
@@ -175,9 +178,26 @@ pub(crate) struct Site {
     pub(crate) signals: [Option<u32>; ROLES],
     /// Make-up meters beyond the first.
     pub(crate) more_make_up: Vec<u32>,
+    /// What the boiler of a site that sends steam and no water is fed with: no make-up of any hot water.
+    pub(crate) feed: Option<u32>,
 }
 
 impl Site {
+    /// Where steam is sent and no water, what is fed goes to the boiler; whatever the order in which signals came.
+    /// Gives the signal that has changed its meaning, and whether it is a feed now.
+    fn part_feed(&mut self) -> Option<(u32, bool)> {
+        let has = |role: Role| self.signals[role as usize].is_some();
+        let is_boiler = has(Role::SteamFlow) && !has(Role::SupplyFlow);
+        let make_up = Role::MakeUpFlow as usize;
+        if is_boiler && self.feed.is_none() {
+            self.feed = self.signals[make_up].take();
+            return self.feed.map(|feed| (feed, true));
+        }
+        let feed = if is_boiler { None } else { self.feed.take() }?;
+        self.signals[make_up] = Some(feed);
+        Some((feed, false))
+    }
+
     pub(crate) fn signal(&self, role: Role) -> Option<u32> {
         self.signals[role as usize]
     }
@@ -196,8 +216,13 @@ pub(crate) struct Layout {
     sides: BTreeMap<(SiteId, DeviceId, SignalName), Side>,
     pub(crate) topology: Topology,
     pub(crate) water_volume_m3: Option<f64>,
-    /// Circuits that the sources feed.
+    /// Hot-water circuits that the sources feed.
     pub(crate) primaries: Vec<CircuitId>,
+    /// Steam circuits that they feed.
+    pub(crate) steam_circuits: Vec<CircuitId>,
+    pub(crate) calendars: Calendars,
+    /// Design flow of the first hot-water circuit that tells one, kg/s.
+    pub(crate) design_flow_kg_s: Option<f64>,
     /// Stations whose secondary is topped up from the primary.
     topped_up: BTreeSet<SiteId>,
     /// Signals of a water temperature.
@@ -219,12 +244,8 @@ impl Layout {
                 (site.id.clone(), (site.kind, node))
             })
             .collect();
-        let primary = || {
-            plant.circuits.iter().filter(|circuit| {
-                circuit.network == *network
-                    && circuit.kind.unwrap_or_default() == heat_model::plant::CircuitKind::Primary
-            })
-        };
+        let primary = || circuits::primaries(network, plant, Medium::Water);
+        let steam = circuits::primaries(network, plant, Medium::Steam);
         let mut layout = Self {
             placed: Vec::new(),
             sites: Vec::new(),
@@ -252,6 +273,9 @@ impl Layout {
             topology,
             water_volume_m3: primary().find_map(|circuit| circuit.water_volume_m3),
             primaries: primary().map(|circuit| circuit.id.clone()).collect(),
+            steam_circuits: steam.map(|circuit| circuit.id.clone()).collect(),
+            calendars: Calendars::new(network, plant),
+            design_flow_kg_s: primary().find_map(|circuit| circuit.design_flow_kg_s),
             topped_up: secondaries::topped_up(network, plant),
             temperatures: 0,
             zone_hours: plant
@@ -275,7 +299,7 @@ impl Layout {
         let device = *self.device_index.entry((site, key.device.as_str().to_owned())).or_insert(devices);
         let index = u32::try_from(self.placed.len()).expect("signals are bounded by the settings");
         let side = self.sides.get(&(key.site.clone(), key.device.clone(), key.name.clone())).copied();
-        self.placed.push(Placed { site, role, device, is_mass: &*key.unit == "kg/s", side });
+        self.placed.push(Placed { site, role, device, is_mass: &*key.unit == "kg/s", side, is_feed: false });
 
         self.temperatures += u32::from(matches!(role, Role::SupplyTemperature | Role::ReturnTemperature));
 
@@ -284,6 +308,9 @@ impl Layout {
             slot @ None => *slot = Some(index),
             Some(_) if role == Role::MakeUpFlow => entry.more_make_up.push(index),
             Some(_) => {}
+        }
+        if let Some((signal, is_feed)) = entry.part_feed() {
+            self.placed[signal as usize].is_feed = is_feed;
         }
         if !entry.kind_is_known {
             entry.kind = if is_prefixed {
@@ -309,6 +336,7 @@ impl Layout {
             node,
             signals: [None; ROLES],
             more_make_up: Vec::new(),
+            feed: None,
         });
         self.site_index.insert(id.clone(), index);
         index
@@ -395,7 +423,7 @@ impl Layout {
     pub(crate) fn is_of_known_source(&self, signal: u32) -> bool {
         let Placed { site, role, .. } = self.placed[signal as usize];
         let site = &self.sites[site as usize];
-        let counts = role.is_flow() || role == Role::MakeUpVolume;
+        let counts = role.is_flow() || matches!(role, Role::MakeUpVolume | Role::SteamFlow);
         counts && site.kind_is_known && site.kind == SiteKind::Source
     }
 
@@ -418,9 +446,9 @@ impl Layout {
         account(self) == account(before)
     }
 
-    /// Whether a circuit is one that the sources feed.
-    pub(crate) fn is_primary(&self, circuit: &CircuitId) -> bool {
-        self.primaries.contains(circuit)
+    /// Whether a source sends steam that is metered.
+    pub(crate) fn sends_steam(&self) -> bool {
+        self.of_kind(SiteKind::Source).any(|(_, site)| site.signal(Role::SteamFlow).is_some())
     }
 
     pub(crate) fn of_kind(&self, kind: SiteKind) -> impl Iterator<Item = (u32, &Site)> {

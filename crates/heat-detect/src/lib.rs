@@ -39,6 +39,7 @@ pub mod scoring;
 mod season;
 mod secondary;
 pub mod settings;
+mod steam;
 mod thermal;
 mod tickets;
 mod topology;
@@ -50,8 +51,8 @@ pub use crate::{
     core::{PartitionCore, RestoreError, Snapshot, SnapshotRef},
     finding::Finding,
     output::{
-        Counters, DetectorState, DetectorStatus, NetworkStatus, Output, Refusal, RefusalReason, TicketCause,
-        TicketLink,
+        Counters, DetectorState, DetectorStatus, NetworkStatus, Output, Refusal, RefusalReason,
+        SeasonSuggestion, TicketCause, TicketLink,
     },
     settings::DetectSettings,
 };

@@ -9,9 +9,11 @@ mod located;
 pub(crate) mod place;
 mod pressures;
 mod say;
+pub(crate) mod seasons;
 pub(crate) mod statements;
 pub(crate) mod stations;
 mod status;
+mod steam;
 mod watch;
 pub(crate) mod water;
 mod water_findings;
@@ -20,14 +22,14 @@ use std::collections::BTreeMap;
 
 use heat_model::{
     CircuitId, NetworkId,
-    plant::{PlantModel, SeasonState, SiteKind},
+    plant::{PlantModel, SiteKind},
     reading::Lane,
     record::Action,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Counters, DetectSettings, DetectorStatus, RefusalReason,
+    Counters, DetectSettings, DetectorStatus, RefusalReason, SeasonSuggestion,
     balance::Balance,
     behaviour::Behaviour,
     bins::{BIN_US, Bins},
@@ -35,9 +37,16 @@ use crate::{
     core::Emitter,
     incidents::{Book, commands::Consequence},
     layout::{Layout, Role, SignalKey},
-    network::{arrival::Arrival, place::Places, stations::StationWatch, water::Water},
+    network::{
+        arrival::Arrival,
+        place::Places,
+        seasons::{Commanded, SeasonWatch},
+        stations::StationWatch,
+        water::Water,
+    },
     pressure::{PressureWatch, zones::Zones},
     quality::Quality,
+    steam::Steam,
     thermal::Thermal,
     tickets::Tickets,
     tracker::{Step, Tracker},
@@ -70,8 +79,11 @@ pub(crate) struct NetworkState {
     pub(crate) behaviour: Behaviour,
     pub(crate) tickets: Tickets,
     pub(crate) book: Book,
-    seasons: BTreeMap<CircuitId, SeasonState>,
+    steam: Steam,
+    seasons: BTreeMap<CircuitId, Commanded>,
+    season_watch: SeasonWatch,
     said_status: Vec<DetectorStatus>,
+    said_seasons: Vec<SeasonSuggestion>,
 }
 
 /// One usable value of one signal.
@@ -120,8 +132,11 @@ impl Network {
             behaviour: Behaviour::default(),
             tickets: Tickets::default(),
             book: Book::default(),
+            steam: Steam::default(),
             seasons: BTreeMap::new(),
+            season_watch: SeasonWatch::default(),
             said_status: Vec::new(),
+            said_seasons: Vec::new(),
         };
         Self { state, layout, by_key: BTreeMap::new(), zones: (0, Zones::default()), steps: Vec::new() }
     }
@@ -296,7 +311,8 @@ impl Network {
         }
         let step = step?;
         self.state.quality.stepped(signal, placed.role, at_us, value, step);
-        ((placed.role.is_flow() || placed.role.is_pressure()) && !self.is_aside(signal)).then_some(step)
+        let is_of_water = placed.role.is_pressure() || (placed.role.is_flow() && !placed.is_feed);
+        (is_of_water && !self.is_aside(signal)).then_some(step)
     }
 
     fn observe_history(&mut self, settings: &DetectSettings, sample: Sample) {
@@ -317,6 +333,7 @@ impl Network {
     fn close_history(&mut self, settings: &DetectSettings, until_us: i64) {
         if let Some(bin) = self.state.history.ended(until_us).filter(|bin| *bin > self.state.last_bin) {
             self.teach_water(settings, bin);
+            self.teach_steam(settings, bin);
             self.state.stations.learn(&self.layout, &self.state.history);
             self.learn_bin(settings, bin);
             self.state.last_bin = bin;
@@ -335,7 +352,7 @@ impl Network {
         if second.rem_euclid(60) == 0 {
             self.watch_minute(settings, emit);
         }
-        if second.rem_euclid(10) == 0 && self.operates() {
+        if second.rem_euclid(10) == 0 && self.operates(emit.now()) {
             self.watch_stations(settings, told_us, emit);
         }
         let ended_us = told_us - settings.lateness_us();
@@ -377,6 +394,7 @@ impl Network {
             self.state.stations.learn(&self.layout, &self.state.live);
         }
         self.close_water(settings, bin, emit);
+        self.close_steam(settings, bin, emit);
         self.say_status(settings, emit);
     }
 
@@ -389,22 +407,19 @@ impl Network {
         emit: &mut Emitter<'_>,
     ) -> Result<(), RefusalReason> {
         if let Action::Season { circuit, state } = action {
-            if self.state.seasons.len() >= settings.maintenance_max
-                && !self.state.seasons.contains_key(circuit)
-            {
-                let limit = settings.maintenance_max as u64;
-                return Err(RefusalReason::TooMany { what: "circuit seasons".to_owned(), limit });
-            }
-            self.state.seasons.insert(circuit.clone(), *state);
-            return Ok(());
+            return self.command_season(settings, circuit, *state, emit.now());
         }
         if matches!(action, Action::Repaired { .. }) {
             self.state.balance.refilling(self.state.last_bin);
         }
         let consequence = self.state.book.command(settings, user, action, emit)?;
-        if consequence == Consequence::CaseClosed {
-            self.state.balance.close_case();
-            self.state.water.forget_exchanger();
+        match consequence {
+            Consequence::None => {}
+            Consequence::CaseClosed => {
+                self.state.balance.close_case();
+                self.state.water.forget_exchanger();
+            }
+            Consequence::SteamCaseClosed(part) => self.state.steam.close_case(part),
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What the core says.
 
 use heat_model::{
-    IncidentId, NetworkId, Offset,
+    CircuitId, EventTime, IncidentId, NetworkId, Offset,
     incident::IncidentEvent,
     plant::{ModelLevel, PlantHash, SeasonState},
     time::AppendTime,
@@ -100,6 +100,22 @@ pub struct NetworkStatus {
     pub level: ModelLevel,
     /// Its detectors, in a fixed order.
     pub detectors: Vec<DetectorStatus>,
+    /// Circuits whose data have long shown another state than the one that holds: somebody should say it.
+    #[serde(default)]
+    pub seasons: Vec<SeasonSuggestion>,
+}
+
+/// The state of a circuit that its data suggest. It changes nothing until somebody commands it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeasonSuggestion {
+    /// The first circuit of its medium; `None` without a plant model.
+    pub circuit: Option<CircuitId>,
+    /// The state that holds.
+    pub state: SeasonState,
+    /// The state that the data show.
+    pub suggested: SeasonState,
+    /// Since when they have shown it.
+    pub since: EventTime,
 }
 
 /// Why something was refused.

@@ -14,8 +14,10 @@ use std::{
 
 use heat_model::{
     NetworkId, NodeId, PipeId, ValveId,
-    plant::{PlantModel, Side, SiteKind, ValveState},
+    plant::{Medium, PlantModel, Side, SiteKind, ValveState},
 };
+
+use crate::layout::circuits::primaries;
 
 /// A supply and a return pipe between the same nodes.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -79,15 +81,8 @@ const DEFAULT_LENGTH_M: f64 = 50.0;
 
 impl Topology {
     pub(crate) fn new(network: &NetworkId, plant: &PlantModel) -> Self {
-        let circuits: Vec<_> = plant
-            .circuits
-            .iter()
-            .filter(|circuit| {
-                circuit.network == *network
-                    && circuit.kind.unwrap_or_default() == heat_model::plant::CircuitKind::Primary
-            })
-            .map(|circuit| &circuit.id)
-            .collect();
+        // Steam in its pipes obeys other laws than water.
+        let circuits: Vec<_> = primaries(network, plant, Medium::Water).map(|circuit| &circuit.id).collect();
         let mut topology = Self::default();
         let mut by_ends: BTreeMap<(u32, u32), u32> = BTreeMap::new();
         let mut pipe_trench: BTreeMap<&PipeId, u32> = BTreeMap::new();

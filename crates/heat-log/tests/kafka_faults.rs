@@ -1,15 +1,19 @@
 //! Kafka when it fails: a broker that hangs, is killed, or lacks a topic. One broker serves all, one after the other.
 #![expect(clippy::unwrap_used, reason = "what helps a test fails by panicking, too")]
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use heat_ledger::durable::Marks;
 use heat_log::{
     Appender, AppenderSettings, ConsumerSettings, Health, KafkaSettings, Log, LogEvent, Membership,
-    OpenError, Retention, StartFrom, TopicChange, TopicError, TopicSpec, topics,
+    OpenError, ReadError, Retention, StartFrom, TopicChange, TopicError, TopicSpec, topics,
 };
 use heat_model::PartitionId;
 use heat_tests::kafka::Kafka;
+use rdkafka::{
+    ClientConfig,
+    consumer::{BaseConsumer, Consumer as _},
+};
 
 const P: PartitionId = PartitionId(0);
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -79,6 +83,7 @@ fn a_broker_may_fail_in_any_way() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         topics_are_created_on_purpose_only(&kafka).await;
+        a_member_that_starts_what_it_was_assigned_does_not_hold_up_one_that_joins(&kafka).await;
         a_broker_that_hangs_stalls_the_appender_and_nothing_is_lost(&kafka).await;
         a_broker_that_is_killed_is_waited_for(&mut kafka).await;
     });
@@ -110,6 +115,79 @@ async fn topics_are_created_on_purpose_only(kafka: &Kafka) {
     assert_eq!(inner.plan_topics(&other[..1], 1).await.unwrap().changes, []);
     let error = log.ensure_topics(&other[1..2]).await.unwrap_err();
     assert!(matches!(error, TopicError::Partitions { found: 3, wanted: 4, .. }), "{error}");
+}
+
+/// Members of a group, once all of them have heard who reads what.
+fn members(kafka: &Kafka, group: &str) -> usize {
+    let mut config = ClientConfig::new();
+    let client: BaseConsumer = config.set("bootstrap.servers", kafka.brokers()).create().unwrap();
+    let groups = client.fetch_group_list(Some(group), PATIENCE).unwrap();
+    let stable = groups.groups().iter().find(|group| group.state() == "Stable");
+    stable.map_or(0, |group| group.members().len())
+}
+
+async fn a_member_that_starts_what_it_was_assigned_does_not_hold_up_one_that_joins(kafka: &Kafka) {
+    const PARTITIONS: u32 = 6;
+    const SHARED: &str = "test.shared";
+    let mut settings = KafkaSettings::new(&kafka.brokers());
+    settings.connect_timeout = Duration::from_secs(60);
+    // Waited for in vain, it would end the test.
+    settings.revoke_max_wait = 2 * PATIENCE;
+    let log = Log::connect_kafka(settings).await.unwrap();
+    apply(&log, &[TopicSpec::new(SHARED, PARTITIONS)]).await;
+    while log.partitions(SHARED).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    let appender = log.appender(&[SHARED], AppenderSettings::default()).await.unwrap();
+    for partition in (0..PARTITIONS).map(PartitionId) {
+        appender.append(SHARED, partition, None, partition.0.to_le_bytes().to_vec().into()).await.unwrap();
+    }
+    assert!(appender.flush(PATIENCE).await.unwrap());
+    let join = || log.consumer(SHARED, Membership::Group("shared".to_owned()), ConsumerSettings::default());
+
+    // The first is at its first partition when the other joins, and takes half of them away.
+    let mut first = join().await.unwrap();
+    let LogEvent::Assigned(begun) = tokio::time::timeout(PATIENCE, first.next()).await.unwrap().unwrap()
+    else {
+        panic!("it is alone")
+    };
+    let mut second = join().await.unwrap();
+    while members(kafka, "shared") < 2 {
+        tokio::task::yield_now().await;
+    }
+    let mut read = BTreeMap::new();
+    let mut waiting = Some(begun);
+    while read.len() < PARTITIONS as usize || !read.values().any(|member| *member == 2) {
+        if let Some(partition) = waiting.take() {
+            let started = first.start(partition, StartFrom::Beginning);
+            match tokio::time::timeout(PATIENCE, started)
+                .await
+                .expect("an answer comes while it gives up others")
+            {
+                Ok(_) | Err(ReadError::NotAssigned { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        let (member, event) = tokio::select! {
+            event = first.next() => (1, event.unwrap()),
+            event = second.next() => (2, event.unwrap()),
+            () = tokio::time::sleep(PATIENCE) => panic!("some partition is not read, or none by the other: {read:?}"),
+        };
+        match (member, event) {
+            (1, LogEvent::Assigned(partition)) => waiting = Some(partition),
+            (_, LogEvent::Assigned(partition)) => {
+                second.start(partition, StartFrom::Beginning).await.unwrap();
+            }
+            (_, LogEvent::Revoked(_)) => {}
+            (member, LogEvent::Records { partition, records, .. }) => {
+                for record in records {
+                    assert_eq!(*record.payload, partition.0.to_le_bytes());
+                    read.insert(partition, member);
+                }
+            }
+        }
+    }
+    assert!(first.close(PATIENCE).await && second.close(PATIENCE).await);
 }
 
 async fn a_broker_that_hangs_stalls_the_appender_and_nothing_is_lost(kafka: &Kafka) {

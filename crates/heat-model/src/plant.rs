@@ -5,7 +5,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{CircuitId, DeviceId, NetworkId, NodeId, PipeId, SignalId, SignalName, SiteId, ValveId};
+use crate::{
+    ids::{CircuitId, DeviceId, NetworkId, NodeId, PipeId, SignalId, SignalName, SiteId, ValveId},
+    time::EventTime,
+};
 
 /// Hash of a plant model's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -107,6 +110,39 @@ impl SeasonState {
             Self::ShuttingDown => "shutting_down",
             Self::Repair => "repair",
         }
+    }
+}
+
+/// Who says in which state a circuit is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SeasonBy {
+    /// Somebody, by a command.
+    Command,
+    /// The calendar of the plant tables.
+    Calendar,
+}
+
+/// A state that holds, since when, and who says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the words say it")]
+pub struct SeasonInForce {
+    pub state: SeasonState,
+    pub since: EventTime,
+    pub by: SeasonBy,
+}
+
+/// The state that holds of what was last commanded and last planned: the later one. A command holds until the calendar's
+/// next row.
+pub fn season_in_force(
+    commanded: Option<(SeasonState, EventTime)>,
+    planned: Option<(SeasonState, EventTime)>,
+) -> Option<SeasonInForce> {
+    let commanded = commanded.map(|(state, since)| SeasonInForce { state, since, by: SeasonBy::Command });
+    let planned = planned.map(|(state, since)| SeasonInForce { state, since, by: SeasonBy::Calendar });
+    match (commanded, planned) {
+        (Some(commanded), Some(planned)) if planned.since > commanded.since => Some(planned),
+        (commanded, planned) => commanded.or(planned),
     }
 }
 
@@ -237,6 +273,20 @@ pub struct Valve {
     pub operable: Option<bool>,
 }
 
+/// A row of `seasons`: the calendar of circuits. Without a circuit it is of all circuits that the sources of its network
+/// feed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the columns are documented with the plant tables")]
+pub struct SeasonPlan {
+    pub network: NetworkId,
+    #[serde(default)]
+    pub circuit: Option<CircuitId>,
+    pub state: SeasonState,
+    /// A date in the table is the beginning of that day in the network's time zone.
+    pub from: EventTime,
+}
+
 /// Open or closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -292,6 +342,42 @@ pub struct PlantModel {
     pub valves: Vec<Valve>,
     #[serde(default)]
     pub signals: Vec<SignalSpec>,
+    /// Left out where it is empty, so that older models keep their bytes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seasons: Vec<SeasonPlan>,
+}
+
+impl PlantModel {
+    /// What flows in a circuit now.
+    pub fn medium(&self, circuit: &Circuit) -> Medium {
+        let of_network = || self.networks.iter().find(|row| row.id == circuit.network)?.medium;
+        circuit.medium.or_else(of_network).unwrap_or_default()
+    }
+
+    /// The calendar of a circuit, or of what a network without circuits has; in order of time.
+    pub fn calendar(&self, network: &NetworkId, circuit: Option<&Circuit>) -> Vec<(EventTime, SeasonState)> {
+        let is_primary =
+            circuit.is_none_or(|circuit| circuit.kind.unwrap_or_default() == CircuitKind::Primary);
+        let own = |row: &&SeasonPlan| {
+            let fits = match &row.circuit {
+                None => is_primary,
+                Some(id) => circuit.is_some_and(|circuit| circuit.id == *id),
+            };
+            row.network == *network && fits
+        };
+        let mut rows: Vec<&SeasonPlan> = self.seasons.iter().filter(own).collect();
+        // A circuit's own row of the same time decides.
+        rows.sort_by_key(|row| (row.from, row.circuit.is_some()));
+        rows.into_iter().map(|row| (row.from, row.state)).collect()
+    }
+}
+
+/// The newest row of a calendar that has begun.
+pub fn season_planned(
+    calendar: &[(EventTime, SeasonState)],
+    now: EventTime,
+) -> Option<(SeasonState, EventTime)> {
+    calendar.iter().rev().find(|(from, _)| *from <= now).map(|(from, state)| (*state, *from))
 }
 
 /// How much of a network the plant model describes.

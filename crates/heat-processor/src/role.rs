@@ -31,6 +31,8 @@ use crate::{
 
 mod take_up;
 
+use take_up::TakeUp;
+
 const PART: &str = "processor";
 
 /// The processor cannot start.
@@ -152,10 +154,13 @@ impl Processor {
                 _ = tick.tick() => self.count(&mut parts).await?,
                 event = consumer.next_in_time() => match event? {
                     LogEvent::Assigned(partition) => {
-                        let Some(running) = self.assigned_in_time(&mut consumer, partition, &shutdown).await? else {
-                            break;
-                        };
-                        parts.insert(partition, running);
+                        match self.assigned_in_time(&mut consumer, partition, &shutdown).await? {
+                            TakeUp::Ready(running) => {
+                                parts.insert(partition, *running);
+                            }
+                            TakeUp::Gone => {}
+                            TakeUp::GivenUp => break,
+                        }
                     }
                     LogEvent::Revoked(partition) => {
                         if let Some(mut running) = parts.remove(&partition) {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{
     hours::{At, Quantity},
-    report::{Desk, taken},
+    report::{Desk, sources, taken},
 };
 
 /// A converted circuit.
@@ -105,8 +105,13 @@ fn stretch(
         let heat = hours.amounts(network, Quantity::HeatPower, At::Site(station));
         add(heat, desk.ground.station_area_m2(station));
     }
-    let steam = within(hours.amounts(network, Quantity::SteamFlow, At::Anywhere));
-    let condensate = within(hours.amounts(network, Quantity::CondensateFlow, At::Anywhere));
+    // Stations meter again what the sources have sent.
+    let at_source = sources(network, desk.facts, &desk.ground);
+    let amounts = |quantity: Quantity| {
+        let sent = hours.amounts(network, quantity, At::Sites(&at_source));
+        within(if sent.is_empty() { hours.amounts(network, quantity, At::Anywhere) } else { sent })
+    };
+    let (steam, condensate) = (amounts(Quantity::SteamFlow), amounts(Quantity::CondensateFlow));
     let both: Vec<(f64, f64)> =
         steam.iter().filter_map(|(day, steam)| Some((*steam, *condensate.get(day)?))).collect();
     let total =

@@ -91,7 +91,7 @@ pub(crate) fn told(at_us: i64, span: &Span) -> String {
 }
 
 /// The sites where a network's heat and water come in: its sources; without a plant table whoever meters make-up.
-fn sources(network: &NetworkId, facts: &Facts, ground: &Ground<'_>) -> BTreeSet<SiteId> {
+pub(crate) fn sources(network: &NetworkId, facts: &Facts, ground: &Ground<'_>) -> BTreeSet<SiteId> {
     let is_source = |site: &&heat_model::plant::Site| {
         site.kind == Some(SiteKind::Source) && ground.network_of(site) == Some(network)
     };

@@ -537,6 +537,8 @@ fn a_converted_circuit_is_told_before_and_after_its_date() {
     town.measure("a", Quantity::HeatPower, "W", 8e5, 24..48);
     town.measure("src", Quantity::SteamFlow, "kg/s", 0.5, 0..24);
     town.measure("src", Quantity::CondensateFlow, "kg/s", 0.3, 0..24);
+    // What a station meters has been counted where it was sent.
+    town.measure("a", Quantity::SteamFlow, "kg/s", 0.48, 0..24);
     town.ticket("1", "2026-11-20T09:00:00+08:00", "a-1");
 
     let conversions = town.report().conversions;
@@ -548,6 +550,7 @@ fn a_converted_circuit_is_told_before_and_after_its_date() {
     assert!((before.heat_kj_m2_k_d.unwrap() - 480.0).abs() < 1e-9, "{before:?}");
     assert!((after.heat_kj_m2_k_d.unwrap() - 345.6).abs() < 1e-9, "{after:?}");
     assert!((before.condensate_share.unwrap() - 0.6).abs() < 1e-12 && after.steam_t.is_none());
+    assert!((before.steam_t.unwrap() - 43.2).abs() < 1e-9, "{before:?}");
     assert_eq!(
         (before.complaints_per_10_000_month, after.complaints_per_10_000_month),
         (Some(3_000.0), Some(0.0))

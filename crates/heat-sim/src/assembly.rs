@@ -12,7 +12,7 @@ use crate::{
     arithmetic::{hash_text, mix},
     catalogue,
     device::{Device, SignalRow},
-    layout::{DESIGN_SECONDARY_CELSIUS, Layout},
+    layout::{By, DESIGN_SECONDARY_CELSIUS, Layout},
     network::Network,
     plan::{CityPlan, NetworkPlan},
     plug::HEAT_CAPACITY_J_KG_K,
@@ -56,7 +56,12 @@ fn site_id(plan: &NetworkPlan, name: &str) -> SiteId {
 }
 
 fn primary_circuit(plan: &NetworkPlan) -> CircuitId {
-    CircuitId::new(&format!("{}-primary", plan.id)).expect("a network's id and a literal")
+    circuit_id(plan, "primary")
+}
+
+/// Circuit of a network: `primary`, `converted` or `steam`.
+fn circuit_id(plan: &NetworkPlan, name: &str) -> CircuitId {
+    CircuitId::new(&format!("{}-{name}", plan.id)).expect("a network's id and a literal")
 }
 
 impl Assembly<'_> {
@@ -64,6 +69,9 @@ impl Assembly<'_> {
     pub(crate) fn add_to(&self, plant: &mut PlantModel, devices: &mut Vec<Device>) {
         self.add_network(plant);
         self.add_pipes(plant);
+        if self.plan.steam.is_some() {
+            self.add_steam(plant, devices);
+        }
         self.add_source(plant, devices);
         self.add_chambers(plant, devices);
         for station in 0..self.layout.stations.len() {
@@ -91,6 +99,79 @@ impl Assembly<'_> {
             design_flow_kg_s: Some(self.network.design_kg_s.round()),
             topped_up_from: None,
         });
+        let Some(steam) = &plan.steam else { return };
+        for (name, medium, converted_on) in
+            [("converted", Medium::Water, Some(steam.converted_on.clone())), ("steam", Medium::Steam, None)]
+        {
+            plant.circuits.push(Circuit {
+                id: circuit_id(plan, name),
+                network: plan.id.clone(),
+                kind: Some(CircuitKind::Primary),
+                medium: Some(medium),
+                converted_on,
+                water_volume_m3: None,
+                design_flow_kg_s: None,
+                topped_up_from: None,
+            });
+        }
+    }
+
+    /// The boiler house with its node beside the source, and the steam and condensate pipes to the stations that stay on
+    /// steam.
+    fn add_steam(&self, plant: &mut PlantModel, devices: &mut Vec<Device>) {
+        let plan = self.plan;
+        let at = NodeId::new(&format!("{}-NB", prefix(plan))).expect("a network's id and a literal");
+        let root = &self.layout.nodes[0];
+        plant.nodes.push(Node {
+            id: at.clone(),
+            network: Some(plan.id.clone()),
+            x_m: Some(root.x_m - 60.0),
+            y_m: Some(root.y_m),
+            elevation_m: Some(root.elevation_m),
+        });
+        let id = site_id(plan, "boiler");
+        let name = format!("{}蒸汽锅炉房", plan.district);
+        let site = self.site(id.clone(), SiteKind::Source, 0, name);
+        plant.sites.push(Site { node: Some(at.clone()), ..site });
+        self.add_device(plant, devices, (&id, "steam"), (10, false), (catalogue::BOILER, 0));
+        self.add_device(plant, devices, (&id, "feed"), (10, false), (catalogue::BOILER_FEED, 0));
+        let mut leads = vec![false; self.layout.nodes.len()];
+        for index in (1..self.layout.nodes.len()).rev() {
+            let node = &self.layout.nodes[index];
+            leads[index] |= node.station.is_some_and(|s| self.layout.stations[s].by == By::Steam);
+            leads[node.parent] |= leads[index];
+        }
+        let ways = (1..leads.len()).filter(|index| leads[*index]).map(|index| {
+            let node = &self.layout.nodes[index];
+            (index, node_id(plan, node.parent), node.pipe.length_m)
+        });
+        for (index, from, length_m) in std::iter::once((0, at, 60.0)).chain(ways) {
+            for (side, letter) in [(Side::Supply, 's'), (Side::Return, 'r')] {
+                plant.pipes.push(Pipe {
+                    id: PipeId::new(&format!("{}-S{index:03}{letter}", prefix(plan)))
+                        .expect("a network's id and digits"),
+                    circuit: circuit_id(plan, "steam"),
+                    from: from.clone(),
+                    to: node_id(plan, index),
+                    length_m: Some(length_m),
+                    inner_diameter_mm: None,
+                    roughness_mm: None,
+                    side: Some(side),
+                    material: Some("steel, in a trench".into()),
+                    laid_year: None,
+                    depth_m: None,
+                });
+            }
+        }
+    }
+
+    /// The circuit of a node's trench; `None` where no water pipe is laid.
+    fn circuit_of(&self, node: usize) -> Option<CircuitId> {
+        match self.layout.behind[node] {
+            Some(By::Steam) => None,
+            Some(By::Converted) => Some(circuit_id(self.plan, "converted")),
+            Some(By::Water) | None => Some(primary_circuit(self.plan)),
+        }
     }
 
     fn add_pipes(&self, plant: &mut PlantModel) {
@@ -103,13 +184,11 @@ impl Assembly<'_> {
                 y_m: Some(node.y_m),
                 elevation_m: Some(node.elevation_m),
             });
-            if index == 0 {
-                continue;
-            }
+            let Some(circuit) = self.circuit_of(index).filter(|_| index > 0) else { continue };
             for side in [Side::Supply, Side::Return] {
                 plant.pipes.push(Pipe {
                     id: pipe_id(plan, index, side),
-                    circuit: primary_circuit(plan),
+                    circuit: circuit.clone(),
                     from: node_id(plan, node.parent),
                     to: node_id(plan, index),
                     length_m: Some(node.pipe.length_m),
@@ -178,6 +257,9 @@ impl Assembly<'_> {
 
     fn add_chambers(&self, plant: &mut PlantModel, devices: &mut Vec<Device>) {
         for (index, _) in self.layout.nodes.iter().enumerate().filter(|(_, node)| node.is_chamber) {
+            if self.circuit_of(index).is_none() {
+                continue;
+            }
             let id = self.chamber_id(index);
             let name = format!("{}{}号检查室", self.plan.district, index + 1);
             plant.sites.push(self.site(id.clone(), SiteKind::Chamber, index, name));
@@ -203,19 +285,23 @@ impl Assembly<'_> {
             converted_on: None,
             water_volume_m3: Some((layout.heated_area_m2 * 1.1e-3).round()),
             design_flow_kg_s: Some((layout.design_w / (HEAT_CAPACITY_J_KG_K * span)).round()),
-            topped_up_from: layout.topped_up_from_primary.then(|| primary_circuit(self.plan)),
+            topped_up_from: self.network.stations[station]
+                .topped_up_from_primary
+                .then(|| primary_circuit(self.plan)),
         });
         let reports_by_exception = station.is_multiple_of(2);
-        self.add_device(plant, devices, (&id, "meter"), (10, false), (catalogue::STATION_METER, station));
-        let pressure = (catalogue::STATION_PRESSURE, station);
-        self.add_device(plant, devices, (&id, "pressure"), (10, reports_by_exception), pressure);
-        self.add_device(
-            plant,
-            devices,
-            (&id, "controller"),
-            (10, false),
-            (catalogue::STATION_CONTROLLER, station),
-        );
+        let (has_water, has_steam) = (layout.by != By::Steam, layout.by != By::Water);
+        if has_water {
+            self.add_device(plant, devices, (&id, "meter"), (10, false), (catalogue::STATION_METER, station));
+            let pressure = (catalogue::STATION_PRESSURE, station);
+            self.add_device(plant, devices, (&id, "pressure"), (10, reports_by_exception), pressure);
+        }
+        if has_steam {
+            self.add_device(plant, devices, (&id, "steam"), (10, false), (catalogue::STATION_STEAM, station));
+        }
+        let controller =
+            if has_water { catalogue::STATION_CONTROLLER } else { &catalogue::STATION_CONTROLLER[1..] };
+        self.add_device(plant, devices, (&id, "controller"), (10, false), (controller, station));
         if layout.has_secondary_meter {
             let secondary = (catalogue::STATION_SECONDARY, station);
             self.add_device(plant, devices, (&id, "secondary"), (10, false), secondary);

@@ -5,6 +5,7 @@ use crate::{
     device::{Instrument, SignalRow, Tap},
     network::Network,
     plug::{density_kg_m3, volume_m3_kg},
+    steam::{CONDENSATE_CELSIUS, STEAM_CELSIUS, SteamSide, SteamUse},
 };
 
 const fn row(
@@ -92,6 +93,40 @@ pub(crate) const SOURCE_WEATHER: &[SignalRow] =
         n.around.outdoor_celsius
     })];
 
+fn of_steam(network: &Network, value: impl Fn(&SteamSide) -> f64) -> f64 {
+    network.steam.as_ref().map_or(0.0, value)
+}
+
+fn used(network: &Network, station: usize, value: impl Fn(&SteamUse) -> f64) -> f64 {
+    network.stations[station].steam.as_ref().map_or(0.0, value)
+}
+
+pub(crate) const BOILER: &[SignalRow] = &[
+    row("steam_flow", "t/h", (0.0, 500.0), I::Flow, 100.0, |n, _| of_steam(n, |s| s.sent_kg_s * 3.6)),
+    row("steam_pressure", "MPa", (0.0, 1.6), I::Pressure, 1_000.0, |_, _| SteamSide::source_pa() / 1e6),
+    row("steam_temperature", "degC", (0.0, 350.0), I::Temperature, 10.0, |_, _| STEAM_CELSIUS),
+    row("condensate_flow", "t/h", (0.0, 500.0), I::Flow, 100.0, |n, _| {
+        of_steam(n, |s| s.returned_kg_s * 3.6)
+    }),
+    row("condensate_temperature", "degC", (0.0, 120.0), I::Temperature, 10.0, |_, _| CONDENSATE_CELSIUS),
+];
+
+pub(crate) const BOILER_FEED: &[SignalRow] = &[
+    row("make_up_flow", "m3/h", (0.0, 200.0), I::Flow, 100.0, |n, _| m3_h(of_steam(n, |s| s.fed_kg_s), 20.0)),
+    row("make_up_temperature", "degC", (0.0, 60.0), I::Temperature, 10.0, |_, _| 20.0),
+];
+
+pub(crate) const STATION_STEAM: &[SignalRow] = &[
+    row("steam_flow", "t/h", (0.0, 100.0), I::Flow, 1_000.0, |n, at| used(n, at, |s| s.taken_kg_s * 3.6)),
+    row("steam_pressure", "MPa", (0.0, 1.6), I::Pressure, 1_000.0, |n, _| {
+        of_steam(n, |s| s.station_pa() / 1e6)
+    }),
+    row("condensate_flow", "t/h", (0.0, 100.0), I::Flow, 1_000.0, |n, at| {
+        used(n, at, |s| s.returned_kg_s * 3.6)
+    }),
+    row("heat_power", "MW", (0.0, 50.0), I::Heat, 1_000.0, |n, at| n.stations[at].heat_w / 1e6),
+];
+
 pub(crate) const CHAMBER: &[SignalRow] = &[
     row("supply_pressure", "MPa", (0.0, 2.5), I::Pressure, 1_000.0, |n, at| n.nodes[at].supply.node_pa / 1e6),
     row("return_pressure", "MPa", (0.0, 1.6), I::Pressure, 1_000.0, |n, at| n.nodes[at].back.node_pa / 1e6),
@@ -125,6 +160,7 @@ pub(crate) const STATION_PRESSURE: &[SignalRow] = &[
 /// Head of the secondary's pump, MPa.
 const SECONDARY_HEAD_MPA: f64 = 0.12;
 
+/// Its first row is the valve of the hot water.
 pub(crate) const STATION_CONTROLLER: &[SignalRow] = &[
     row("valve_opening", "%", (0.0, 100.0), I::Controller, 10.0, |n, at| n.stations[at].opening * 100.0),
     row("set_point_temperature", "degC", (0.0, 100.0), I::Controller, 10.0, |n, at| {

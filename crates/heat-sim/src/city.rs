@@ -6,10 +6,10 @@ use heat_model::{EventTime, NetworkId, label::Label, plant::PlantModel, time::MI
 
 use crate::{
     arithmetic::{hash_text, mix},
-    assembly::Assembly,
+    assembly::{Assembly, station_id},
     device::Device,
     event::{Script, ScriptError},
-    layout::Layout,
+    layout::{By, Layout},
     message::DeviceMessage,
     network::{Account, Network},
     plan::{CityPlan, PlanError},
@@ -33,6 +33,18 @@ impl Scan {
     pub const HISTORY: Self = Self::History(Duration::from_secs(900));
 }
 
+/// Stations that change from steam to hot water, and when.
+#[derive(Debug, Clone)]
+struct Conversion {
+    network: usize,
+    at_s: i64,
+    stations: Vec<usize>,
+    /// Devices that are new with it, and those that are taken away.
+    new: Vec<usize>,
+    old: Vec<usize>,
+    is_done: bool,
+}
+
 const HISTORY_STEP_S: i64 = 60;
 const WARM_UP_S: i64 = 36 * 3_600;
 
@@ -45,6 +57,7 @@ pub struct City {
     devices: Vec<Device>,
     plant: PlantModel,
     schedule: Schedule,
+    conversions: Vec<Conversion>,
     now_s: i64,
     scan: Scan,
     /// Devices by the time of their next report, microseconds.
@@ -59,12 +72,14 @@ impl City {
         let now_s = start.second();
         let around = surroundings(&weather, now_s - WARM_UP_S);
         let (mut networks, mut devices, mut plant) = (Vec::new(), Vec::new(), PlantModel::default());
+        let mut conversions = Vec::new();
         for (index, network_plan) in plan.networks.iter().enumerate() {
             let layout = Layout::new(network_plan, seed);
             let seed = mix(hash_text(seed, network_plan.id.as_str()));
             let network = Network::new(network_plan, &layout, seed, around);
             Assembly { index, city: &plan, plan: network_plan, layout: &layout, network: &network, seed }
                 .add_to(&mut plant, &mut devices);
+            conversions.extend(Conversion::of(index, &plan, &layout, &mut devices));
             networks.push(network);
         }
         let mut city = Self {
@@ -74,6 +89,7 @@ impl City {
             devices,
             plant,
             schedule: Schedule::default(),
+            conversions,
             now_s: now_s - WARM_UP_S,
             scan: Scan::HISTORY,
             due: BinaryHeap::new(),
@@ -158,6 +174,9 @@ impl City {
     }
 
     fn step(&mut self, dt_s: i64) {
+        for conversion in self.conversions.iter_mut().filter(|conversion| conversion.at_s <= self.now_s) {
+            conversion.carry_out(&mut self.networks, &mut self.devices);
+        }
         self.schedule.apply(self.now_s, &mut self.networks, &mut self.devices);
         let end_s = self.now_s + dt_s;
         let around = surroundings(&self.weather, end_s);
@@ -223,6 +242,43 @@ impl City {
     #[cfg(test)]
     pub(crate) fn networks(&self) -> &[Network] {
         &self.networks
+    }
+}
+
+impl Conversion {
+    /// What a plan converts; the meters of hot water are silent until then.
+    fn of(network: usize, plan: &CityPlan, layout: &Layout, devices: &mut [Device]) -> Option<Self> {
+        let steam = plan.networks[network].steam.as_ref()?;
+        #[expect(clippy::cast_possible_truncation, reason = "an hour of a day in seconds")]
+        let offset_s = (plan.utc_offset_hours * 3_600.0) as i64;
+        let at_s = steam.midnight_utc_s()? - offset_s;
+        let by = layout.stations.iter().enumerate().filter(|(_, station)| station.by == By::Converted);
+        let stations: Vec<usize> = by.map(|(index, _)| index).collect();
+        let sites: Vec<_> = stations.iter().map(|&s| station_id(&plan.networks[network], s)).collect();
+        let of = |names: &[&str]| -> Vec<usize> {
+            let all = devices.iter().enumerate();
+            all.filter(|(_, device)| {
+                device.network == network
+                    && sites.contains(device.site())
+                    && names.contains(&device.device().as_str())
+            })
+            .map(|(index, _)| index)
+            .collect()
+        };
+        let (new, old) = (of(&["meter", "pressure"]), of(&["steam"]));
+        for &device in &new {
+            devices[device].silenced += 1;
+        }
+        Some(Self { network, at_s, stations, new, old, is_done: false })
+    }
+
+    fn carry_out(&mut self, networks: &mut [Network], devices: &mut [Device]) {
+        if std::mem::replace(&mut self.is_done, true) {
+            return;
+        }
+        networks[self.network].convert(&self.stations);
+        self.new.iter().for_each(|&device| devices[device].silenced -= 1);
+        self.old.iter().for_each(|&device| devices[device].silenced += 1);
     }
 }
 

@@ -164,6 +164,18 @@ pub enum Happening {
         /// Opening at which it sticks, 0 to 1.
         opening: f64,
     },
+    /// The steam main has a hole.
+    SteamLeak {
+        /// Steam lost.
+        loss_kg_s: f64,
+    },
+    /// A station on steam lets its condensate go.
+    CondensateLost {
+        /// Station.
+        site: SiteId,
+        /// Share of what would come back, 0 to 1.
+        share: f64,
+    },
     /// Households drain water from radiators of this station's secondary.
     Draining {
         /// Station.
@@ -239,6 +251,8 @@ impl Happening {
             Self::SensorFault { fault, .. } => format!("sensor_fault({})", fault.word()),
             Self::Silence { .. } => "silence".into(),
             Self::ColdStation { .. } => "consumer_thermal(valve_stuck)".into(),
+            Self::SteamLeak { .. } => "leak_abrupt(steam)".into(),
+            Self::CondensateLost { .. } => "leak_incipient(condensate)".into(),
             Self::Draining { .. } => "draining".into(),
         }
     }

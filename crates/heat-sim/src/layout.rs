@@ -52,6 +52,17 @@ pub(crate) struct StationLayout {
     pub(crate) has_secondary_meter: bool,
     /// Sampled homes.
     pub(crate) homes: usize,
+    /// What it is heated by.
+    pub(crate) by: By,
+}
+
+/// What a station is heated by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    Water,
+    /// Steam until the conversion, then hot water.
+    Converted,
+    Steam,
 }
 
 impl StationLayout {
@@ -66,6 +77,8 @@ pub(crate) struct Layout {
     pub(crate) stations: Vec<StationLayout>,
     /// Design flow of each node's trench; at the root that of the source.
     pub(crate) design_kg_s: Vec<f64>,
+    /// What all stations behind a node's trench are heated by, where that is one thing.
+    pub(crate) behind: Vec<Option<By>>,
 }
 
 impl Layout {
@@ -73,8 +86,10 @@ impl Layout {
         let seed = hash_text(seed, plan.id.as_str());
         let mut grower =
             Grower { random: Random::new(seed), seed, base_m: plan.elevation_m, nodes: Vec::new() };
-        let stations = grower.grow(plan.stations);
-        let mut layout = Self { design_kg_s: vec![0.0; grower.nodes.len()], nodes: grower.nodes, stations };
+        let stations = grower.grow(plan.stations, plan.steam.is_some());
+        let behind = behind(&grower.nodes, &stations);
+        let design_kg_s = vec![0.0; grower.nodes.len()];
+        let mut layout = Self { design_kg_s, nodes: grower.nodes, stations, behind };
         for station in &layout.stations {
             layout.design_kg_s[station.node] = station.design_flow_kg_s();
         }
@@ -87,6 +102,24 @@ impl Layout {
         }
         layout
     }
+}
+
+/// What the stations behind each node are heated by; at a node that leads to several kinds, and at the root, nothing.
+fn behind(nodes: &[LayoutNode], stations: &[StationLayout]) -> Vec<Option<By>> {
+    // Nothing known yet, one kind, or several.
+    let mut known: Vec<Option<Option<By>>> = vec![None; nodes.len()];
+    for (index, node) in nodes.iter().enumerate().rev() {
+        let own = node.station.map(|station| Some(stations[station].by));
+        let join = |a: Option<Option<By>>, b: Option<Option<By>>| match (a, b) {
+            (Some(a), Some(b)) => Some(if a == b { a } else { None }),
+            (a, b) => a.or(b),
+        };
+        known[index] = join(known[index], own);
+        if index > 0 {
+            known[node.parent] = join(known[node.parent], known[index]);
+        }
+    }
+    known.into_iter().map(Option::flatten).collect()
 }
 
 /// The smallest standard diameter within the design gradient; the largest where none is.
@@ -107,7 +140,7 @@ struct Grower {
 }
 
 impl Grower {
-    fn grow(&mut self, count: usize) -> Vec<StationLayout> {
+    fn grow(&mut self, count: usize, has_steam: bool) -> Vec<StationLayout> {
         self.add(0, (0.0, 0.0), 0.0, 2010);
         self.nodes[0].is_chamber = false;
         let fork = self.walk(0, 0.0, 350.0, 2004);
@@ -142,7 +175,12 @@ impl Grower {
             let turn = if self.random.chance(0.5) { 0.25 } else { -0.25 };
             let node = self.walk(on_branch, direction + turn, service, year);
             self.nodes[node].station = Some(index);
-            stations.push(self.station(node, index));
+            let by = match branch % 3 {
+                1 if has_steam => By::Converted,
+                2 if has_steam => By::Steam,
+                _ => By::Water,
+            };
+            stations.push(StationLayout { by, ..self.station(node, index) });
         }
         stations
     }
@@ -165,6 +203,7 @@ impl Grower {
                 _ if index.is_multiple_of(3) => 2,
                 _ => 0,
             },
+            by: By::Water,
         }
     }
 

@@ -1,7 +1,8 @@
 //! A simulated city of district heating: seeded, deterministic, labelled.
 //!
 //! Is: hot-water networks as trees in closed form, with sources, stations, homes, weather, transport of temperature
-//! fronts, make-up, meters with the errors of their class, and scripted events. Is not: I/O, a clock, pressure waves,
+//! fronts, make-up, meters with the errors of their class, and scripted events; beside it, where the plan says so, a steam
+//! circuit whose stations are converted to hot water on a date. Is not: I/O, a clock, pressure waves,
 //! meshes, evidence of detection quality (a detector must not be judged by its own maker's simulator).
 //!
 //! Invariants:
@@ -29,6 +30,7 @@ mod schedule;
 pub mod script;
 mod source;
 mod station;
+mod steam;
 mod weather;
 
 pub use city::{City, Scan};
@@ -36,4 +38,4 @@ pub use device::Device;
 pub use event::{Script, ScriptError};
 pub use message::{DeviceMessage, DeviceSignal, RawValue};
 pub use network::Account;
-pub use plan::{CityPlan, NetworkPlan, PlanError};
+pub use plan::{CityPlan, NetworkPlan, PlanError, SteamPlan};

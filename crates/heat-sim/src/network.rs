@@ -13,11 +13,12 @@ pub use account::Account;
 
 use crate::{
     arithmetic::{mix, smooth_noise},
-    layout::Layout,
+    layout::{By, Layout},
     plan::NetworkPlan,
     plug::{HEAT_CAPACITY_J_KG_K as CP, PlugPipe, density_kg_m3, volume_m3_kg},
     source::{RETURN_SET_PA, Source},
     station::{OPEN_LOSS_PA, Station, Surroundings},
+    steam::SteamSide,
 };
 
 const GROUND_CELSIUS: f64 = 4.0;
@@ -89,6 +90,7 @@ pub(crate) struct Network {
     /// Node of each station.
     pub(crate) station_nodes: Vec<usize>,
     pub(crate) source: Source,
+    pub(crate) steam: Option<SteamSide>,
     pub(crate) around: Surroundings,
     pub(crate) supply_kg_s: f64,
     pub(crate) return_kg_s: f64,
@@ -102,24 +104,42 @@ pub(crate) struct Network {
 impl Network {
     pub(crate) fn new(plan: &NetworkPlan, layout: &Layout, seed: u64, around: Surroundings) -> Self {
         let design_kg_s = layout.design_kg_s[0];
-        let weights: Vec<f64> =
-            layout.nodes.iter().map(|node| node.pipe.length_m * f64::from(2_030 - node.laid_year)).collect();
+        // Where steam alone goes no water pipe is laid; the model has one that holds cold water and never moves.
+        let is_laid = |index: usize| layout.behind[index] != Some(By::Steam);
+        let weights: Vec<f64> = layout
+            .nodes
+            .iter()
+            .enumerate()
+            .map(|(index, node)| {
+                let weight = node.pipe.length_m * f64::from(2_030 - node.laid_year);
+                if is_laid(index) { weight } else { 0.0 }
+            })
+            .collect();
         let base_total = plan.base_loss_share * design_kg_s / weights.iter().sum::<f64>();
         let mut nodes: Vec<NodeState> = Vec::with_capacity(layout.nodes.len());
         for (index, node) in layout.nodes.iter().enumerate() {
             let base = base_total * weights[index];
-            let pipe = |celsius: f64, share: f64| PipeState {
-                resistance_pa_s2_kg2: resistance(&node.pipe, layout.design_kg_s[index], index > 0),
-                water: PlugPipe::new(node.pipe.volume_m3(), cooling_s(&node.pipe), GROUND_CELSIUS, celsius),
-                ratio: 1.0,
-                rest_kg_s: 0.0,
-                base_kg_s: base * share,
-                hole: NO_HOLE,
-                upper_kg_s: 0.0,
-                lower_kg_s: 0.0,
-                node_celsius: celsius,
-                out_celsius: celsius,
-                node_pa: RETURN_SET_PA,
+            let is_laid = is_laid(index);
+            let pipe = |celsius: f64, share: f64| {
+                let celsius = if is_laid { celsius } else { GROUND_CELSIUS };
+                PipeState {
+                    resistance_pa_s2_kg2: resistance(&node.pipe, layout.design_kg_s[index], index > 0),
+                    water: PlugPipe::new(
+                        node.pipe.volume_m3(),
+                        cooling_s(&node.pipe),
+                        GROUND_CELSIUS,
+                        celsius,
+                    ),
+                    ratio: 1.0,
+                    rest_kg_s: 0.0,
+                    base_kg_s: base * share,
+                    hole: NO_HOLE,
+                    upper_kg_s: 0.0,
+                    lower_kg_s: 0.0,
+                    node_celsius: celsius,
+                    out_celsius: celsius,
+                    node_pa: RETURN_SET_PA,
+                }
             };
             nodes.push(NodeState {
                 parent: node.parent,
@@ -130,8 +150,11 @@ impl Network {
                 mixed: (0.0, 0.0),
             });
         }
-        let volume_m3 = 2.0 * layout.nodes.iter().skip(1).map(|node| node.pipe.volume_m3()).sum::<f64>();
+        let laid = (1..layout.nodes.len()).filter(|index| is_laid(*index));
+        let volume_m3 = 2.0 * laid.map(|index| layout.nodes[index].pipe.volume_m3()).sum::<f64>();
         let head = design_head_pa(&nodes, layout);
+        let on_steam = layout.stations.iter().filter(|station| station.by != By::Water);
+        let steam = plan.steam.as_ref().map(|_| SteamSide::new(on_steam.map(|s| s.design_w).sum(), seed));
         let stations = layout
             .stations
             .iter()
@@ -147,6 +170,7 @@ impl Network {
             stations,
             station_nodes: layout.stations.iter().map(|station| station.node).collect(),
             source,
+            steam,
             around,
             supply_kg_s: 0.0,
             return_kg_s: 0.0,
@@ -173,6 +197,15 @@ impl Network {
         for &node in &self.holes {
             self.nodes[node].supply.hole.area_m2 = 0.0;
             self.nodes[node].back.hole.area_m2 = 0.0;
+        }
+    }
+
+    /// Turns the stations that are converted over to hot water; `stations` are their numbers.
+    pub(crate) fn convert(&mut self, stations: &[usize]) {
+        for &station in stations {
+            if let Some(steam) = &mut self.stations[station].steam {
+                steam.is_on = false;
+            }
         }
     }
 
@@ -222,6 +255,12 @@ impl Network {
         }
         self.transport_return(dt_s);
         self.balance(dt_s);
+        if let Some(steam) = &mut self.steam {
+            let uses = self.stations.iter().filter_map(|station| station.steam.as_ref());
+            let (taken, back) =
+                uses.fold((0.0, 0.0), |(a, b), one| (a + one.taken_kg_s, b + one.returned_kg_s));
+            steam.balance(around.second, taken, back);
+        }
         self.holes.retain(|&node| {
             let node = &self.nodes[node];
             node.supply.hole.area_m2 > 0.0 || node.back.hole.area_m2 > 0.0

@@ -1,6 +1,6 @@
 //! What city to build.
 
-use heat_model::NetworkId;
+use heat_model::{EventTime, NetworkId};
 use serde::{Deserialize, Serialize};
 
 /// A city: its networks and its weather.
@@ -86,6 +86,49 @@ pub struct NetworkPlan {
     /// Elevation of the source, m.
     #[serde(default)]
     pub elevation_m: f64,
+    /// A steam circuit beside the hot water, half converted.
+    #[serde(default)]
+    pub steam: Option<SteamPlan>,
+}
+
+/// A network on its way from steam to hot water (汽改水). Its branches take turns: one has hot water, the next is converted
+/// on the date, the third stays on steam.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SteamPlan {
+    /// Date of the conversion, `YYYY-MM-DD`; it happens at its midnight in the city.
+    pub converted_on: String,
+}
+
+impl SteamPlan {
+    /// The date's midnight UTC, seconds since 1970; `None` for what is no date.
+    pub(crate) fn midnight_utc_s(&self) -> Option<i64> {
+        let mut parts = self.converted_on.splitn(3, '-').map(str::parse::<i64>);
+        let (year, month, day) = (parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?);
+        let date = (1970..2200).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
+        date.then(|| days_from_civil(year, month, day) * 86_400)
+    }
+}
+
+/// Days since 1970-01-01 of a date (Howard Hinnant's `days_from_civil`).
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let of_era = year.rem_euclid(400);
+    let of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
+    year.div_euclid(400) * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
+/// The date of a day since 1970, `YYYY-MM-DD` (Howard Hinnant's `civil_from_days`).
+fn civil_from_days(days: i64) -> String {
+    let days = days + 719_468;
+    let of_era = days.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let (day, month) =
+        (of_year - (153 * shifted + 2) / 5 + 1, if shifted < 10 { shifted + 3 } else { shifted - 9 });
+    let year = days.div_euclid(146_097) * 400 + year_of_era + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}")
 }
 
 /// The plan makes no city.
@@ -100,6 +143,14 @@ pub enum PlanError {
     /// Two networks of one id.
     #[error("the plan has network {0} twice")]
     Twice(NetworkId),
+    /// Not a date.
+    #[error("{key} is {text:?}: write it as 2026-11-15")]
+    Date {
+        /// Key path.
+        key: String,
+        /// What it is.
+        text: String,
+    },
     /// A number makes no sense.
     #[error("{key} is {value}, it must lie in {range}")]
     OutOfRange {
@@ -129,6 +180,7 @@ impl CityPlan {
                 base_loss_share,
                 make_up: MakeUpControl::Continuous,
                 elevation_m,
+                steam: None,
             };
         Self {
             utc_offset_hours: beijing(),
@@ -140,6 +192,27 @@ impl CityPlan {
                 network("demo-harbour", "港区热网", "港口区", 32, 0.006, 8.0),
             ],
             gap_share: gap_share(),
+        }
+    }
+
+    /// A city with one network that is half converted from steam; the conversion comes on the tenth day after `start`.
+    pub fn conversion(start: EventTime) -> Self {
+        const AFTER_DAYS: i64 = 10;
+        const BEIJING_S: i64 = 8 * 3_600;
+        let on = (start.second() + BEIJING_S).div_euclid(86_400) + AFTER_DAYS;
+        Self {
+            networks: vec![NetworkPlan {
+                id: NetworkId::new("demo-works").expect("a literal id"),
+                name: "汽改水热网".into(),
+                district: "老工业区".into(),
+                stations: 15,
+                // Of the design circulation: half of that flows while so many are on steam.
+                base_loss_share: 0.001_5,
+                make_up: MakeUpControl::Continuous,
+                elevation_m: 24.0,
+                steam: Some(SteamPlan { converted_on: civil_from_days(on) }),
+            }],
+            ..Self::demo()
         }
     }
 
@@ -166,6 +239,10 @@ impl CityPlan {
             within(format!("networks[{index}].stations"), stations, 4.0, 200.0, "4 to 200")?;
             let loss = network.base_loss_share;
             within(format!("networks[{index}].base_loss_share"), loss, 0.0, 0.05, "0 to 0.05")?;
+            if let Some(steam) = network.steam.as_ref().filter(|steam| steam.midnight_utc_s().is_none()) {
+                let key = format!("networks[{index}].steam.converted_on");
+                return Err(PlanError::Date { key, text: steam.converted_on.clone() });
+            }
             if self.networks.iter().take(index).any(|other| other.id == network.id) {
                 return Err(PlanError::Twice(network.id.clone()));
             }

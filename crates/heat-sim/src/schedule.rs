@@ -51,6 +51,8 @@ enum Effect {
     Silence { devices: Vec<usize> },
     StuckValve { station: usize, opening: f64 },
     Draining { station: usize, loss_kg_s: f64 },
+    SteamLeak { loss_kg_s: f64 },
+    CondensateLost { station: usize, share: f64 },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +112,9 @@ impl Schedule {
 
     /// Ends the leaks that a network has now; says how many there were.
     pub(crate) fn mend(&mut self, network: usize, now_s: i64) -> usize {
-        let is_leak = |effect: &Effect| matches!(effect, Effect::Breach(_) | Effect::Exchanger { .. });
+        let is_leak = |effect: &Effect| {
+            matches!(effect, Effect::Breach(_) | Effect::Exchanger { .. } | Effect::SteamLeak { .. })
+        };
         let mut mended = 0;
         for event in self.events.iter_mut().filter(|event| event.network == network) {
             if event.phase == Phase::Active && event.end_s > now_s && is_leak(&event.effect) {
@@ -137,7 +141,9 @@ impl Schedule {
                 | Effect::Fault { .. }
                 | Effect::Silence { .. }
                 | Effect::StuckValve { .. }
-                | Effect::Draining { .. } => false,
+                | Effect::Draining { .. }
+                | Effect::SteamLeak { .. }
+                | Effect::CondensateLost { .. } => false,
             };
             let near = |time: i64| (0..FAST_S).contains(&(now_s - time));
             is_sudden && (near(event.start_s) || near(event.end_s))
@@ -238,6 +244,17 @@ impl Planned {
                 network.stations[*station].faults.draining_kg_s += *loss_kg_s;
                 self.size_kg_s = Some(*loss_kg_s);
             }
+            Effect::SteamLeak { loss_kg_s } => {
+                if let Some(steam) = &mut network.steam {
+                    steam.leak_kg_s += *loss_kg_s;
+                    self.size_kg_s = Some(*loss_kg_s);
+                }
+            }
+            Effect::CondensateLost { station, share } => {
+                if let Some(steam) = &mut network.stations[*station].steam {
+                    steam.dumped_share = *share;
+                }
+            }
         }
     }
 
@@ -255,6 +272,16 @@ impl Planned {
             Effect::StuckValve { station, .. } => network.stations[*station].faults.stuck_opening = None,
             Effect::Draining { station, loss_kg_s } => {
                 network.stations[*station].faults.draining_kg_s -= loss_kg_s;
+            }
+            Effect::SteamLeak { loss_kg_s } => {
+                if let Some(steam) = &mut network.steam {
+                    steam.leak_kg_s -= loss_kg_s;
+                }
+            }
+            Effect::CondensateLost { station, .. } => {
+                if let Some(steam) = &mut network.stations[*station].steam {
+                    steam.dumped_share = 0.0;
+                }
             }
         }
     }
@@ -348,6 +375,21 @@ impl Lookup<'_> {
                 self.within("loss_kg_s", *loss_kg_s, 0.0, 50.0, "0 to 50")?;
                 let station = self.station(plan, site)?;
                 (Effect::Draining { station, loss_kg_s: *loss_kg_s }, site.to_string(), "")
+            }
+            Happening::SteamLeak { loss_kg_s } => {
+                self.within("loss_kg_s", *loss_kg_s, 0.0, 50.0, "0 to 50")?;
+                if plan.steam.is_none() {
+                    return Err(self.missing("steam circuit", plan.id.as_str()));
+                }
+                (Effect::SteamLeak { loss_kg_s: *loss_kg_s }, String::new(), "")
+            }
+            Happening::CondensateLost { site, share } => {
+                self.within("share", *share, 0.0, 1.0, "0 to 1")?;
+                let station = self.station(plan, site)?;
+                if plan.steam.is_none() {
+                    return Err(self.missing("steam circuit", plan.id.as_str()));
+                }
+                (Effect::CondensateLost { station, share: *share }, site.to_string(), "")
             }
         };
         Ok(Planned {

@@ -32,6 +32,19 @@ pub struct RandomScript {
     pub drainings: usize,
 }
 
+/// What happens live in a city that is half converted: half a minute after going live the steam main of the first network
+/// begins to leak, for a day or until it is mended.
+pub fn conversion(plant: &PlantModel) -> Script {
+    let events = plant.networks.first().map(|network| ScriptedEvent {
+        name: Some("steam-main".into()),
+        network: network.id.clone(),
+        after: Duration::from_secs(30),
+        lasts: 24 * HOUR,
+        what: Happening::SteamLeak { loss_kg_s: 1.2 },
+    });
+    Script { events: events.into_iter().collect() }
+}
+
 impl RandomScript {
     /// Only what every network has all the time: faulty sensors and silence.
     pub const EVERYDAY: Self = Self {

@@ -6,10 +6,11 @@
 use crate::{
     arithmetic::{Lag, Random, exp, smooth_noise},
     layout::{
-        DESIGN_INDOOR_CELSIUS, DESIGN_OUTDOOR_CELSIUS, DESIGN_PRIMARY_CELSIUS, DESIGN_SECONDARY_CELSIUS,
+        By, DESIGN_INDOOR_CELSIUS, DESIGN_OUTDOOR_CELSIUS, DESIGN_PRIMARY_CELSIUS, DESIGN_SECONDARY_CELSIUS,
         StationLayout,
     },
     plug::HEAT_CAPACITY_J_KG_K as CP,
+    steam::SteamUse,
 };
 
 /// Pressure across the station at 130 % of its design flow with the valve open, Pa.
@@ -54,6 +55,8 @@ pub(crate) struct Station {
     base_loss_kg_s: f64,
     pub(crate) topped_up_from_primary: bool,
     pub(crate) faults: StationFaults,
+    /// Its connection to steam, if it has or had one.
+    pub(crate) steam: Option<SteamUse>,
 
     pub(crate) opening: f64,
     /// Flow that the controller wants.
@@ -117,8 +120,9 @@ impl Station {
             setback_shift_h: random.between(-0.7, 0.7),
             stiffness_kg_pa: layout.heated_area_m2 * SECONDARY_STIFFNESS_KG_PA_M2,
             base_loss_kg_s: layout.heated_area_m2 / 1e6 * random.between(0.3, 1.0),
-            topped_up_from_primary: layout.topped_up_from_primary,
+            topped_up_from_primary: layout.topped_up_from_primary && layout.by == By::Water,
             faults: StationFaults::default(),
+            steam: (layout.by != By::Water).then(|| SteamUse::new(seed)),
             opening: 0.5,
             wanted_kg_s: 0.0,
             flow_kg_s: 0.0,
@@ -139,19 +143,33 @@ impl Station {
             exchanger_kg_s: 0.0,
         };
         let share = (DESIGN_INDOOR_CELSIUS - outdoor_celsius) / span;
-        station.wanted_kg_s = design_flow * share;
-        station.flow_kg_s = station.wanted_kg_s;
+        if !station.is_on_steam() {
+            station.wanted_kg_s = design_flow * share;
+            station.flow_kg_s = station.wanted_kg_s;
+        }
         station.secondary_excess_kg = station.stiffness_kg_pa
             * random.between(SECONDARY_FILL_FROM_PA, SECONDARY_FILL_TO_PA)
             - station.stiffness_kg_pa * SECONDARY_SET_PA;
         station
     }
 
+    /// Whether steam heats it now.
+    pub(crate) fn is_on_steam(&self) -> bool {
+        self.steam.as_ref().is_some_and(|steam| steam.is_on)
+    }
+
     /// Moves the valve towards the wanted flow, for the pressure across the station.
     pub(crate) fn control(&mut self, dt_s: f64, around: &Surroundings, across_pa: f64) {
         let cooling = (self.primary_supply_celsius - self.primary_return_celsius).max(4.0);
         self.set_point_celsius = self.set_point(around);
-        let needed_w = self.secondary_kg_s * CP * (self.set_point_celsius - self.secondary_return_celsius);
+        let needed_w = self.needed_w();
+        if self.is_on_steam() {
+            // The pipe ends blind.
+            (self.wanted_kg_s, self.opening) = (0.0, 0.0);
+            let wanted_w = needed_w.clamp(0.03 * self.design_w, 1.35 * self.design_w);
+            self.heat_w += (wanted_w - self.heat_w) * self.controller_lag.share(dt_s);
+            return;
+        }
         let target =
             (needed_w / (CP * cooling)).clamp(0.06 * self.design_flow_kg_s, 1.35 * self.design_flow_kg_s);
         self.wanted_kg_s += (target - self.wanted_kg_s) * self.controller_lag.share(dt_s);
@@ -161,6 +179,10 @@ impl Station {
         if let Some(stuck) = self.faults.stuck_opening {
             self.opening = stuck;
         }
+    }
+
+    fn needed_w(&self) -> f64 {
+        self.secondary_kg_s * CP * (self.set_point_celsius - self.secondary_return_celsius)
     }
 
     fn set_point(&self, around: &Surroundings) -> f64 {
@@ -184,7 +206,9 @@ impl Station {
         let primary_w_k = self.flow_kg_s * CP;
         let secondary_w_k = self.secondary_kg_s * CP;
         let (small, large) = (primary_w_k.min(secondary_w_k), primary_w_k.max(secondary_w_k));
-        if self.flow_kg_s > 1e-3 * self.design_flow_kg_s {
+        if self.is_on_steam() {
+            // The controller has set the heat.
+        } else if self.flow_kg_s > 1e-3 * self.design_flow_kg_s {
             let ratio = small / large;
             let transfer = self.exchange_w_k * (self.flow_kg_s / self.design_flow_kg_s).sqrt() / small;
             let e = exp(-transfer * (1.0 - ratio));
@@ -194,6 +218,9 @@ impl Station {
             self.primary_return_celsius = primary_supply_celsius - self.heat_w / primary_w_k;
         } else {
             self.heat_w = 0.0;
+        }
+        if let Some(steam) = &mut self.steam {
+            steam.take(self.heat_w);
         }
         self.secondary_supply_celsius = self.secondary_return_celsius + self.heat_w / secondary_w_k;
 

@@ -1,6 +1,6 @@
 //! `heatstream archive list|verify|compact|retain|erase`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use heat_archive::{
     Archive, CompactReport, CompactSettings, Dataset, View,
@@ -26,8 +26,11 @@ pub(crate) async fn run(command: ArchiveCommand) -> Result<ExitStatus, Failure> 
             list_files(&open(&archive).await?, dataset).await
         }
         ArchiveCommand::Verify { archive, json } => verify(&open(&archive).await?, json).await,
-        ArchiveCommand::Compact { archive, before, grace, json } => {
-            compact(&open(&archive).await?, before, grace, json).await
+        ArchiveCommand::Compact { archive, before, grace, check, json } => {
+            let now_us = Clock.now().as_micros();
+            let before_day = before.unwrap_or_else(|| (now_us - CLOSES_AFTER_US).div_euclid(MICROS_PER_DAY));
+            let settings = CompactSettings { grace, check, ..CompactSettings::new(before_day, now_us) };
+            compact(&open(&archive).await?, &settings, json).await
         }
         ArchiveCommand::Retain { archive, keep, dry_run, json } => {
             retain(&open(&archive).await?, &keep, dry_run, json).await
@@ -123,16 +126,8 @@ async fn verify(archive: &Archive, json: bool) -> Result<ExitStatus, Failure> {
     Ok(if report.is_sound() { ExitStatus::Done } else { ExitStatus::Data })
 }
 
-async fn compact(
-    archive: &Archive,
-    before: Option<i64>,
-    grace: Duration,
-    json: bool,
-) -> Result<ExitStatus, Failure> {
-    let now_us = Clock.now().as_micros();
-    let before_day = before.unwrap_or_else(|| (now_us - CLOSES_AFTER_US).div_euclid(MICROS_PER_DAY));
-    let settings = CompactSettings { grace, ..CompactSettings::new(before_day, now_us) };
-    let report: CompactReport = archive.compact(&settings, &mut unobserved).await?;
+async fn compact(archive: &Archive, settings: &CompactSettings, json: bool) -> Result<ExitStatus, Failure> {
+    let report: CompactReport = archive.compact(settings, &mut unobserved).await?;
     if json {
         say(serde_json::to_string_pretty(&report)?);
     } else {
@@ -150,13 +145,27 @@ async fn compact(
             report.deleted
         ));
         for bad in &report.unreadable {
-            say(format!("  {} was left as it is: {}", bad.path, bad.reason));
+            let moved = bad.to.as_ref().map(|to| format!(", moved to {to}")).unwrap_or_default();
+            say(format!("  {} is set aside{moved}: {}", bad.path, bad.reason));
+        }
+        for path in &report.restored {
+            say(format!("  {path} is whole again and counts"));
+        }
+        if report.missing_files > 0 {
+            say(format!(
+                "  {} rows of {} damaged files are missing: put the files back from a backup, where they were, and \
+                 compact again (`heatstream archive verify` names them)",
+                report.missing_rows, report.missing_files
+            ));
+        }
+        for path in &report.newer {
+            say(format!("  {path} is of a later version: its folder is left as it is"));
         }
         for path in &report.set_aside {
             say(format!("  {path} is foreign: it was moved to set_aside/{path}"));
         }
     }
-    Ok(if report.unreadable.is_empty() { ExitStatus::Done } else { ExitStatus::Data })
+    Ok(if report.missing_files == 0 { ExitStatus::Done } else { ExitStatus::Data })
 }
 
 async fn retain(
@@ -194,9 +203,20 @@ async fn erase(archive: &Archive, erasure: &Erasure, json: bool) -> Result<ExitS
         say(serde_json::to_string_pretty(&report)?);
     } else {
         say(format!(
-            "{} rows erased; {} files written anew, {} deleted. The log keeps what its retention keeps.",
+            "{} rows erased; {} files written anew, {} deleted",
             report.rows, report.files, report.deleted
         ));
+        for (dataset, rows) in &report.named_elsewhere {
+            let name = dataset.folder();
+            say(format!(
+                "  {rows} rows of {name} name the site and stay until their age: `heatstream archive retain --keep \
+                 {name}=30d`, or [archive.retention]"
+            ));
+        }
+        for path in &report.set_aside {
+            say(format!("  {path} is damaged and may hold such rows: delete it by hand"));
+        }
+        say("  the log keeps what its retention keeps, and the processor's state what it learned");
     }
     Ok(ExitStatus::Done)
 }

@@ -189,6 +189,13 @@ async fn gather_archive(
                 *rows = (*rows + found_rows).saturating_sub(*expected_rows);
                 Some(*hour_start_us)
             }
+            ArchiveFault::SetAside { path, hour_start_us, rows, .. } => {
+                if Dataset::of_path(path).is_some_and(Dataset::holds_readings) {
+                    let held = evidence.rows.entry(*hour_start_us).or_default();
+                    *held = held.saturating_sub(*rows);
+                }
+                Some(*hour_start_us)
+            }
             ArchiveFault::Chain { .. }
             | ArchiveFault::Manifest { .. }
             | ArchiveFault::Missing { .. }
@@ -231,6 +238,10 @@ pub(crate) fn describe(fault: &ArchiveFault) -> String {
             partition.0,
             dataset.folder()
         ),
+        ArchiveFault::SetAside { path, to, reason, rows, .. } => {
+            let lies = to.as_ref().map_or_else(|| "gone".to_owned(), |to| format!("now {to}"));
+            format!("{rows} rows of {path} ({lies}) are missing until it is put back from a backup: {reason}")
+        }
         ArchiveFault::Ledger { path } => format!("{path} is not the ledger that its manifest names"),
     }
 }

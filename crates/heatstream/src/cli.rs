@@ -17,7 +17,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Everything in one process: MQTT, log, detection, Parquet, metrics, API, and a simulated city or your sensors.
     #[command(
-        after_help = "Examples:\n  heatstream up                        the simulated city, until Ctrl-C\n  heatstream up --for 90s              the same, for 90 s after it went live\n  heatstream up --sim off              your own sensors over MQTT"
+        after_help = "Examples:\n  heatstream up                        the simulated city, until Ctrl-C\n  heatstream up --for 90s              the same, for 90 s after it went live\n  heatstream up --sim off              your own sensors over MQTT\n  heatstream up --sim conversion       a network half converted from steam to hot water"
     )]
     Up(UpArguments),
     /// The MQTT gateway alone.
@@ -120,7 +120,12 @@ pub(crate) struct UpArguments {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SimChoice {
+    /// Three hot-water networks; a pipe bursts within a minute.
     Demo,
+    /// A network half converted from steam to hot water, ten days after its history begins; a steam main leaks within a
+    /// minute.
+    Conversion,
+    /// None: your own sensors.
     Off,
 }
 
@@ -263,6 +268,10 @@ pub(crate) enum ArchiveCommand {
         /// How long replaced files stay for readers that work with an older list.
         #[arg(long, value_name = "TIME", default_value = "15m", value_parser = duration)]
         grace: Duration,
+        /// Reads every file of closed dates, and sets aside what is damaged; otherwise what is merged is read, and what is
+        /// gone or has another size.
+        #[arg(long)]
+        check: bool,
         /// As JSON.
         #[arg(long)]
         json: bool,

@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 use heat_runtime::ExitStatus;
 
-use crate::Failure;
+use crate::{Failure, cli::SimChoice};
 
 /// Folder of the simulated city.
 const DEMO: &str = "demo";
+/// Folder of the simulated city that is half converted from steam.
+const CONVERSION: &str = "conversion";
 /// Folder of the user's own sensors.
 const SITE: &str = "site";
 
@@ -18,15 +20,21 @@ pub(crate) struct DataDir {
 }
 
 impl DataDir {
-    /// The folder for the simulated city or for the user's own sensors.
-    pub(crate) fn of(base: &Path, demo: bool) -> Self {
-        Self { root: base.join(if demo { DEMO } else { SITE }) }
+    /// The folder for a simulated city or for the user's own sensors.
+    pub(crate) fn of(base: &Path, sim: SimChoice) -> Self {
+        let folder = match sim {
+            SimChoice::Demo => DEMO,
+            SimChoice::Conversion => CONVERSION,
+            SimChoice::Off => SITE,
+        };
+        Self { root: base.join(folder) }
     }
 
     /// Finds the one that is there.
     pub(crate) fn find(base: &Path) -> Result<Self, Failure> {
-        let found: Vec<PathBuf> = [base.to_path_buf(), base.join(DEMO), base.join(SITE)]
-            .into_iter()
+        let inside = [DEMO, CONVERSION, SITE].map(|folder| base.join(folder));
+        let found: Vec<PathBuf> = std::iter::once(base.to_path_buf())
+            .chain(inside)
             .filter(|root| root.join("log").is_dir() || root.join("archive").is_dir())
             .collect();
         match found.as_slice() {

@@ -70,11 +70,11 @@ struct Addresses {
 pub(crate) async fn run(arguments: UpArguments) -> Result<ExitStatus, Failure> {
     let signals = StopSignals::install()?;
     let clock = Clock;
-    let is_demo = arguments.sim == SimChoice::Demo;
-    let dir = DataDir::of(&arguments.data_dir, is_demo);
+    let is_simulated = arguments.sim != SimChoice::Off;
+    let dir = DataDir::of(&arguments.data_dir, arguments.sim);
     dir.create()?;
     let (repaired, repairs) = tokio::sync::mpsc::channel(demo::REPAIRS_MAX);
-    let demo = if is_demo { Some(Demo::prepare(&dir, &arguments, clock, repairs)?) } else { None };
+    let demo = if is_simulated { Some(Demo::prepare(&dir, &arguments, clock, repairs)?) } else { None };
     let config = read_config(&arguments, &dir)?;
     logging::start(&config.shared.logging)
         .map_err(|error| Failure::new(ExitStatus::Configuration, error.to_string()))?;
@@ -87,7 +87,7 @@ pub(crate) async fn run(arguments: UpArguments) -> Result<ExitStatus, Failure> {
     let mut windows = Stage::new("exporter and API");
     let stages = (&mut gate, &mut workers, &mut windows);
     let addresses = build(config, arguments.state, &log, clock, stages).await?;
-    greet(&dir, &archive, addresses, is_demo);
+    greet(&dir, &archive, addresses, arguments.sim);
 
     let live = Arc::new(tokio::sync::Notify::new());
     let labels = demo.as_ref().map(Demo::labels).unwrap_or_default();
@@ -271,8 +271,12 @@ async fn run_stages(stages: Vec<Stage>, stop: impl Future<Output = ()>) -> Resul
     }
 }
 
-fn greet(dir: &DataDir, archive: &Location, addresses: Addresses, is_demo: bool) {
-    let (network, site) = if is_demo { ("demo-north", "my-site") } else { ("my-network", "my-site") };
+fn greet(dir: &DataDir, archive: &Location, addresses: Addresses, sim: SimChoice) {
+    let (network, site) = match sim {
+        SimChoice::Demo => ("demo-north", "my-site"),
+        SimChoice::Conversion => ("demo-works", "my-site"),
+        SimChoice::Off => ("my-network", "my-site"),
+    };
     say(format!("heatstream 暖流 is up; data in {}", dir.root().display()));
     if let Some(mqtt) = addresses.mqtt {
         say(format!("  MQTT      {mqtt}"));

@@ -5,7 +5,11 @@ use axum::{
     response::Response,
 };
 use heat_detect::{DetectorState, DetectorStatus};
-use heat_model::{EventTime, NetworkId, SiteId, incident::Incident, plant::SiteKind};
+use heat_model::{
+    EventTime, NetworkId, SiteId,
+    incident::Incident,
+    plant::{Medium, SiteKind},
+};
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -18,7 +22,7 @@ use super::{
 };
 use crate::{
     extract::StrictQuery,
-    json::{Page, SignalView, SiteDetail},
+    json::{Page, SignalView, SiteDetail, desk::CircuitView},
     problem::Problem,
     routes::{
         desk::known_network,
@@ -217,9 +221,9 @@ pub(crate) fn detector_line(view: &View, detector: &DetectorStatus) -> Markup {
 /// Maintenance windows that hold, and the circuits' seasons.
 fn desk(view: &View, state: &ApiState, network: &NetworkId) -> Markup {
     let circuits = circuits(state, network);
-    let unsaid = circuits.iter().filter(|circuit| circuit.season.is_none()).count();
-    let listed: Vec<_> =
-        circuits.iter().filter(|circuit| unsaid <= UNSAID_MAX || circuit.season.is_some()).collect();
+    let is_said = |circuit: &&CircuitView| circuit.season.is_some() || circuit.suggested.is_some();
+    let unsaid = circuits.iter().filter(|circuit| !is_said(circuit)).count();
+    let listed: Vec<_> = circuits.iter().filter(|circuit| unsaid <= UNSAID_MAX || is_said(circuit)).collect();
     let desk = lock(&state.desk);
     let windows: Vec<_> = desk.windows(view.now).filter(|window| window.network == *network).collect();
     html! {
@@ -243,10 +247,24 @@ fn desk(view: &View, state: &ApiState, network: &NetworkId) -> Markup {
             table.dense { tbody {
                 @for circuit in listed.iter().take(200) {
                     tr {
-                        th scope="row" { (circuit.id) " " span.quiet { (words::circuit_kind(view.lang, circuit.kind)) } }
+                        th scope="row" {
+                            (circuit.id) " " span.quiet {
+                                (words::circuit_kind(view.lang, circuit.kind))
+                                @if circuit.medium == Medium::Steam { " · " (view.t("蒸汽", "steam")) }
+                                @if let Some(on) = &circuit.converted_on { " · " (view.t("汽改水", "converted")) " " (on) }
+                            }
+                        }
                         td { @match &circuit.season {
-                            Some(season) => { (words::season(view.lang, season.state)) " · " (view.time(season.since.0)) " · " (season.by) },
+                            Some(season) => {
+                                (words::season(view.lang, season.state)) " · " (view.time(season.since.0)) " · "
+                                (season.by.as_deref().unwrap_or(view.t("日历", "calendar")))
+                            },
                             None => span.quiet { (view.t("未登记（按供热处理）", "not said (taken as heating)")) },
+                        } }
+                        td { @if let Some(other) = &circuit.suggested {
+                            (view.t("数据显示：", "the data show: ")) b { (words::season(view.lang, other.state)) } " · "
+                            (view.t("自", "since")) " " (view.time(other.since.0)) " · "
+                            code { "heatstream season " (circuit.id) " " (other.state.as_str()) }
                         } }
                     }
                 }

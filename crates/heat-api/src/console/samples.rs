@@ -128,6 +128,7 @@ pub(crate) fn town() -> PlantModel {
             pipe("P3r", "n3", "n1", Side::Return),
         ],
         valves: Vec::new(),
+        seasons: Vec::new(),
         signals: Vec::new(),
     }
 }

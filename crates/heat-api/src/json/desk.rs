@@ -2,9 +2,9 @@
 
 use heat_detect::TicketCause;
 use heat_model::{
-    CircuitId, IncidentId, NetworkId, SiteId,
+    CircuitId, EventTime, IncidentId, NetworkId, SiteId,
     incident::{Class, WorkState},
-    plant::{CircuitKind, SeasonState},
+    plant::{CircuitKind, Medium, SeasonBy, SeasonState, season_in_force},
     ticket::TicketKind,
 };
 use heat_view::desk::{RepairEntry, SeasonEntry, TicketEntry, WindowEntry};
@@ -217,22 +217,49 @@ pub struct CircuitView {
     pub id: CircuitId,
     /// Primary or secondary.
     pub kind: Option<CircuitKind>,
-    /// As last commanded; absent: nobody said it, the processor takes `heating`.
+    /// What flows in it now.
+    pub medium: Medium,
+    /// When it was converted from steam, as the plant table says.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub converted_on: Option<String>,
+    /// The state that holds; absent: neither a command nor the calendar says one, the processor takes `heating`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub season: Option<SeasonView>,
+    /// What its data have long shown instead; it changes nothing until somebody says it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub suggested: Option<SuggestionView>,
 }
 
-/// A season as last commanded.
+/// The state that holds of a circuit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the words say it")]
 pub struct SeasonView {
     pub state: SeasonState,
     pub since: ApiTime,
-    pub by: String,
+    /// By a command, or by the calendar of the plant tables: whichever said it last.
+    pub source: SeasonBy,
+    /// Who commanded it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub by: Option<String>,
 }
 
-impl From<&SeasonEntry> for SeasonView {
-    fn from(entry: &SeasonEntry) -> Self {
-        Self { state: entry.state, since: ApiTime::from_micros(entry.at.as_micros()), by: entry.user.clone() }
+impl SeasonView {
+    /// Of what was last commanded and last planned.
+    pub(crate) fn of(
+        commanded: Option<&SeasonEntry>,
+        planned: Option<(SeasonState, EventTime)>,
+    ) -> Option<Self> {
+        let said = commanded.map(|entry| (entry.state, entry.at.as_event_now()));
+        let held = season_in_force(said, planned)?;
+        let by = commanded.filter(|_| held.by == SeasonBy::Command).map(|entry| entry.user.clone());
+        Some(Self { state: held.state, since: ApiTime(held.since), source: held.by, by })
     }
+}
+
+/// A state that a circuit's data suggest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the words say it")]
+pub struct SuggestionView {
+    pub state: SeasonState,
+    pub since: ApiTime,
 }

@@ -6,7 +6,10 @@ use axum::{
     Extension, Json,
     extract::{Path, State},
 };
-use heat_model::{IngestTime, NetworkId, SiteId, canary, plant::SiteKind};
+use heat_model::{
+    IngestTime, NetworkId, SiteId, canary,
+    plant::{SeasonState, SiteKind, season_planned},
+};
 use serde::Deserialize;
 
 use super::signals::view;
@@ -15,7 +18,7 @@ use crate::{
     extract::StrictQuery,
     json::{
         ApiTime, NetworkDetail, NetworkSummary, Page, SiteDetail,
-        desk::{CircuitView, SeasonView},
+        desk::{CircuitView, SeasonView, SuggestionView},
     },
     problem::Problem,
     state::{ApiState, Sight, lock},
@@ -126,13 +129,26 @@ pub(crate) async fn one(
 
 /// A network's circuits with their seasons.
 pub(crate) fn circuits(state: &ApiState, id: &NetworkId) -> Vec<CircuitView> {
-    let plant = state.plant();
+    let (plant, now) = (state.plant(), state.now());
+    let suggested = lock(&state.board).status(id).map(|status| status.seasons.clone()).unwrap_or_default();
     let desk = lock(&state.desk);
     let rows = plant.circuits.values().filter(|row| row.network == *id);
-    rows.map(|row| CircuitView {
-        id: row.id.clone(),
-        kind: row.kind,
-        season: desk.season(id, &row.id).map(SeasonView::from),
+    rows.map(|row| {
+        let planned = plant.calendars.get(&row.id).and_then(|calendar| season_planned(calendar, now));
+        let season = SeasonView::of(desk.season(id, &row.id), planned);
+        let held = season.as_ref().map_or_else(SeasonState::default, |season| season.state);
+        // What was suggested against another state than the one that holds by now is answered.
+        let other =
+            suggested.iter().find(|other| other.circuit.as_ref() == Some(&row.id) && other.state == held);
+        CircuitView {
+            id: row.id.clone(),
+            kind: row.kind,
+            medium: plant.medium(row),
+            converted_on: row.converted_on.clone(),
+            season,
+            suggested: other
+                .map(|other| SuggestionView { state: other.suggested, since: ApiTime(other.since) }),
+        }
     })
     .collect()
 }

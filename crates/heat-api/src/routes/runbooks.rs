@@ -12,7 +12,7 @@ use crate::problem::Problem;
 pub(super) const PATH: &str = "/runbooks/{name}";
 
 /// The pages by the names of their alerts, in order.
-const PAGES: [(&str, &str); 57] = [
+const PAGES: [(&str, &str); 58] = [
     ("HeatAlarmFlood", include_str!("../../../../deploy/runbooks/HeatAlarmFlood.md")),
     ("HeatAlarmsChattering", include_str!("../../../../deploy/runbooks/HeatAlarmsChattering.md")),
     ("HeatAlarmsStanding", include_str!("../../../../deploy/runbooks/HeatAlarmsStanding.md")),
@@ -23,6 +23,7 @@ const PAGES: [(&str, &str); 57] = [
     ("HeatAlertsRefused", include_str!("../../../../deploy/runbooks/HeatAlertsRefused.md")),
     ("HeatApiErrors", include_str!("../../../../deploy/runbooks/HeatApiErrors.md")),
     ("HeatApiSlow", include_str!("../../../../deploy/runbooks/HeatApiSlow.md")),
+    ("HeatArchiveFilesMissing", include_str!("../../../../deploy/runbooks/HeatArchiveFilesMissing.md")),
     ("HeatArchiverCommitOld", include_str!("../../../../deploy/runbooks/HeatArchiverCommitOld.md")),
     ("HeatArchiverLagging", include_str!("../../../../deploy/runbooks/HeatArchiverLagging.md")),
     ("HeatArchiverStoreStalled", include_str!("../../../../deploy/runbooks/HeatArchiverStoreStalled.md")),

@@ -1,6 +1,7 @@
 //! Tickets, repairs, maintenance, seasons, and the city's feed.
 
-use heat_model::plant::{Circuit, Network, Pipe, PlantModel, Side, Site, SiteKind};
+use heat_detect::SeasonSuggestion;
+use heat_model::plant::{Circuit, Network, Pipe, PlantModel, SeasonPlan, SeasonState, Side, Site, SiteKind};
 
 use super::*;
 
@@ -268,6 +269,45 @@ fn a_circuits_season_is_on_the_log_and_shown_with_its_network() {
     assert_eq!(network["circuits"][0]["season"]["by"], "local");
     assert_eq!(bench.post("/api/v1/circuits/primary/season", "{\"state\":\"hot\"}").0, 422);
     assert_eq!(bench.post("/api/v1/circuits/other/season", "{\"state\":\"off\"}").0, 404);
+    bench.stop();
+}
+
+#[test]
+fn the_calendar_gives_a_circuit_its_season_until_somebody_commands_another_and_the_data_suggest_one() {
+    let yesterday = EventTime::from_micros(Clock.now().as_micros() - 86_400_000_000);
+    let tomorrow = EventTime::from_micros(Clock.now().as_micros() + 86_400_000_000);
+    let row = |state, from| SeasonPlan { network: NETWORK.parse().unwrap(), circuit: None, state, from };
+    let seasons = vec![row(SeasonState::Heating, yesterday), row(SeasonState::ShuttingDown, tomorrow)];
+    let bench = Bench::of_plant(RawApi::default(), &[], false, PlantModel { seasons, ..plant() });
+    let (_, network) = bench.get("/api/v1/networks/town");
+    let circuit = &network["circuits"][0];
+    assert_eq!((&circuit["medium"], &circuit["season"]["state"]), (&json!("water"), &json!("heating")));
+    assert_eq!((&circuit["season"]["source"], circuit["season"].get("by")), (&json!("calendar"), None));
+
+    let suggestion = SeasonSuggestion {
+        circuit: Some("primary".parse().unwrap()),
+        state: SeasonState::Heating,
+        suggested: SeasonState::WetLayup,
+        since: yesterday,
+    };
+    bench.publish(&Output::Status(NetworkStatus {
+        network: NETWORK.parse().unwrap(),
+        at: AppendTime::from_micros(5),
+        level: ModelLevel::L1,
+        detectors: Vec::new(),
+        seasons: vec![suggestion],
+    }));
+    bench.until("/api/v1/networks/town", |network| {
+        network["circuits"][0]["suggested"]["state"] == "wet_layup"
+            && network["circuits"][0]["season"]["state"] == "heating"
+    });
+    let (_, page) = bench.request("GET", "/networks/town", &[("accept-language", "en")], "");
+    assert!(page.contains("heatstream season primary wet_layup") && page.contains("calendar"), "{page}");
+
+    assert_eq!(bench.post("/api/v1/circuits/primary/season", "{\"state\":\"wet_layup\"}").0, 202);
+    let network = bench
+        .until("/api/v1/networks/town", |network| network["circuits"][0]["season"]["source"] == "command");
+    assert_eq!(network["circuits"][0].get("suggested"), None, "it is answered");
     bench.stop();
 }
 

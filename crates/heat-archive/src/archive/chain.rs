@@ -6,7 +6,7 @@ use heat_model::{Offset, PartitionId, record::NextOffset};
 
 use super::{Archive, ArchiveError, ChainFault};
 use crate::{
-    layout::{self, MANIFESTS, REVISIONS},
+    layout::{self, MANIFESTS, REVISIONS, SET_ASIDE},
     manifest::{Manifest, ManifestError},
     revision::Revision,
     view::View,
@@ -35,7 +35,17 @@ impl Archive {
         let view = views
             .entry((topic.to_owned(), partition))
             .or_insert_with(|| Arc::new(View::new(topic, partition, false)));
+        let known = view.rows_set_aside();
         self.bring_up(Arc::make_mut(view)).await?;
+        let (rows, folder) = (view.rows_set_aside(), SET_ASIDE);
+        if rows > known {
+            tracing::warn!(
+                topic,
+                partition = partition.0,
+                rows,
+                "rows of the archive are missing: their files were damaged and lie in {folder}; `heatstream archive verify` names them"
+            );
+        }
         Ok(Arc::clone(view))
     }
 

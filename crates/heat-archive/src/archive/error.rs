@@ -78,6 +78,22 @@ pub enum ArchiveError {
         /// What.
         path: String,
     },
+    /// So much is gone that nobody should go on as if it were a few damaged files.
+    #[error(
+        "{gone} of the {files} files of {topic}-{partition} are not in the archive: mount its disk, or restore them from a \
+         backup; nothing is compacted meanwhile",
+        partition = .partition.0
+    )]
+    Gone {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: PartitionId,
+        /// Files that are not there.
+        gone: usize,
+        /// Files that manifests and revisions name.
+        files: usize,
+    },
     /// A file is not Parquet, is torn, or does not have the archive's columns.
     #[error(
         "{path} cannot be read as a file of the archive: restore it from a backup, or run `heatstream archive verify`"
@@ -87,6 +103,17 @@ pub enum ArchiveError {
         path: String,
         /// Why.
         source: BoxError,
+    },
+    /// A file has columns that this version may not know, and must not leave out.
+    #[error(
+        "{path} is of schema version {found}, newer than {}: use the version that wrote it, or a later one",
+        crate::schema::SCHEMA_VERSION
+    )]
+    NewerFile {
+        /// Which.
+        path: String,
+        /// Its version.
+        found: u32,
     },
     /// A manifest cannot be used.
     #[error("the manifest {path} cannot be used: restore it from a backup")]
@@ -172,6 +199,7 @@ impl ArchiveError {
             | Self::Write { .. }
             | Self::Read { .. }
             | Self::Busy { .. }
+            | Self::Gone { .. }
             | Self::Silent
             | Self::Revised { .. } => Disposition::Retry,
             Self::Location { .. }
@@ -180,6 +208,7 @@ impl ArchiveError {
             | Self::Encode { .. }
             | Self::Missing { .. }
             | Self::Unreadable { .. }
+            | Self::NewerFile { .. }
             | Self::Manifest { .. }
             | Self::Chain { .. }
             | Self::Fenced { .. }

@@ -4,10 +4,12 @@ use std::{collections::VecDeque, ops::ControlFlow, sync::Arc};
 
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
+use super::aside::OTHER_ROWS;
 use crate::{
     archive::{Archive, ArchiveError},
     digest::HourDigests,
     read::{ArchivedReading, ArchivedSignal, RowHasher, Scan, read_batch, reader},
+    schema,
     verify::chain_of,
     view::LiveFile,
 };
@@ -114,7 +116,7 @@ impl<'a> Cursor<'a> {
             };
             let Some(batch) = open.batches.next() else {
                 if open.hours.0 != open.file.entry.hours {
-                    return Err(damaged(open.file, "its rows are not those that were written".to_owned()));
+                    return Err(damaged(open.file, OTHER_ROWS.to_owned()));
                 }
                 continue;
             };
@@ -143,8 +145,15 @@ async fn open_file<'a>(archive: &Archive, file: &'a LiveFile) -> Result<Open<'a>
         Err(error @ ArchiveError::Missing { .. }) => return Err(damaged(file, error.to_string())),
         bytes => bytes?,
     };
+    refuse_newer(file, &bytes)?;
     let batches = reader(bytes, &Scan::default()).map_err(|error| damaged(file, chain_of(error.as_ref())))?;
     Ok(Open { file, batches, hours: HourDigests::default() })
+}
+
+/// What a later version wrote may have columns that would be lost.
+pub(super) fn refuse_newer(file: &LiveFile, bytes: &bytes::Bytes) -> Result<(), ArchiveError> {
+    let newer = |found| ArchiveError::NewerFile { path: file.entry.path.clone(), found };
+    schema::newer(bytes).map_or(Ok(()), |found| Err(newer(found)))
 }
 
 fn damaged(file: &LiveFile, reason: String) -> MergeError {

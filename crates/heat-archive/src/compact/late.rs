@@ -19,6 +19,8 @@ pub(super) enum Extent {
     All,
     /// All but those of the last whole merge.
     Late,
+    /// None: a damaged file is taken out, and the others stay as they are.
+    Nothing,
 }
 
 /// The revision that made a file, wherever it was moved since; `None` of a commit's file.
@@ -47,7 +49,10 @@ fn main_revision(folder: &Folder) -> Option<(u64, u64)> {
 /// How much a run that finds something new in a folder merges.
 pub(super) fn extent(view: &View, path: &str, folder: &Folder, settings: &CompactSettings) -> Extent {
     let Some((main, main_rows)) = main_revision(folder) else { return Extent::All };
-    if Dataset::of_path(path) != Some(Dataset::Readings) || is_due(view, path, settings) {
+    if Dataset::of_path(path) != Some(Dataset::Readings)
+        || is_due(view, path, settings)
+        || lacks_rollups(view, path, folder)
+    {
         return Extent::All;
     }
     let late = folder.live.values().filter(|file| made_by(file) != Some(main));
@@ -61,6 +66,14 @@ pub(super) fn waits_no_longer(view: &View, path: &str, folder: &Folder, settings
     Dataset::of_path(path) == Some(Dataset::Readings) && makers.len() > 1 && is_due(view, path, settings)
 }
 
+/// Whether roll-ups were damaged that can be written anew, since all readings are there.
+pub(super) fn lacks_rollups(view: &View, path: &str, folder: &Folder) -> bool {
+    let rollups = view.folders().get(&rollup::folder_of(path));
+    Dataset::of_path(path) == Some(Dataset::Readings)
+        && folder.lost.is_empty()
+        && rollups.is_some_and(|rollups| !rollups.lost.is_empty())
+}
+
 /// Whether the date's last whole merge, which sums up its hours, is long ago.
 fn is_due(view: &View, path: &str, settings: &CompactSettings) -> bool {
     let summed_up = view.folders().get(&rollup::folder_of(path)).and_then(|hours| hours.changed_us);
@@ -72,6 +85,7 @@ impl Extent {
     /// The files that a run merges.
     pub(super) fn of(self, folder: &Folder) -> Vec<&LiveFile> {
         let main = match self {
+            Self::Nothing => return Vec::new(),
             Self::All => None,
             Self::Late => main_revision(folder).map(|(revision, _)| revision),
         };

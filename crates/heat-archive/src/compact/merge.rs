@@ -201,6 +201,7 @@ impl<'a> Writer<'a> {
             gateways: &gateways,
             partition: self.target.partition.0,
             zstd_level: self.target.settings.zstd_level,
+            weighs: true,
         };
         let runs: Vec<(&Signal, usize)> =
             self.group.runs.iter().map(|(signal, rows)| (signal, *rows)).collect();

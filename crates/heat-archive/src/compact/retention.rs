@@ -56,20 +56,22 @@ impl Archive {
                 let Some(dataset) = Dataset::of_path(path) else { continue };
                 let Some(day) = layout::day_of(path) else { continue };
                 let is_old = settings.before_day.get(&dataset).is_some_and(|before| day < *before);
-                if !is_old || folder.live.is_empty() {
+                if !is_old || folder.live.is_empty() && folder.lost.is_empty() {
                     continue;
                 }
                 let date = layout::date_of_day(day);
                 let fresh = RetentionReport { dataset, date: date.clone(), files: 0, rows: 0, bytes: 0 };
                 let sum = gone.entry((dataset, date)).or_insert(fresh);
                 let mut hours = HourDigests::default();
-                for file in folder.live.values() {
+                // What was set aside is waited for no longer.
+                let lost = || folder.lost.values().map(|lost| &lost.file);
+                for file in folder.live.values().chain(lost()) {
                     sum.files += 1;
                     sum.rows += file.entry.rows;
                     sum.bytes += file.entry.bytes;
                     file.entry.hours.iter().for_each(|hour| hours.add(hour));
                 }
-                let of_revisions = folder.live.values().filter(|file| file.revision.is_some());
+                let of_revisions = folder.live.values().filter(|file| file.revision.is_some()).chain(lost());
                 let removed = Removed { reason: Reason::Expired, hours: hours.0 };
                 changes.push(Change {
                     folder: path.clone(),
@@ -77,6 +79,7 @@ impl Archive {
                     except: Vec::new(),
                     inputs: of_revisions.map(|file| file.entry.path.clone()).collect(),
                     outputs: Vec::new(),
+                    set_aside: Vec::new(),
                     removed: if dataset == Dataset::Rollups { Vec::new() } else { vec![removed] },
                 });
             }

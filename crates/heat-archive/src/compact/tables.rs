@@ -1,6 +1,10 @@
 //! Reads and writes files of the small tables for compaction.
 
-use super::{cursor::MergeError, merge::Target};
+use super::{
+    aside::OTHER_ROWS,
+    cursor::{MergeError, refuse_newer},
+    merge::Target,
+};
 use crate::{
     archive::{Archive, ArchiveError},
     digest::{Digest, HourDigests},
@@ -25,13 +29,13 @@ pub(super) async fn read(archive: &Archive, file: &LiveFile) -> Result<Vec<Place
         }
         bytes => bytes?,
     };
+    refuse_newer(file, &bytes)?;
     let rows = read_table(bytes)
         .map_err(|error| MergeError::Damaged { path: path(), reason: chain_of(error.as_ref()) })?;
     let mut hours = HourDigests::default();
     rows.iter().for_each(|placed| hours.add_row(placed.row.ingest_time.hour_start(), placed.hash()));
     if hours.0 != file.entry.hours {
-        let reason = "its rows are not those that were written".to_owned();
-        return Err(MergeError::Damaged { path: path(), reason });
+        return Err(MergeError::Damaged { path: path(), reason: OTHER_ROWS.to_owned() });
     }
     Ok(rows)
 }

@@ -239,6 +239,12 @@ pub(super) fn bloom_filter(texts: &[&str]) -> Result<Sbbf> {
     Ok(filter)
 }
 
+/// So many bytes a chunk of this dictionary and these pages takes, without its headers.
+pub(super) fn weigh(zstd: &mut Zstd, dictionary: &Dictionary, pages: &[IndexPage]) -> Result<usize> {
+    let pages: usize = pages.iter().map(|page| page.compressed.len()).sum();
+    Ok(zstd.compress(&dictionary.plain)?.len() + pages)
+}
+
 /// Writes one column chunk: the dictionary, then the pages.
 pub(super) fn append_chunk<W: Write + Send>(
     group: &mut SerializedRowGroupWriter<'_, W>,

@@ -9,7 +9,7 @@ use super::{
     chunk::{self, Dictionary, IndexPage, PAGE_ROWS, Zstd},
     lane_word,
     pairs::Pairs,
-    runs_by, write_numbers, write_optional,
+    runs_by, weigh_numbers, write_numbers, write_optional,
 };
 use crate::buffer::{Message, Row, Signal};
 
@@ -25,7 +25,7 @@ pub(super) fn write_group(
     signals: &[(&Signal, usize)],
     rows: &[Row],
 ) -> Result<()> {
-    let mut writer = GroupWriter { group, columns: columns.iter(), zstd };
+    let mut writer = GroupWriter { group, columns: columns.iter(), zstd, weighs: shared.weighs };
     let messages = Messages::of(shared.messages, rows);
     let message_pages = messages.pages(writer.zstd)?;
     let mut values = Values::of(rows);
@@ -64,6 +64,7 @@ struct GroupWriter<'a, 'g> {
     group: &'a mut Group<'g>,
     columns: std::slice::Iter<'a, ColumnDescPtr>,
     zstd: &'a mut Zstd,
+    weighs: bool,
 }
 
 impl GroupWriter<'_, '_> {
@@ -148,9 +149,16 @@ impl GroupWriter<'_, '_> {
         let column = self.next_column();
         let values: Vec<i64> =
             messages.used.iter().map(|&message| field(&messages.all[message as usize])).collect();
+        let dictionary = Dictionary::of_u64(values.iter().map(|value| value.cast_unsigned()));
+        if self.weighs {
+            let by_row: Vec<i64> = messages.by_row().map(field).collect();
+            let bytes = chunk::weigh(self.zstd, &dictionary, pages)?;
+            if weigh_numbers(&column, self.zstd, &by_row)? < bytes {
+                return write_numbers(self.group, &by_row);
+            }
+        }
         let (least, greatest) = bounds(values.iter().copied());
         let statistics = Statistics::int64(Some(least), Some(greatest), None, Some(0), false);
-        let dictionary = Dictionary::of_u64(values.iter().map(|value| value.cast_unsigned()));
         chunk::append_chunk(self.group, &column, self.zstd, &dictionary, pages, statistics, None)
     }
 

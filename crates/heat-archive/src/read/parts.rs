@@ -96,6 +96,21 @@ impl Archive {
         Ok(Wanted { parts: Parts { length: file.bytes, loaded: Arc::new(loaded) }, metadata, groups })
     }
 
+    /// The first and the last signal of a file, by its statistics; nothing if they do not tell, or it cannot be read.
+    pub(crate) async fn signals_in(
+        &self,
+        file: &FileEntry,
+    ) -> Result<Option<(Vec<u8>, Vec<u8>)>, ArchiveError> {
+        let metadata = match self.load_footer(file).await {
+            Err(ArchiveError::Unreadable { .. } | ArchiveError::Missing { .. }) => return Ok(None),
+            metadata => metadata?,
+        };
+        let (first, last) = (metadata.row_groups().first(), metadata.row_groups().last());
+        let least = first.and_then(signals_of).map(|(least, _)| least.to_vec());
+        let greatest = last.and_then(signals_of).map(|(_, greatest)| greatest.to_vec());
+        Ok(least.zip(greatest))
+    }
+
     async fn load_footer(&self, file: &FileEntry) -> Result<Arc<ParquetMetaData>, ArchiveError> {
         let unreadable = |source: BoxError| ArchiveError::Unreadable { path: file.path.clone(), source };
         let mut tail_bytes = TAIL_BYTES;
@@ -135,24 +150,25 @@ fn range_of(group: &RowGroupMetaData) -> Option<Range<u64>> {
     (start < end).then_some(start..end)
 }
 
+fn statistics<'a>(group: &'a RowGroupMetaData, name: &str) -> Option<&'a Statistics> {
+    group.columns().iter().find(|column| column.column_path().string() == name)?.statistics()
+}
+
+/// The least and the greatest signal of a row group.
+fn signals_of(group: &RowGroupMetaData) -> Option<(&[u8], &[u8])> {
+    let Some(Statistics::ByteArray(of)) = statistics(group, "signal") else { return None };
+    Some((of.min_opt()?.data(), of.max_opt()?.data()))
+}
+
 /// Whether a row group can hold what is wanted, by its statistics; without statistics it can.
 fn may_hold(group: &RowGroupMetaData, scan: &Scan, ids: Option<&BTreeSet<String>>) -> bool {
-    let statistics = |name: &str| {
-        let column = group.columns().iter().find(|column| column.column_path().string() == name)?;
-        column.statistics()
-    };
     let numbers = |name: &str| {
-        let Some(Statistics::Int64(of)) = statistics(name) else { return None };
+        let Some(Statistics::Int64(of)) = statistics(group, name) else { return None };
         of.min_opt().copied().zip(of.max_opt().copied())
     };
-    let signals = || {
-        let Some(Statistics::ByteArray(of)) = statistics("signal") else { return None };
-        of.min_opt().zip(of.max_opt())
-    };
     let signal_inside = |ids: &BTreeSet<String>| {
-        signals().is_none_or(|(least, greatest)| {
-            ids.iter().any(|id| (least.data()..=greatest.data()).contains(&id.as_bytes()))
-        })
+        signals_of(group)
+            .is_none_or(|(least, greatest)| ids.iter().any(|id| (least..=greatest).contains(&id.as_bytes())))
     };
     ids.is_none_or(signal_inside)
         && numbers("event_time").is_none_or(|(first, last)| {

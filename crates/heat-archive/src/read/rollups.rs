@@ -15,11 +15,12 @@ use parquet::arrow::{
     arrow_reader::{ArrowPredicateFn, ParquetRecordBatchReaderBuilder, RowFilter},
 };
 
-use super::{Fault, Scan, external, numbers};
+use super::{Fault, Scan, external, known_columns, numbers};
 use crate::{
     archive::{Archive, ArchiveError},
     compact::{is_merged_whole, rollup::hash_row},
     layout::{self, Dataset},
+    schema,
     store::BoxError,
 };
 
@@ -118,6 +119,8 @@ pub(crate) fn read(bytes: Bytes) -> Result<Vec<HourRow>, BoxError> {
 /// Decodes of one file the rows of these signals, or all.
 fn read_of(bytes: Bytes, ids: Option<&BTreeSet<String>>) -> Result<Vec<HourRow>, BoxError> {
     let mut builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
+    let known = known_columns(builder.parquet_schema(), &schema::rollups());
+    builder = builder.with_projection(known);
     if let Some(ids) = ids.cloned() {
         let mask = ProjectionMask::columns(builder.parquet_schema(), ["signal"]);
         let predicate = ArrowPredicateFn::new(mask, move |batch: RecordBatch| {

@@ -7,11 +7,12 @@ use bytes::Bytes;
 use heat_model::{AppendTime, Envelope, EventTime, IngestTime, Offset, PartitionId, Position};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::{Fault, numbers};
+use super::{Fault, known_columns, numbers};
 use crate::{
     archive::{Archive, ArchiveError},
     layout::Dataset,
     replay::input_of,
+    schema,
     store::BoxError,
     table::{PlacedRow, TableRow},
 };
@@ -48,7 +49,9 @@ impl Archive {
 /// Decodes one file.
 pub(crate) fn read_table(bytes: Bytes) -> Result<Vec<PlacedRow>, BoxError> {
     let mut rows = Vec::new();
-    for batch in ParquetRecordBatchReaderBuilder::try_new(bytes)?.build()? {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
+    let known = known_columns(builder.parquet_schema(), &schema::table());
+    for batch in builder.with_projection(known).build()? {
         read_batch(&batch?, &mut rows)?;
     }
     Ok(rows)

@@ -1,12 +1,18 @@
 //! A folder of the local file system. `object_store` writes beside the target, syncs the file, renames or links it, and
 //! syncs the folder and every folder that it had to create.
 
-use std::{io::ErrorKind, path::PathBuf, sync::Arc};
+use std::{
+    io::ErrorKind,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    path::{Path as FsPath, PathBuf},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, local::LocalFileSystem, path::Path};
 
 use super::BoxError;
+use crate::layout;
 
 /// What the file system refused, with the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -43,12 +49,21 @@ impl Local {
     }
 
     pub(super) async fn put(&self, path: &str, bytes: Bytes) -> Result<(), BoxError> {
+        self.close_to_others(path).await?;
         // A process that died while it wrote leaves `PATH#1`, which object_store neither lists nor removes. The rerun
         // comes by the same path.
         self.remove_stale(&format!("{path}#1")).await?;
         let put = async { self.objects.put(&Path::parse(path)?, PutPayload::from_bytes(bytes)).await };
         put.await.map_err(failed)?;
         Ok(())
+    }
+
+    /// Sees to it that a folder of homes' readings is open to its owner alone when it is made, and never to everybody: who
+    /// may read them besides is a group's matter (`chmod`).
+    pub(super) async fn close_to_others(&self, path: &str) -> Result<(), BoxError> {
+        let Some(folder) = layout::private_folder(path) else { return Ok(()) };
+        let (root, folder) = (self.root.clone(), folder);
+        tokio::task::spawn_blocking(move || close_to_others(&root, folder)).await?.map_err(failed)
     }
 
     /// `object_store` links beside the target and renames; where both are links to one file, which a run that died
@@ -78,4 +93,27 @@ impl Local {
         };
         tokio::task::spawn_blocking(sync).await?.map_err(failed)
     }
+}
+
+/// Any permission of others than owner and group.
+const OF_OTHERS: u32 = 0o007;
+
+fn close_to_others(root: &FsPath, folder: &str) -> std::io::Result<()> {
+    let mut path = root.to_owned();
+    for part in folder.split('/') {
+        let parent = path.clone();
+        path.push(part);
+        let mode = if folder.ends_with(part) { 0o700 } else { 0o777 };
+        match std::fs::DirBuilder::new().mode(mode).create(&path) {
+            // Its name is to outlive a power cut, as all that is written below it does.
+            Ok(()) => std::fs::File::open(&parent)?.sync_all()?,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let mode = std::fs::metadata(&path)?.permissions().mode();
+    if mode & OF_OTHERS != 0 {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode & !OF_OTHERS))?;
+    }
+    Ok(())
 }

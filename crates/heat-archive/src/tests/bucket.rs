@@ -47,11 +47,16 @@ impl Bucket {
     }
 
     async fn open(&self, prefix: &str) -> Archive {
+        self.open_within(prefix, Duration::from_secs(5)).await
+    }
+
+    /// Bears so much silence.
+    async fn open_within(&self, prefix: &str, request_timeout: Duration) -> Archive {
         let access = Access {
             endpoint: Some(format!("http://127.0.0.1:{}", self.faults.port())),
             region: Some("us-east-1".to_owned()),
             credentials_file: Some(self.credentials()),
-            request_timeout: Some(Duration::from_secs(5)),
+            request_timeout: Some(request_timeout),
         };
         Archive::open(Location::from(format!("s3://heat/{prefix}")).with_access(access)).await.unwrap()
     }
@@ -64,6 +69,21 @@ async fn sealed(archive: &Archive, sent: &[Sent]) -> SealedCommit {
         writer.append(&sent.position, &sent.envelope, sent.keep()).unwrap();
     }
     writer.seal().unwrap().unwrap()
+}
+
+/// As the archiver does: what may help is tried again.
+async fn retried<T, F: Future<Output = Result<T, ArchiveError>>>(attempt: impl Fn() -> F) -> T {
+    const ATTEMPTS_MAX: usize = 40;
+    let mut attempts = 1;
+    loop {
+        match attempt().await {
+            Ok(done) => return done,
+            Err(error) if error.disposition() == Disposition::Retry && attempts < ATTEMPTS_MAX => {
+                attempts += 1
+            }
+            Err(error) => panic!("after {attempts} attempts: {error:?}"),
+        }
+    }
 }
 
 async fn assert_holds(archive: &Archive, sent: &[Sent], what: &str) {
@@ -123,6 +143,48 @@ fn errors_slow_answers_and_lost_answers_leave_every_row_once() {
         let local = super::open(&folder).await;
         archive_all(&local, &sent, rotation(250)).await;
         assert_eq!(manifests, local.manifests(TOPIC, PartitionId(0)).await.unwrap(), "as in a folder");
+    });
+}
+
+#[test]
+fn what_went_through_though_its_answer_never_came_is_known_as_our_own() {
+    let Some(bucket) = Bucket::start() else { return };
+    let sent = City::new(97).with_faults().spread_over_days(2).records(60);
+    block_on(async {
+        // Every first write, conditional or not, takes effect, and the client gives up on the answer.
+        let silence = || {
+            let mut written = std::collections::BTreeSet::new();
+            move |seen: &Seen| {
+                let is_first = seen.method == "PUT" && written.insert(seen.path.clone());
+                if is_first { Fault::Silence } else { Fault::None }
+            }
+        };
+        bucket.faults.plan(silence());
+        let archive = bucket.open_within("city", Duration::from_millis(300)).await;
+        let resume = retried(|| archive.resume(TOPIC, PartitionId(0))).await;
+        let mut writer = crate::CommitWriter::new(&resume, heat_model::record::NextOffset(0), rotation(200));
+        for sent in &sent {
+            if writer.should_close_before(&sent.position, sent.readings()) {
+                let sealed = writer.seal().unwrap().unwrap();
+                let published = retried(|| archive.publish(&sealed)).await;
+                assert_eq!(published.next_offset(), writer.next_offset());
+            }
+            writer.append(&sent.position, &sent.envelope, sent.keep()).unwrap();
+        }
+        let sealed = writer.seal().unwrap().unwrap();
+        let _published = retried(|| archive.publish(&sealed)).await;
+        assert_holds(&archive, &sent, "each commit once").await;
+
+        bucket.faults.plan(silence());
+        retried(|| async { archive.compact(&at_once(), &mut unobserved).await }).await;
+
+        bucket.faults.plan(|_| Fault::None);
+        let archive = bucket.open("city").await;
+        let expected = without_repeats(&sent);
+        assert_eq!(canonical(&read_all(&archive, &Scan::default()).await), canonical(&expected));
+        assert!(archive.verify().await.unwrap().is_sound());
+        archive.compact(&at_once(), &mut unobserved).await.unwrap();
+        assert_eq!(archive.verify().await.unwrap().orphans, Vec::<String>::new());
     });
 }
 

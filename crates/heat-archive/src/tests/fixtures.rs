@@ -88,7 +88,16 @@ fn writes_a_fixture() {
         publish_incidents(&archive).await;
         let settings =
             CompactSettings { file_rows: 1 << 20, chapter_commits: 2, commits_kept: 1, ..at_once() };
-        archive.compact(&settings, &mut unobserved).await.unwrap();
+        // One file is damaged, set aside, put back and taken again.
+        let file = archive.files().await.unwrap().into_iter().find(|file| file.dataset == Dataset::Readings);
+        let file = root.join(file.unwrap().path);
+        let whole = std::fs::read(&file).unwrap();
+        std::fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+        let report = archive.compact(&settings, &mut unobserved).await.unwrap();
+        assert_eq!(report.missing_files, 1);
+        std::fs::write(&file, whole).unwrap();
+        let report = archive.compact(&settings, &mut unobserved).await.unwrap();
+        assert_eq!((report.missing_files, report.restored.len()), (0, 1));
         archive_all(&archive, &sent, rotation(40)).await;
     });
     let mut expected = without_repeats(&sent[..40]);

@@ -85,6 +85,7 @@ fn hours_named(prepared: &Prepared) -> Vec<(i64, u64, u64)> {
         | Fault::Unreadable { .. }
         | Fault::Metadata { .. }
         | Fault::Balance { .. }
+        | Fault::SetAside { .. }
         | Fault::Ledger { .. } => panic!("{fault:?}"),
     };
     prepared.faults().into_iter().filter_map(hour).collect()

@@ -148,7 +148,7 @@ fn why(state: &DetectorState, covered: &DetectorCoverage) -> String {
             format!("it still learns: {:.1} days of data are missing", *seconds_left as f64 / 86_400.0)
         }
         DetectorState::OutOfSeason { season, suggested } => {
-            let by = if *suggested { "by the data" } else { "by command" };
+            let by = if *suggested { "by the data" } else { "by command or calendar" };
             format!("the circuit is in the state {} {by}", season.as_str())
         }
         DetectorState::Lacking { signals } => format!("no {} at a source or station", signals.join(", no ")),

@@ -30,6 +30,7 @@ pub(super) fn check(rows: &Rows<'_>, faults: &mut Faults) {
     repeated(&rows.pipes, "pipe", |row| (circuits.get(&row.circuit), &row.id), faults);
     networks_exist(rows, &networks, faults);
     circuits_exist(rows, &circuits, faults);
+    seasons_fit(rows, &circuits, faults);
     nodes_exist(rows, &circuits, faults);
     sites_exist(rows, faults);
     valves_fit(rows, &circuits, faults);
@@ -90,6 +91,9 @@ fn networks_exist(rows: &Rows<'_>, networks: &BTreeSet<&NetworkId>, faults: &mut
             dangling(placed, "network", &placed.row.network, Table::Networks, faults);
         }
     }
+    for placed in rows.seasons.iter().filter(|placed| !networks.contains(&placed.row.network)) {
+        dangling(placed, "network", &placed.row.network, Table::Networks, faults);
+    }
     for placed in &rows.nodes {
         if let Some(network) = placed.row.network.as_ref().filter(|network| !networks.contains(network)) {
             dangling(placed, "network", network, Table::Networks, faults);
@@ -135,6 +139,27 @@ fn circuits_exist(rows: &Rows<'_>, circuits: &BTreeMap<&CircuitId, &NetworkId>, 
         if placed.row.topped_up_from.as_ref() != Some(&placed.row.id) {
             let problem = "by way of other circuits, this one tops itself up".to_owned();
             faults.push(placed.at, "topped_up_from", problem, "correct one of them");
+        }
+    }
+}
+
+/// Each row of the calendar is of a circuit of its network, and of another moment than the others.
+fn seasons_fit(rows: &Rows<'_>, circuits: &BTreeMap<&CircuitId, &NetworkId>, faults: &mut Faults) {
+    let mut known = BTreeSet::new();
+    for placed in &rows.seasons {
+        let row = &placed.row;
+        if !known.insert((&row.network, &row.circuit, row.from)) {
+            let problem = "another row says the state from this moment on".to_owned();
+            faults.push(placed.at, "from", problem, "leave one of them out");
+        }
+        let Some(circuit) = &row.circuit else { continue };
+        match circuits.get(circuit) {
+            None => dangling(placed, "circuit", circuit, Table::Circuits, faults),
+            Some(network) if **network != row.network => {
+                let problem = format!("{circuit} belongs to network {network}");
+                faults.push(placed.at, "circuit", problem, "correct one of them");
+            }
+            Some(_) => {}
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Rows as typed values, each with its place.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use heat_model::{
-    CircuitId, NetworkId, SignalId, SignalName,
+    CircuitId, EventTime, NetworkId, SignalId, SignalName,
     plant::{
-        Circuit, CircuitKind, Medium, Network, Node, Pipe, PlantModel, Side, SignalSpec, Site, SiteKind,
-        Valve, ValveState,
+        Circuit, CircuitKind, Medium, Network, Node, Pipe, PlantModel, SeasonPlan, SeasonState, Side,
+        SignalSpec, Site, SiteKind, Valve, ValveState,
     },
     unit::{Unit, UnitFault, conversion},
 };
@@ -18,7 +18,7 @@ use super::{
     suggest::nearest,
     table::{RawTable, Table},
 };
-use crate::ticket::Crs;
+use crate::{ticket::Crs, time_text::parse_rfc3339};
 
 /// A row and where it stands.
 #[derive(Debug)]
@@ -37,6 +37,7 @@ pub(super) struct Rows<'a> {
     pub(super) pipes: Vec<Placed<'a, Pipe>>,
     pub(super) valves: Vec<Placed<'a, Valve>>,
     pub(super) signals: Vec<Placed<'a, SignalSpec>>,
+    pub(super) seasons: Vec<Placed<'a, SeasonPlan>>,
     /// Tables that were given, if only with a header.
     pub(super) given: BTreeSet<Table>,
 }
@@ -45,13 +46,14 @@ impl<'a> Rows<'a> {
     pub(super) fn read(tables: &'a [RawTable], faults: &mut Faults) -> Self {
         let named = named_networks(tables);
         let implied = if named.len() == 1 { named.first().cloned() } else { None };
+        let zones = zones(tables, implied.as_ref());
         let mut rows = Self::default();
         for table in tables {
             rows.given.insert(table.table);
             for raw in &table.rows {
                 let at = At { file: &table.file, line: raw.line, row: Some(raw) };
                 let mut row = Row { at, raw, implied: implied.as_ref(), faults };
-                rows.push(&mut row, at);
+                rows.push(&mut row, at, &zones);
             }
         }
         if !rows.given.contains(&Table::Networks) {
@@ -61,7 +63,7 @@ impl<'a> Rows<'a> {
         rows
     }
 
-    fn push(&mut self, row: &mut Row<'_, '_>, at: At<'a>) {
+    fn push(&mut self, row: &mut Row<'_, '_>, at: At<'a>, zones: &Zones) {
         match row.raw.table {
             Table::Networks => self.networks.extend(network(row).map(|row| Placed { row, at })),
             Table::Circuits => self.circuits.extend(circuit(row).map(|row| Placed { row, at })),
@@ -70,6 +72,7 @@ impl<'a> Rows<'a> {
             Table::Pipes => self.pipes.extend(pipe(row).map(|row| Placed { row, at })),
             Table::Valves => self.valves.extend(valve(row).map(|row| Placed { row, at })),
             Table::Signals => self.signals.extend(signal(row).map(|row| Placed { row, at })),
+            Table::Seasons => self.seasons.extend(season(row, zones).map(|row| Placed { row, at })),
         }
     }
 
@@ -85,6 +88,7 @@ impl<'a> Rows<'a> {
             pipes: bare(self.pipes),
             valves: bare(self.valves),
             signals: bare(self.signals),
+            seasons: bare(self.seasons),
         }
     }
 }
@@ -110,6 +114,31 @@ fn named_networks(tables: &[RawTable]) -> BTreeSet<NetworkId> {
     }
     named
 }
+
+/// Time zones of the networks that name one.
+type Zones = BTreeMap<NetworkId, jiff::tz::TimeZone>;
+
+fn zones(tables: &[RawTable], implied: Option<&NetworkId>) -> Zones {
+    let rows = tables.iter().filter(|table| table.table == Table::Networks).flat_map(|table| &table.rows);
+    rows.filter_map(|row| {
+        let id = row.cell("id").and_then(|cell| NetworkId::new(&cell.text).ok());
+        let zone = jiff::tz::TimeZone::get(&row.cell("time_zone")?.text).ok()?;
+        Some((id.or_else(|| implied.cloned())?, zone))
+    })
+    .collect()
+}
+
+const STATES: [(&str, SeasonState); 9] = [
+    ("off", SeasonState::Off),
+    ("wet_layup", SeasonState::WetLayup),
+    ("filling", SeasonState::Filling),
+    ("pressure_test", SeasonState::PressureTest),
+    ("cold_circulation", SeasonState::ColdCirculation),
+    ("heating_up", SeasonState::HeatingUp),
+    ("heating", SeasonState::Heating),
+    ("shutting_down", SeasonState::ShuttingDown),
+    ("repair", SeasonState::Repair),
+];
 
 const MEDIA: [(&str, Medium); 2] = [("water", Medium::Water), ("steam", Medium::Steam)];
 /// Longer than any pipe between two nodes: kilometres or millimetres were meant.
@@ -298,6 +327,47 @@ fn signal(row: &mut Row<'_, '_>) -> Option<SignalSpec> {
         accuracy_class,
         sensor_side,
     })
+}
+
+fn season(row: &mut Row<'_, '_>, zones: &Zones) -> Option<SeasonPlan> {
+    let circuit = row.id("circuit");
+    let network = row.network();
+    if network.is_none() && row.text("network").is_none() {
+        row.fault("network", "it is missing".to_owned(), "with several networks each row needs it");
+    }
+    for column in ["state", "from"] {
+        if row.text(column).is_none() {
+            row.fault(column, "it is missing".to_owned(), "every row needs it");
+        }
+    }
+    let state = row.word("state", &STATES);
+    let from =
+        row.text("from").and_then(|text| begin(row, text, network.as_ref().and_then(|id| zones.get(id))));
+    Some(SeasonPlan { network: network?, circuit, state: state?, from: from? })
+}
+
+/// A time with its offset, or a date: the beginning of that day where the network is.
+fn begin(row: &mut Row<'_, '_>, text: &str, zone: Option<&jiff::tz::TimeZone>) -> Option<EventTime> {
+    let time = parse_rfc3339(text).ok();
+    // Longer, it would be a time of day without an offset, which jiff takes for a date.
+    let date = text.parse::<jiff::civil::Date>().ok().filter(|_| text.len() <= "2026-11-15".len());
+    match (time, date, zone) {
+        (Some(time), _, _) => Some(time),
+        (None, Some(date), Some(zone)) => {
+            let midnight = date.to_zoned_datetime(zone.clone()).ok()?;
+            Some(EventTime::from_micros(midnight.timestamp().as_microsecond()))
+        }
+        (None, Some(_), None) => {
+            let remedy = "give the network a time_zone, or write a time with its offset";
+            row.fault("from", format!("{text:?} is a date, and the network has no time zone"), remedy);
+            None
+        }
+        (None, None, _) => {
+            let remedy = "write it as 2026-11-15, or as 2026-11-15T06:00:00+08:00";
+            row.fault("from", format!("{text:?} is neither a date nor a time with its offset"), remedy);
+            None
+        }
+    }
 }
 
 fn check_unit(row: &mut Row<'_, '_>, name: &SignalName) {

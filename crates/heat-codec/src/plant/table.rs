@@ -15,12 +15,21 @@ pub enum Table {
     Pipes,
     Valves,
     Signals,
+    Seasons,
 }
 
 impl Table {
     /// All, in the order of reading and writing.
-    pub const ALL: [Self; 7] =
-        [Self::Networks, Self::Circuits, Self::Nodes, Self::Sites, Self::Pipes, Self::Valves, Self::Signals];
+    pub const ALL: [Self; 8] = [
+        Self::Networks,
+        Self::Circuits,
+        Self::Nodes,
+        Self::Sites,
+        Self::Pipes,
+        Self::Valves,
+        Self::Signals,
+        Self::Seasons,
+    ];
 
     /// Its name, which is its file's name without `.csv`.
     pub const fn name(self) -> &'static str {
@@ -32,6 +41,7 @@ impl Table {
             Self::Pipes => "pipes",
             Self::Valves => "valves",
             Self::Signals => "signals",
+            Self::Seasons => "seasons",
         }
     }
 
@@ -78,6 +88,7 @@ impl Table {
                 "laid_year",
                 "depth_m",
             ],
+            Self::Seasons => &["network", "circuit", "state", "from"],
             Self::Valves => &["id", "pipe", "chamber", "normal_state", "operable"],
             Self::Signals => &[
                 "id",

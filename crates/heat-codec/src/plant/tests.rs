@@ -122,6 +122,11 @@ fn each_kind_of_fault_has_its_place() {
         ("circuits.csv", "id,topped_up_from\nnorth-primary,other\n", 2, "topped_up_from"),
         ("circuits.csv", "id,network\nnorth-primary,south\n", 2, "network"),
         ("circuits.csv", "id,converted_on\nnorth-primary,last year\n", 2, "converted_on"),
+        ("seasons.csv", "circuit,state,from\ngone,heating,2026-11-15\n", 2, "circuit"),
+        ("seasons.csv", "state,from\nwarm,2026-11-15\n", 2, "state"),
+        ("seasons.csv", "state,from\nheating,15.11.2026\n", 2, "from"),
+        ("seasons.csv", "state,from\nheating,2026-11-15T06:00:00\n", 2, "from"),
+        ("seasons.csv", "state,from\noff,2026-11-15\nheating,2026-11-15\n", 3, "from"),
         ("nodes.csv", "id\nN1\nN2\nN3\nN1\n", 5, "id"),
         ("nodes.csv", "id,x_m\nN1\n", 2, ""),
         ("sites.csv", "id,kind\nsource,castle\nst01,\n", 2, "kind"),
@@ -153,6 +158,26 @@ fn each_kind_of_fault_has_its_place() {
         };
         assert!(found.contains(&wanted), "{file} {text:?}: {found:?}");
     }
+}
+
+#[test]
+fn a_date_of_the_calendar_is_the_beginning_of_that_day_where_the_network_is() {
+    let seasons = "circuit,state,from\n,off,2026-03-31\nnorth-primary,heating,2026-11-15T06:00:00+01:00\n";
+    let files = with("seasons.csv", seasons);
+    let model = read(&files).unwrap();
+    let texts: Vec<String> = model.seasons.iter().map(|row| crate::time_text::rfc3339(row.from)).collect();
+    // Berlin has summer time on the last day of March.
+    assert_eq!(texts, ["2026-03-30T22:00:00Z", "2026-11-15T05:00:00Z"]);
+    let again = read(&write_tables(&model)).unwrap();
+    assert_eq!((&again, hash(&again)), (&model, hash(&model)));
+    assert_ne!(hash(&model), hash(&read(&good()).unwrap()));
+
+    let without_zone = with("networks.csv", "id\nnorth\n");
+    let files: Vec<_> = without_zone
+        .into_iter()
+        .chain([("seasons.csv".to_owned(), "state,from\noff,2026-03-31\n".to_owned())])
+        .collect();
+    assert_eq!(faults(&files), [fault("seasons.csv", 2, "from")]);
 }
 
 #[test]
@@ -215,7 +240,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_a_model_or_faults(text in "(id|network|from|to|circuit|[,\"\n\\]=']|.){0,40}", table in 0_usize..7) {
+    fn any_text_is_a_model_or_faults(text in "(id|network|from|to|circuit|[,\"\n\\]=']|.){0,40}", table in 0_usize..8) {
         let name = Table::ALL[table].name();
         for (file, text) in [(format!("{name}.csv"), text.clone()), ("plant.toml".to_owned(), format!("[[{name}]]\n{text}"))] {
             if let Err(faults) = read(&[(file, text)]) {

@@ -1,11 +1,12 @@
 //! A plant model back to CSV tables. Reading them gives the same model.
 
 use heat_model::plant::{
-    Circuit, CircuitKind, Medium, Network, Node, Pipe, PlantModel, Side, SignalSpec, Site, SiteKind, Valve,
-    ValveState,
+    Circuit, CircuitKind, Medium, Network, Node, Pipe, PlantModel, SeasonPlan, Side, SignalSpec, Site,
+    SiteKind, Valve, ValveState,
 };
 
 use super::table::Table;
+use crate::time_text::rfc3339;
 
 /// The tables that have rows, as file name and text, with all columns.
 pub fn write_tables(model: &PlantModel) -> Vec<(String, String)> {
@@ -17,6 +18,7 @@ pub fn write_tables(model: &PlantModel) -> Vec<(String, String)> {
     push(&mut files, Table::Pipes, &model.pipes, pipe);
     push(&mut files, Table::Valves, &model.valves, valve);
     push(&mut files, Table::Signals, &model.signals, signal);
+    push(&mut files, Table::Seasons, &model.seasons, season);
     files
 }
 
@@ -152,4 +154,8 @@ fn signal(row: &SignalSpec) -> Vec<String> {
         cell(&row.accuracy_class),
         side(row.sensor_side),
     ]
+}
+
+fn season(row: &SeasonPlan) -> Vec<String> {
+    vec![row.network.to_string(), cell(&row.circuit), row.state.as_str().to_owned(), rfc3339(row.from)]
 }

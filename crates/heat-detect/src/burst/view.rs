@@ -111,7 +111,7 @@ pub(crate) fn circulation(layout: &Layout, trackers: &[Tracker]) -> f64 {
 pub(crate) fn prior(placed: Placed, value: f64, circulation: f64) -> f64 {
     if placed.role.is_pressure() {
         PRESSURE_PRIOR_PA
-    } else if placed.role == Role::MakeUpFlow {
+    } else if placed.role == Role::MakeUpFlow && !placed.is_feed {
         MAKE_UP_PRIOR_SHARE * circulation * if placed.is_mass { 1.0 } else { 1e-3 } + 1e-9
     } else {
         FLOW_PRIOR_SHARE * value.abs() + 1e-9

@@ -6,8 +6,8 @@ use heat_model::{
     record::Action,
 };
 
-use super::{Book, SECONDARY, Window};
-use crate::{DetectSettings, RefusalReason, core::Emitter};
+use super::{Book, CONDENSATE, STEAM, Window, is_elsewhere};
+use crate::{DetectSettings, RefusalReason, core::Emitter, steam::Part};
 
 /// A P1 is shelved when a second user asks for the same within this time, microseconds.
 const SECOND_USER_US: i64 = 600_000_000;
@@ -18,6 +18,8 @@ pub(crate) enum Consequence {
     None,
     /// The utility closed a leak's case: the balance starts from what is there.
     CaseClosed,
+    /// The same of steam, or of condensate.
+    SteamCaseClosed(Part),
 }
 
 impl Book {
@@ -144,7 +146,8 @@ impl Book {
         emit: &mut Emitter<'_>,
     ) -> Result<Consequence, RefusalReason> {
         let index = self.index(id)?;
-        let is_leak = is_of_balance(&self.kept[index].incident);
+        let incident = &self.kept[index].incident;
+        let (is_leak, steam) = (is_of_balance(incident), steam_part(incident));
         if state == WorkState::Repaired {
             self.repaired(index, user, String::new(), None, emit);
             return Ok(Consequence::None);
@@ -153,7 +156,11 @@ impl Book {
             self.kept[index].incident.work = WorkState::Closed;
             self.kept[index].active = false;
             self.clear(index, user, Some("closed by the operator".to_owned()), emit);
-            return Ok(if is_leak { Consequence::CaseClosed } else { Consequence::None });
+            return Ok(match (is_leak, steam) {
+                (true, _) => Consequence::CaseClosed,
+                (false, Some(part)) => Consequence::SteamCaseClosed(part),
+                (false, None) => Consequence::None,
+            });
         }
         self.kept[index].incident.work = state;
         self.say(index, ChangeKind::WorkMoved, user, None, emit);
@@ -224,10 +231,19 @@ impl Book {
     }
 }
 
-/// Whether the network's water balance sees it: a secondary's leak is another's.
+/// Whether the network's water balance sees it: a secondary's leak is another's, and so is steam.
 fn is_of_balance(incident: &Incident) -> bool {
     let is_leak = matches!(incident.class, Class::LeakAbrupt | Class::LeakIncipient | Class::ExchangerLeak);
-    is_leak && incident.kind.as_deref() != Some(SECONDARY)
+    is_leak && !is_elsewhere(incident.kind.as_deref())
+}
+
+/// The part of the steam account that sees it.
+fn steam_part(incident: &Incident) -> Option<Part> {
+    match incident.kind.as_deref() {
+        Some(STEAM) => Some(Part::Steam),
+        Some(CONDENSATE) => Some(Part::Condensate),
+        _ => None,
+    }
 }
 
 /// The incident that a command is about.

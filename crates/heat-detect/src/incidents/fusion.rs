@@ -5,7 +5,7 @@ use heat_model::{
     incident::{ChangeKind, Class, Incident, Priority},
 };
 
-use super::{Book, Kept, SECONDARY, SHARE_OF_CIRCULATION};
+use super::{Book, Kept, SHARE_OF_CIRCULATION, is_elsewhere};
 use crate::{DetectSettings, Finding, core::Emitter};
 
 /// The same cause within this time after its clearing is the same incident again, microseconds.
@@ -24,9 +24,9 @@ pub(crate) const fn is_loss(class: Class) -> bool {
     matches!(class, Class::Burst | Class::LeakAbrupt | Class::LeakIncipient)
 }
 
-/// Whether it is a loss of the circuit that the sources feed; one of a secondary names its kind and station.
+/// Whether it is a loss of the hot water that the sources feed; one of a secondary or of steam names its kind.
 pub(super) fn is_network_loss(class: Class, kind: Option<&str>) -> bool {
-    is_loss(class) && kind != Some(SECONDARY)
+    is_loss(class) && !is_elsewhere(kind)
 }
 
 /// A circulation that stopped.
@@ -110,7 +110,7 @@ fn explains(cause: &Incident, effect: Class, place: Option<&str>, onset: EventTi
     let can_cause = (is_cause(cause.class) && can_be_effect(effect) && is_enough)
         || (cause.class == Class::Burst && is_stop(effect));
     can_cause
-        && cause.kind.as_deref() != Some(SECONDARY)
+        && !is_elsewhere(cause.kind.as_deref())
         && onset.as_micros() >= cause.onset.as_micros() - EFFECT_LEAD_US
 }
 

@@ -11,7 +11,7 @@ mod tests;
 
 use heat_model::incident::{Evidence, Incident};
 
-use super::{FURTHER_LOSS, METER_AT_FAULT, SHARE_OF_CIRCULATION};
+use super::{CONDENSATE, FURTHER_LOSS, METER_AT_FAULT, SHARE_OF_CIRCULATION, STEAM};
 use crate::{network::arrival::FOUND_LATE, pressure::frost::HOURS_LEFT};
 
 /// Pieces of evidence told.
@@ -29,6 +29,12 @@ pub(crate) fn fill(incident: &mut Incident) {
 fn meter_at_fault(incident: &Incident) -> Option<f64> {
     let fault = incident.evidence.iter().find(|evidence| evidence.what == METER_AT_FAULT)?;
     (fault.value >= TOLD_PROBABILITY).then_some(fault.value)
+}
+
+/// Steam or condensate lost, t/h; water is told by volume.
+fn steam_lost_t_h(incident: &Incident) -> Option<f64> {
+    let is_steam = incident.kind.as_deref().is_some_and(|kind| [STEAM, CONDENSATE].contains(&kind));
+    incident.loss_kg_s.filter(|_| is_steam).map(|loss| loss * 3.6)
 }
 
 /// A small share.
@@ -99,6 +105,24 @@ fn evidence_line(incident: &Incident, zh: bool) -> String {
                 if zh { "二次侧补水高于基线" } else { "secondary make-up above baseline" },
                 format!("{:.2} t/h", evidence.value * 3.6),
             ),
+            ("steam_unaccounted", _) => (
+                if zh {
+                    "蒸汽供出与计量之差高于常态"
+                } else {
+                    "steam unaccounted for above its usual"
+                },
+                format!("{:.2} t/h", evidence.value * 3.6),
+            ),
+            ("condensate_missing", _) => (
+                if zh { "未回收凝结水高于常态" } else { "condensate missing above its usual" },
+                format!("{:.2} t/h", evidence.value * 3.6),
+            ),
+            ("condensate_return", _) => {
+                (if zh { "凝结水回收率" } else { "condensate returned" }, percent(evidence.value))
+            }
+            ("condensate_return_usual", _) => {
+                (if zh { "平时回收率" } else { "usually returned" }, percent(evidence.value))
+            }
             ("loss_found", _) => (
                 if zh { "现场实测漏量" } else { "loss found on site" },
                 format!("{:.2} t/h", evidence.value * 3.6),

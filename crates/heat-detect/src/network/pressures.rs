@@ -1,6 +1,6 @@
-//! Circulation, pressures and frost, looked at once a second; and whether the season lets them be judged.
+//! Circulation, pressures and frost, looked at once a second, where the season lets them be judged.
 
-use heat_model::{incident::Class, plant::SeasonState};
+use heat_model::incident::Class;
 
 use super::Network;
 use crate::{
@@ -17,7 +17,7 @@ impl Network {
             self.zones = (self.layout.placed.len(), Zones::new(&self.layout));
         }
         let now_us = self.state.arrival.told_until(emit.now().as_micros(), settings.lateness_us());
-        let operates = self.operates();
+        let operates = self.operates(emit.now());
         let view = View {
             layout: &self.layout,
             trackers: &self.state.trackers,
@@ -41,21 +41,5 @@ impl Network {
             }
             self.say(settings, finding, emit);
         }
-    }
-
-    /// Whether the sources' circuit is meant to be full and under way.
-    pub(super) fn operates(&self) -> bool {
-        let seasons = &self.state.seasons;
-        seasons.iter().filter(|(circuit, _)| self.layout.is_primary(circuit)).all(
-            |(_, season)| match season {
-                SeasonState::ColdCirculation | SeasonState::HeatingUp | SeasonState::Heating => true,
-                SeasonState::Off
-                | SeasonState::WetLayup
-                | SeasonState::Filling
-                | SeasonState::PressureTest
-                | SeasonState::ShuttingDown
-                | SeasonState::Repair => false,
-            },
-        )
     }
 }

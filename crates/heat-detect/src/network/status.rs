@@ -10,7 +10,8 @@ use crate::{
 
 impl Network {
     pub(super) fn say_status(&mut self, settings: &DetectSettings, emit: &mut Emitter<'_>) {
-        let detectors = self.status(settings);
+        let detectors = self.status(settings, emit.now());
+        let seasons = self.suggested_seasons(emit.now());
         // Time left to learn is no news; that it learns is.
         let same = self.state.said_status.len() == detectors.len()
             && self.state.said_status.iter().zip(&detectors).all(|(old, new)| {
@@ -19,21 +20,23 @@ impl Network {
                     (DetectorState::Learning { .. }, DetectorState::Learning { .. })
                 ) || old.state == new.state
             });
-        if same {
+        if same && self.state.said_seasons == seasons {
             return;
         }
         self.state.said_status.clone_from(&detectors);
+        self.state.said_seasons.clone_from(&seasons);
         let status = NetworkStatus {
             network: self.state.id.clone(),
             at: emit.now(),
             level: self.layout.level(),
             detectors,
+            seasons,
         };
         emit.push(|_, _, _| Output::Status(status));
     }
 
     /// What the detectors can judge, in a fixed order.
-    pub(crate) fn status(&self, settings: &DetectSettings) -> Vec<DetectorStatus> {
+    pub(crate) fn status(&self, settings: &DetectSettings, now: AppendTime) -> Vec<DetectorStatus> {
         let has = |kind: SiteKind, role: Role| {
             self.layout.of_kind(kind).any(|(_, site)| {
                 site.signal(role).is_some_and(|signal| self.state.trackers[signal as usize].seen)
@@ -110,6 +113,7 @@ impl Network {
             DetectorStatus { detector: tickets::DETECTOR.to_owned(), state: self.tickets_state() },
         ];
         all.extend(self.night_status(make_up || imbalance));
+        all.extend(self.steam_status(settings, now));
         all.extend(self.thermal_status());
         all
     }
@@ -119,7 +123,8 @@ impl Network {
             network: self.state.id.clone(),
             at: now,
             level: self.layout.level(),
-            detectors: self.status(settings),
+            detectors: self.status(settings, now),
+            seasons: self.suggested_seasons(now),
         }
     }
 }

@@ -101,7 +101,7 @@ impl Network {
 
     /// A live quarter hour has ended.
     pub(super) fn watch_bin(&mut self, settings: &DetectSettings, bin: i64, emit: &mut Emitter<'_>) {
-        let heats = self.heats();
+        let heats = self.heats(emit.now());
         let state = &mut self.state;
         let mut said = state.quality.close_bin(&self.layout, &state.trackers, (bin + 1) * BIN_US);
         // A burst moves everything, and so does a network that is being filled, heated up or shut down: nothing of it is

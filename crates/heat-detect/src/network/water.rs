@@ -29,7 +29,7 @@ const EVENING_HOURS: std::ops::Range<i64> = 16..23;
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Water {
     shares: Shares,
-    /// State by command that the account is in.
+    /// State, by command or calendar, that the account is in.
     season: SeasonState,
     /// State that the data suggest.
     suggested: Option<SeasonState>,
@@ -83,19 +83,9 @@ impl Network {
         })
     }
 
-    /// State of the season, by command, of the circuits that the sources feed.
-    fn season(&self) -> SeasonState {
-        let seasons = &self.state.seasons;
-        let own = self.layout.primaries.iter().find_map(|circuit| seasons.get(circuit));
-        // Without a plant model a network has one circuit.
-        own.or_else(|| seasons.values().next().filter(|_| self.layout.primaries.is_empty()))
-            .copied()
-            .unwrap_or_default()
-    }
-
-    /// Whether the sources' circuit gives heat, by command and by its data: only then are temperatures judged.
-    pub(super) fn heats(&self) -> bool {
-        self.season() == SeasonState::Heating && self.state.water.pausing_season().is_none()
+    /// Whether the sources' circuit gives heat, by what is said and by its data: only then are temperatures judged.
+    pub(super) fn heats(&self, now: AppendTime) -> bool {
+        self.season(now) == SeasonState::Heating && self.state.water.pausing_season().is_none()
     }
 
     /// A signal was registered: a station's first flow meter is an extension of the network.
@@ -120,6 +110,7 @@ impl Network {
         };
         self.state.balance.observe(settings, &input);
         learn_shares(&mut self.state.water.shares, &self.layout, &self.state.history, &features);
+        self.learn_seasons(&features, self.steam_load(false));
         let quiet = Suspicion::default();
         self.state.places.learn(&self.layout, &self.state.history, bin, &features, quiet);
         if let Some(inflow) = inflow_only(&features) {
@@ -130,7 +121,8 @@ impl Network {
     /// Takes the quarter hour that ended.
     pub(super) fn close_water(&mut self, settings: &DetectSettings, bin: i64, emit: &mut Emitter<'_>) {
         let features = features(&self.layout, &self.state.live, &self.state.water.shares);
-        let judging = self.judging(&features);
+        let judging = self.judging(&features, emit.now());
+        self.watch_seasons(bin, &features, self.steam_load(true), emit.now());
         let input = Input {
             bin,
             features: &features,
@@ -227,8 +219,8 @@ impl Network {
         Some(finding)
     }
 
-    fn judging(&mut self, features: &Features) -> Judging {
-        let season = self.season();
+    fn judging(&mut self, features: &Features, now: AppendTime) -> Judging {
+        let season = self.season(now);
         let before = std::mem::replace(&mut self.state.water.season, season);
         if !season::keeps_baseline(before, season) {
             self.begin_account();

@@ -21,6 +21,11 @@ pub(crate) const ON: i64 = 7 * DAY + 5 * HOUR;
 pub(crate) const MAIN: usize = 0;
 pub(crate) const MAKE_UP: usize = 1;
 
+/// The slow plant's scans.
+pub(crate) fn scans(from: i64, to: i64) -> impl Iterator<Item = i64> {
+    (0..(to - from) / SCAN).map(move |scan| from + scan * SCAN)
+}
+
 pub(crate) fn settings() -> DetectSettings {
     DetectSettings { learning: Duration::from_secs(3 * 86_400), ..DetectSettings::default() }
 }

@@ -18,5 +18,7 @@ mod patchy;
 mod plants;
 mod pressure;
 mod quality;
+mod season;
+mod steam;
 mod temps;
 mod world;

@@ -31,6 +31,7 @@ fn a_network_that_detectors_speak_of_has_figures_before_its_first_incident() {
         at: AppendTime::from_micros(1),
         level: heat_model::plant::ModelLevel::L0,
         detectors: Vec::new(),
+        seasons: Vec::new(),
     };
     board.apply(&heat_detect::Output::Status(status));
     let mut text = String::new();

@@ -48,14 +48,24 @@ struct Stored {
     generation: u64,
 }
 
+/// How taking a partition up ended.
+pub(super) enum TakeUp {
+    /// It is in work.
+    Ready(Box<Running>),
+    /// It went to another member meanwhile; if it comes back, it is assigned again.
+    Gone,
+    /// Shutdown began before it could.
+    GivenUp,
+}
+
 impl Processor {
-    /// Takes a partition up, however long Kafka does not answer; `None` if shutdown begins before it can.
+    /// Takes a partition up, however long Kafka does not answer.
     pub(super) async fn assigned_in_time(
         &self,
         consumer: &mut Consumer,
         partition: PartitionId,
         shutdown: &Shutdown,
-    ) -> Result<Option<Running>, RunError> {
+    ) -> Result<TakeUp, RunError> {
         loop {
             match self.assigned(consumer, partition, shutdown).await {
                 Err(RunError::Read(error)) if error.is_passing() => {
@@ -72,12 +82,14 @@ impl Processor {
         consumer: &mut Consumer,
         partition: PartitionId,
         shutdown: &Shutdown,
-    ) -> Result<Option<Running>, RunError> {
+    ) -> Result<TakeUp, RunError> {
         let taken_up = match self.rebuilds(partition) {
             Some(archive) => self.rebuild(archive, partition, shutdown).await?,
             None => self.restored(partition, shutdown).await?,
         };
-        let Some(TakenUp { core, resume, outputs, generation }) = taken_up else { return Ok(None) };
+        let Some(TakenUp { core, resume, outputs, generation }) = taken_up else {
+            return Ok(TakeUp::GivenUp);
+        };
         // Of a log that was replaced, everything below would pass for taken.
         let reached = resume.unwrap_or_default();
         let bounds = self.log.bounds_reaching(topics::INPUT, partition, reached).await?;
@@ -88,10 +100,14 @@ impl Processor {
             let (topic, asked, first) = (topics::INPUT.to_owned(), resume, bounds.first);
             return Err(ReadError::Trimmed { topic, partition, asked, first }.into());
         }
-        consumer.start(partition, StartFrom::Offset(from)).await?;
+        match consumer.start_in_time(partition, StartFrom::Offset(from)).await {
+            Ok(_) => {}
+            Err(ReadError::NotAssigned { .. }) => return Ok(TakeUp::Gone),
+            Err(error) => return Err(error.into()),
+        }
         tracing::info!(partition = partition.0, resume = resume.0, from = from.0, "processing");
         let snapshot_at = core.now();
-        Ok(Some(Running {
+        Ok(TakeUp::Ready(Box::new(Running {
             part: Part::new(core, self.settings.repeats, resume, said),
             generation,
             snapshot_at,
@@ -100,7 +116,7 @@ impl Processor {
             suppressed: 0,
             counters: Counters::default(),
             halted: false,
-        }))
+        })))
     }
 
     async fn restored(

@@ -100,7 +100,7 @@ impl Network {
         self.account.source_j += source.heat_w * dt_s + CP * made_up_kg * source.make_up_celsius;
         for station in &mut self.stations {
             let heat_j = station.heat_w * dt_s;
-            self.account.stations_j += heat_j;
+            self.account.stations_j += if station.is_on_steam() { 0.0 } else { heat_j };
             station.heat_j += heat_j;
             station.volume_m3 += station.flow_kg_s * dt_s * volume_m3_kg(station.primary_return_celsius);
         }

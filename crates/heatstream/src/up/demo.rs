@@ -16,7 +16,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::{
     Failure,
-    cli::UpArguments,
+    cli::{SimChoice, UpArguments},
     data_dir::DataDir,
     out::{is_terminal, say},
     sim::{HISTORY_STEP, SpeakingCity, publisher, second_of, write_plant},
@@ -50,6 +50,7 @@ struct State {
 /// The demo city, ready to run.
 pub(super) struct Demo {
     path: PathBuf,
+    sim: SimChoice,
     state: State,
     city: City,
     labels: Labels,
@@ -82,9 +83,13 @@ impl Demo {
                 }
             }
         };
-        let city = City::new(CityPlan::demo(), state.seed, state.start)?;
+        let plan = match arguments.sim {
+            SimChoice::Demo | SimChoice::Off => CityPlan::demo(),
+            SimChoice::Conversion => CityPlan::conversion(state.start),
+        };
+        let city = City::new(plan, state.seed, state.start)?;
         write_plant(city.plant(), &dir.plant())?;
-        Ok(Self { path, state, city, labels: Labels::default(), repairs })
+        Ok(Self { path, sim: arguments.sim, state, city, labels: Labels::default(), repairs })
     }
 
     pub(super) fn labels(&self) -> Labels {
@@ -133,7 +138,7 @@ impl Demo {
         // What was published before is lived through in silence.
         let before = self.state.published_until;
         if let Some(from) = self.state.script_from {
-            schedule(&mut self.city, from)?;
+            schedule(&mut self.city, self.sim, from)?;
         }
         let mended = self.state.mended.clone();
         let city = &mut self.city;
@@ -147,7 +152,7 @@ impl Demo {
             }
         });
         let resumed = self.state.script_from.is_some();
-        let Self { path, mut state, city, labels, mut repairs } = self;
+        let Self { path, sim, mut state, city, labels, mut repairs } = self;
         let mut speaking = SpeakingCity::new(city, publisher);
         if resumed {
             say("the simulated city goes on");
@@ -164,11 +169,19 @@ impl Demo {
         if state.script_from.is_none_or(|from| now.since(from) > SCRIPT_AGAIN_AFTER) {
             state.script_from = Some(now);
             state.mended.clear();
-            schedule(&mut speaking.city, now)?;
+            schedule(&mut speaking.city, sim, now)?;
         }
         state.published_until = now;
         write_state(&path, &state)?;
-        say("live: the city runs in real time; a pipe will burst within a minute");
+        say(match sim {
+            SimChoice::Conversion => {
+                "live: the city runs in real time; a steam main will leak within a minute, and half an hour later its \
+                 balance shows it"
+            }
+            SimChoice::Demo | SimChoice::Off => {
+                "live: the city runs in real time; a pipe will burst within a minute"
+            }
+        });
         live.notify_one();
         let each_second = |city: &mut City| {
             mend(city, &mut repairs, &mut state, &path);
@@ -179,9 +192,12 @@ impl Demo {
     }
 }
 
-/// What the demo plays, with a burst that waits for its repair.
-fn schedule(city: &mut City, from: EventTime) -> Result<(), DemoError> {
-    let mut script = script::demo(city.plant());
+/// What the city plays, with a burst that waits for its repair.
+fn schedule(city: &mut City, sim: SimChoice, from: EventTime) -> Result<(), DemoError> {
+    let mut script = match sim {
+        SimChoice::Demo | SimChoice::Off => script::demo(city.plant()),
+        SimChoice::Conversion => script::conversion(city.plant()),
+    };
     for event in &mut script.events {
         if matches!(event.what, Happening::Burst { .. }) && event.after < BURST_LASTS {
             event.lasts = BURST_LASTS;

@@ -6,11 +6,12 @@ use super::{Lang, signal};
 
 type Term = (&'static str, &'static str, &'static str);
 
-const DETECTORS: [Term; 16] = [
+const DETECTORS: [Term; 17] = [
     ("burst", "爆管", "Burst"),
     ("balance", "水量平衡", "Water balance"),
     ("water_balance", "水量平衡", "Water balance"),
     ("night_flow", "夜间最小流量", "Minimum night flow"),
+    ("steam_balance", "蒸汽平衡", "Steam balance"),
     ("circulation", "循环", "Circulation"),
     ("pressure_regime", "压力工况", "Pressure regime"),
     ("frost", "防冻", "Frost"),
@@ -25,7 +26,7 @@ const DETECTORS: [Term; 16] = [
     ("operator", "人工", "Operator"),
 ];
 
-const EVIDENCE: [Term; 26] = [
+const EVIDENCE: [Term; 30] = [
     ("pressure_drop", "压力下降", "Pressure down"),
     ("pressure_rise", "压力上升", "Pressure up"),
     ("make_up_surge", "补水量突增", "Make-up up"),
@@ -35,6 +36,10 @@ const EVIDENCE: [Term; 26] = [
     ("make_up_at_its_limit", "补水已达上限", "Make-up at its limit"),
     ("make_up_meter_at_fault", "补水表自身故障的可能性", "Chance that the make-up meter is at fault"),
     ("unmetered_filling", "未计量的补水", "Filling that is not metered"),
+    ("steam_unaccounted", "蒸汽供出与计量之差高于常态", "Steam unaccounted for above its usual"),
+    ("condensate_missing", "未回收凝结水高于常态", "Condensate missing above its usual"),
+    ("condensate_return", "凝结水回收率", "Condensate returned"),
+    ("condensate_return_usual", "平时凝结水回收率", "Condensate usually returned"),
     ("night_flow_excess", "夜间最小流量高于基线", "Night flow above its baseline"),
     ("further_loss", "漏失再次突增", "Lost on top at once"),
     ("share_of_circulation", "占循环量", "Share of the circulation"),
@@ -54,7 +59,7 @@ const EVIDENCE: [Term; 26] = [
     ("above_saturation", "高出饱和压力", "Above saturation"),
 ];
 
-const KINDS: [Term; 26] = [
+const KINDS: [Term; 28] = [
     ("flashing", "汽化", "flashing"),
     ("emptying", "倒空", "emptying"),
     ("overpressure", "超压", "overpressure"),
@@ -70,6 +75,8 @@ const KINDS: [Term; 26] = [
     ("cold_supply", "供温偏低", "supply too cold"),
     ("hot_supply", "供温偏高", "supply too hot"),
     ("secondary", "二次网", "secondary"),
+    ("steam", "蒸汽", "steam"),
+    ("condensate", "凝结水", "condensate"),
     ("sentinel", "无效值", "no measurement"),
     ("frozen", "只重复旧值", "only repeats itself"),
     ("stuck", "读数不变", "stuck"),
@@ -83,10 +90,11 @@ const KINDS: [Term; 26] = [
     ("cold", "不热", "cold homes"),
 ];
 
-const LACKED: [Term; 6] = [
+const LACKED: [Term; 7] = [
     ("pressure_evidence", "压力证据", "evidence from pressures"),
     ("hydraulic_solution", "水力计算", "a hydraulic solution"),
     ("elevations", "高程", "elevations"),
+    ("boiler_feed", "锅炉补水计量等旁证", "a second witness, such as a metered boiler feed"),
     ("witness_flows", "核对补水表的流量", "flows to check the make-up by"),
     ("load_range", "该负荷下的流量表比对", "a comparison of the flow meters at such a load"),
     ("pipes", "管段资料", "pipes in the plant tables"),

@@ -2,8 +2,10 @@
 
 use heat_model::incident::{Class, Incident};
 
-use super::{deviations, evidence_line, lacking, meter_at_fault, minutes_late, percent, place};
-use crate::incidents::SECONDARY;
+use super::{
+    deviations, evidence_line, lacking, meter_at_fault, minutes_late, percent, place, steam_lost_t_h,
+};
+use crate::incidents::{CONDENSATE, SECONDARY, STEAM};
 
 /// What the class is called, with its kind where that says more.
 fn name_zh(incident: &Incident) -> &str {
@@ -11,6 +13,9 @@ fn name_zh(incident: &Incident) -> &str {
         (Class::PressureRegime, Some("flashing")) => "汽化",
         (Class::PressureRegime, Some("emptying")) => "倒空",
         (Class::PressureRegime, Some("overpressure")) => "超压",
+        (Class::LeakAbrupt, Some(STEAM)) => "蒸汽突发损失",
+        (Class::LeakIncipient, Some(STEAM)) => "蒸汽损失",
+        (Class::LeakIncipient, Some(CONDENSATE)) => "凝结水损失",
         (class, _) => class.chinese(),
     }
 }
@@ -26,6 +31,9 @@ pub(super) fn text(incident: &Incident) -> String {
     text.push_str(&place::clause(incident, true));
     if let Some(loss) = incident.loss_m3_h {
         text.push_str(&format!("。估计失水 {loss:.1} m³/h"));
+    }
+    if let Some(loss) = steam_lost_t_h(incident) {
+        text.push_str(&format!("。估计损失 {loss:.1} t/h"));
     }
     if !incident.affected.is_empty() {
         text.push_str(&format!("，影响热力站 {} 座", incident.affected.len()));
@@ -49,6 +57,12 @@ pub(super) fn text(incident: &Incident) -> String {
     let first = match incident.class {
         Class::LeakAbrupt | Class::LeakIncipient if incident.kind.as_deref() == Some(SECONDARY) => {
             "。先做：查该站二次网失水点、二次补水和阀门"
+        }
+        Class::LeakAbrupt | Class::LeakIncipient if incident.kind.as_deref() == Some(STEAM) => {
+            "。先做：沿蒸汽管查冒汽、疏水器和检查室，核对热源与各站蒸汽表"
+        }
+        Class::LeakIncipient if incident.kind.as_deref() == Some(CONDENSATE) => {
+            "。先做：查站内排放、凝结水泵和凝结水管，核对凝结水表"
         }
         Class::Burst if place::is_unknown(incident) => {
             "。先做：逐站核读压力，盯住回水压力和补水能力，抢修队待命"

@@ -2,12 +2,17 @@
 
 use heat_model::incident::{Class, Incident};
 
-use super::{deviations, evidence_line, lacking, meter_at_fault, minutes_late, percent, place};
-use crate::incidents::SECONDARY;
+use super::{
+    deviations, evidence_line, lacking, meter_at_fault, minutes_late, percent, place, steam_lost_t_h,
+};
+use crate::incidents::{CONDENSATE, SECONDARY, STEAM};
 
 pub(super) fn text(incident: &Incident) -> String {
     let name = match incident.class {
         Class::Burst => "Burst",
+        Class::LeakAbrupt if incident.kind.as_deref() == Some(STEAM) => "Steam lost suddenly",
+        Class::LeakIncipient if incident.kind.as_deref() == Some(STEAM) => "Steam lost",
+        Class::LeakIncipient if incident.kind.as_deref() == Some(CONDENSATE) => "Condensate lost",
         Class::LeakAbrupt => "Sudden leak",
         Class::LeakIncipient => "Growing leak",
         Class::StandingLoss => "Standing loss",
@@ -42,6 +47,9 @@ pub(super) fn text(incident: &Incident) -> String {
     if let Some(loss) = incident.loss_m3_h {
         text.push_str(&format!(". Estimated loss {loss:.1} m³/h"));
     }
+    if let Some(loss) = steam_lost_t_h(incident) {
+        text.push_str(&format!(". Estimated loss {loss:.1} t/h"));
+    }
     if !incident.affected.is_empty() {
         text.push_str(&format!(", {} stations affected", incident.affected.len()));
         if let Some(households) = incident.affected_households {
@@ -64,6 +72,12 @@ pub(super) fn text(incident: &Incident) -> String {
     let first = match incident.class {
         Class::LeakAbrupt | Class::LeakIncipient if incident.kind.as_deref() == Some(SECONDARY) => {
             ". First: look for it in that station's secondary circuit, its make-up and its valves"
+        }
+        Class::LeakAbrupt | Class::LeakIncipient if incident.kind.as_deref() == Some(STEAM) => {
+            ". First: walk along the steam pipes for escaping steam, check traps and chambers, and the steam meters"
+        }
+        Class::LeakIncipient if incident.kind.as_deref() == Some(CONDENSATE) => {
+            ". First: look for drains left open, at condensate pumps and pipes, and check the condensate meters"
         }
         Class::Burst if place::is_unknown(incident) => {
             ". First: have the stations' pressures read, watch return pressure and make-up, make the crew ready"

@@ -16,6 +16,7 @@ fn word(word: &str) -> Option<(&'static str, &'static str)> {
         "make_up_flow" => ("补水流量", "make-up flow"),
         "supply_pressure" => ("供水压力", "supply pressure"),
         "return_pressure" => ("回水压力", "return pressure"),
+        "boiler_feed" => ("锅炉补水计量等旁证", "a second witness, such as a metered boiler feed"),
         "(silent)" => ("（无数据）", "(silent)"),
         _ => return None,
     })

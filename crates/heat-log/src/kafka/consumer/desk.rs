@@ -1,7 +1,10 @@
 //! What the consumer's thread and librdkafka's rebalance hooks (run by that thread inside `poll`) work on.
+//!
+//! A caller takes its events one after the other: before it releases a revoked partition it may start others, and waits
+//! for the answer. The hook that waits for the release answers, or each would wait for the other.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -17,11 +20,11 @@ use rdkafka::{
 };
 use tokio::sync::mpsc;
 
-use super::{Hub, Reading, Told, batch::Batches};
+use super::{Hub, Reading, Start, Told, batch::Batches};
 use crate::{
     clock,
-    consumer::{LogEvent, ReadError},
-    kafka::{context::Watcher, partition_id},
+    consumer::{LogEvent, ReadError, StartFrom},
+    kafka::{context::Watcher, next_offset, offset_number, partition_id, partition_number},
     stats::Live,
 };
 
@@ -43,13 +46,21 @@ pub(super) struct Seat {
 pub(super) struct Desk {
     pub(super) seats: BTreeMap<i32, Seat>,
     pub(super) batches: Batches,
+    /// Started, and librdkafka has not been told from where.
+    pub(super) unplaced: BTreeSet<i32>,
     outbox: VecDeque<Told>,
     events: mpsc::Sender<Told>,
 }
 
 impl Desk {
     pub(super) fn new(events: mpsc::Sender<Told>) -> Self {
-        Self { seats: BTreeMap::new(), batches: Batches::default(), outbox: VecDeque::new(), events }
+        Self {
+            seats: BTreeMap::new(),
+            batches: Batches::default(),
+            unplaced: BTreeSet::new(),
+            outbox: VecDeque::new(),
+            events,
+        }
     }
 
     pub(super) fn say(&mut self, event: Result<LogEvent, ReadError>) {
@@ -107,6 +118,14 @@ impl Desk {
         true
     }
 
+    /// Begins the reading of a partition at an offset; false if it is not assigned any more.
+    pub(super) fn begin(&mut self, partition: i32, reading: Reading, next: i64) -> bool {
+        self.batches.forget(partition);
+        let Some(seat) = self.seats.get_mut(&partition) else { return false };
+        *seat = Seat { next: Some(next), reading: Some(reading), moved: clock::now() };
+        true
+    }
+
     /// The partitions being read, with their next offsets.
     pub(super) fn started(&self) -> impl Iterator<Item = (i32, i64)> {
         self.seats.iter().filter_map(|(&partition, seat)| Some((partition, seat.next?)))
@@ -120,6 +139,7 @@ pub(super) struct Hooks {
     pub(super) hub: Arc<Hub>,
     pub(super) desk: Arc<Mutex<Desk>>,
     pub(super) revoke_max_wait: Duration,
+    pub(super) connect_timeout: Duration,
     /// The consumer is being thrown away, and has no say any more.
     pub(super) retired: Arc<AtomicBool>,
 }
@@ -135,6 +155,46 @@ pub(super) fn list(topic: &str, offsets: impl IntoIterator<Item = (i32, Offset)>
         list.add_partition_offset(topic, partition, offset).ok();
     }
     list
+}
+
+/// The offset at which a start begins, if the partition is assigned and the log reaches there.
+pub(super) fn resolve(
+    consumer: &BaseConsumer<Hooks>,
+    hub: &Hub,
+    desk: &Mutex<Desk>,
+    connect_timeout: Duration,
+    start: &Start,
+) -> Result<i64, ReadError> {
+    let partition = start.partition;
+    let topic = || hub.topic.clone();
+    if !lock(desk).seats.contains_key(&partition_number(partition)) {
+        return Err(ReadError::NotAssigned { topic: topic(), partition });
+    }
+    let (first, end) = consumer
+        .fetch_watermarks(&hub.topic, partition_number(partition), connect_timeout)
+        .map_err(|error| ReadError::Kafka {
+            act: "look up the bounds of",
+            topic: topic(),
+            reason: error.to_string(),
+        })?;
+    let asked = match start.from {
+        StartFrom::Beginning => first,
+        StartFrom::End => end,
+        StartFrom::Offset(asked) => offset_number(asked),
+    };
+    let (first_offset, end_offset, asked_offset) = (next_offset(first), next_offset(end), next_offset(asked));
+    if asked < first {
+        return Err(ReadError::Trimmed {
+            topic: topic(),
+            partition,
+            asked: asked_offset,
+            first: first_offset,
+        });
+    }
+    if asked > end {
+        return Err(ReadError::BeyondEnd { topic: topic(), partition, asked: asked_offset, end: end_offset });
+    }
+    Ok(asked)
 }
 
 impl ClientContext for Hooks {
@@ -229,6 +289,7 @@ impl Hooks {
                 );
                 break;
             }
+            self.answer_starts(consumer);
             self.hub.wake.park(RELEASE_POLL, || false);
         }
         let commits: Vec<_> = {
@@ -242,6 +303,34 @@ impl Hooks {
         {
             self.live.commit_errors.add(1);
             tracing::info!(%error, topic = self.hub.topic, "a commit before giving partitions up failed");
+        }
+    }
+
+    /// Answers the starts that were asked for meanwhile. librdkafka takes no new place within a hook; the thread gives it
+    /// one afterwards.
+    fn answer_starts(&self, consumer: &BaseConsumer<Self>) {
+        let starts = std::mem::take(&mut self.hub.inbox().starts);
+        for start in starts {
+            let resolved = resolve(consumer, &self.hub, &self.desk, self.connect_timeout, &start);
+            let outcome = resolved.and_then(|next| {
+                let partition = partition_number(start.partition);
+                let mut desk = lock(&self.desk);
+                if !desk.begin(partition, start.reading, next) {
+                    let topic = self.hub.topic.clone();
+                    return Err(ReadError::NotAssigned { topic, partition: start.partition });
+                }
+                desk.unplaced.insert(partition);
+                Ok(next_offset(next))
+            });
+            let paused = list(&self.hub.topic, [(partition_number(start.partition), Offset::Invalid)]);
+            // Until it has its place, nothing of an earlier reading may come.
+            if outcome.is_ok()
+                && let Err(error) = consumer.pause(&paused)
+            {
+                tracing::warn!(%error, topic = self.hub.topic, "cannot pause a partition that waits for its place");
+            }
+            // A caller that no longer waits has dropped the call; the partition is started all the same.
+            start.reply.send(outcome).ok();
         }
     }
 }

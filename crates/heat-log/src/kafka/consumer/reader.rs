@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use heat_model::{PartitionId, record::NextOffset};
+use heat_model::PartitionId;
 use rdkafka::{
     ClientConfig, Message, Offset,
     consumer::{BaseConsumer, CommitMode, Consumer},
@@ -23,12 +23,12 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     Hub, Start, Told,
-    desk::{Desk, Hooks, list, lock},
+    desk::{Desk, Hooks, list, lock, resolve},
 };
 use crate::{
     clock,
-    consumer::{ReadError, StartFrom},
-    kafka::{client_config, context::Watcher, next_offset, offset_number, partition_id, partition_number},
+    consumer::ReadError,
+    kafka::{client_config, context::Watcher, next_offset, partition_id, partition_number},
     settings::{ConsumerSettings, KafkaSettings},
     stats::Live,
 };
@@ -146,6 +146,7 @@ fn build(
         hub: Arc::clone(hub),
         desk: Arc::clone(desk),
         revoke_max_wait: plan.kafka.revoke_max_wait,
+        connect_timeout: plan.kafka.connect_timeout,
         retired: Arc::clone(&retired),
     };
     let consumer: BaseConsumer<Hooks> = config(plan).create_with_context(hooks)?;
@@ -168,6 +169,7 @@ impl Reader {
             if close || !lock(&self.desk).has_reader() {
                 break;
             }
+            self.place();
             for start in starts {
                 self.start_partition(start);
             }
@@ -344,43 +346,31 @@ impl Reader {
         if let Some(seat) = lock(&self.desk).seats.get_mut(&partition) {
             seat.next = None;
         }
-        let outcome = self.resolve(start.partition, start.from).and_then(|next| {
+        let connect_timeout = self.plan.kafka.connect_timeout;
+        let resolved = resolve(&self.consumer, &self.hub, &self.desk, connect_timeout, &start);
+        let outcome = resolved.and_then(|next| {
             self.position(partition, next).map_err(|error| self.failed("seek in", error.to_string()))?;
-            let mut desk = lock(&self.desk);
-            desk.batches.forget(partition);
-            let seat = desk.seats.get_mut(&partition).ok_or_else(|| self.not_assigned(start.partition))?;
-            (seat.next, seat.reading) = (Some(next), Some(start.reading));
-            seat.moved = clock::now();
+            if !lock(&self.desk).begin(partition, start.reading, next) {
+                let topic = self.hub.topic.clone();
+                return Err(ReadError::NotAssigned { topic, partition: start.partition });
+            }
             Ok(next_offset(next))
         });
         // A caller that no longer waits for the answer has dropped the call; the partition is started all the same.
         start.reply.send(outcome).ok();
     }
 
-    fn not_assigned(&self, partition: PartitionId) -> ReadError {
-        ReadError::NotAssigned { topic: self.hub.topic.clone(), partition }
-    }
-
-    fn resolve(&self, partition: PartitionId, from: StartFrom) -> Result<i64, ReadError> {
-        if !lock(&self.desk).seats.contains_key(&partition_number(partition)) {
-            return Err(self.not_assigned(partition));
-        }
-        let (first, end) = self
-            .bounds(partition_number(partition))
-            .map_err(|error| self.failed("look up the bounds of", error.to_string()))?;
-        let asked = match from {
-            StartFrom::Beginning => first,
-            StartFrom::End => end,
-            StartFrom::Offset(asked) => offset_number(asked),
+    /// Gives librdkafka the places of partitions that were started within a hook.
+    fn place(&mut self) {
+        let unplaced: Vec<_> = {
+            let mut desk = lock(&self.desk);
+            let unplaced = std::mem::take(&mut desk.unplaced);
+            let next = |partition| Some((partition, desk.seats.get(&partition)?.next?));
+            unplaced.into_iter().filter_map(next).collect()
         };
-        if asked < first {
-            return Err(self.trimmed(partition_number(partition), asked, first));
+        for (partition, next) in unplaced {
+            self.reposition(partition, next);
         }
-        if asked > end {
-            let (asked, end): (NextOffset, NextOffset) = (next_offset(asked), next_offset(end));
-            return Err(ReadError::BeyondEnd { topic: self.hub.topic.clone(), partition, asked, end });
-        }
-        Ok(asked)
     }
 
     /// Makes librdkafka fetch from an offset.

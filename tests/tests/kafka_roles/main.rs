@@ -9,7 +9,7 @@ use std::{
 };
 
 use heat_tests::{
-    free_port,
+    copy_folder, free_port,
     heatstream::{Running, run},
     kafka::Kafka,
     mosquitto::Mosquitto,
@@ -21,6 +21,8 @@ use heat_tests::{
 };
 use serde_json::Value;
 use tempfile::TempDir;
+
+mod processors;
 
 /// A role on a busy machine, Kafka's group included.
 const READY: Duration = Duration::from_secs(120);
@@ -259,6 +261,75 @@ fn the_citys_feed_is_a_topic_that_two_apis_fill_alike_and_any_kafka_client_reads
         role.signal("TERM");
         role.ended(READY).ended_with(0);
     }
+}
+
+#[test]
+fn an_archiver_whose_offsets_are_lost_and_whose_archive_moved_goes_on_and_every_row_is_there_once() {
+    let Some(python) = Python::find() else { return };
+    let Some(mosquitto) = Mosquitto::start("") else { return };
+    let Some(kafka) = Kafka::start() else { return };
+    let city = City::new(&mosquitto, &kafka);
+    let text = fs::read_to_string(city.config("archiver")).unwrap();
+    let text = text.replace("rotation = \"60s\"", "rotation = \"1s\"");
+    fs::write(city.config("archiver"), &text).unwrap();
+    city.topics("apply");
+    let gateway = city.start("gateway");
+    let mut client = mqtt::Client::connect(mosquitto.port(), "meter", true).unwrap();
+    let base_ms = now_us() / 1_000;
+    let mut sent = 0;
+    let mut send = |count: i64| {
+        for number in sent..sent + count {
+            let time = base_ms + number;
+            let payload = format!("{{\"time\": {time}, \"values\": {{\"supply_temperature\": {number}}}}}");
+            client.publish_acknowledged("heat/v1/north/st01/meter", payload.as_bytes(), READY).unwrap();
+        }
+        sent += count;
+        sent
+    };
+    let forget = || {
+        let forgotten = python.run("kafka_forget.py", [kafka.brokers(), "heat-archiver.".to_owned()]);
+        assert!(
+            forgotten
+                .as_array()
+                .is_some_and(|groups| groups.iter().any(|group| group == "heat-archiver.heat.input.v1")),
+            "{forgotten}"
+        );
+    };
+    let mut archiver = city.start("archiver");
+    send(100);
+    archiver.wait_until("a part is archived", READY, |_| city.archived() > 0);
+    archiver.signal("TERM");
+    archiver.ended(READY).ended_with(0);
+
+    // The group's offsets are gone, and so is the machine: the archive is a copy elsewhere.
+    forget();
+    send(100);
+    let copy = city.folder.path().join("elsewhere");
+    copy_folder(&city.archive(), &copy);
+    fs::remove_dir_all(city.archive()).unwrap();
+    let text = text.replace(&city.archive().display().to_string(), &copy.display().to_string());
+    fs::write(city.config("archiver"), text).unwrap();
+    let archiver = city.start("archiver");
+    let total = send(100);
+    wait_until("all is archived", READY, || {
+        let rows = python.query(&copy, "SELECT count(DISTINCT raw_value) AS rows FROM readings");
+        rows[0]["rows"].as_i64() == Some(total)
+    });
+    archiver.kill();
+    forget();
+    let archiver = city.start("archiver");
+    let total = send(10);
+    for role in [gateway, archiver] {
+        role.signal("TERM");
+        role.ended(READY).ended_with(0);
+    }
+
+    let rows = python.query(&copy, "SELECT raw_value FROM readings ORDER BY kafka_offset");
+    let values: Vec<_> = rows.iter().map(|row| row["raw_value"].as_f64().unwrap()).collect();
+    assert_eq!(values, (0..total).map(|number| number as f64).collect::<Vec<_>>(), "each once, in order");
+    let audit =
+        run(["audit".as_ref(), "--config".as_ref(), city.config("archiver").as_os_str()]).ended_with(0);
+    assert_balanced(&audit.stdout);
 }
 
 #[test]
