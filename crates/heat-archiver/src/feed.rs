@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use futures_util::FutureExt;
 use heat_archive::{ArchiveError, CommitWriter, Dataset, Keep, Published, writer};
 use heat_codec::envelope::EnvelopeDecoder;
 use heat_ledger::{
@@ -63,6 +62,9 @@ pub enum FeedError {
 const LAG_OF_CATCHING_UP: u64 = 8_192;
 /// The log is asked for all ends for so long; a broker that is away must not hold reading up.
 const LAGS_MAX_WAIT: Duration = Duration::from_secs(1);
+
+/// A stop waits so long for partitions that were assigned and are still on their way from the consumer's thread.
+const ASSIGNED_MAX_WAIT: Duration = Duration::from_millis(250);
 
 /// Canaries of one commit whose delays are told.
 const CANARIES_MAX: usize = 1_024;
@@ -161,41 +163,51 @@ impl Feed {
 
     /// Takes what the log holds at this moment, as far as time allows, and publishes it.
     async fn drain(&mut self, consumer: &mut Consumer, shutdown: &Shutdown) -> Result<(), FeedError> {
-        let mut ends = BTreeMap::new();
         let deadline = self.deps.clock.instant() + self.deps.settings.drain;
-        // A stop that comes right after the start finds partitions that are ours and not yet taken up.
-        while let Some(event) = consumer.next().now_or_never() {
-            let event = event?;
+        let clock = self.deps.clock;
+        let left = || deadline.saturating_duration_since(clock.instant());
+        // The end that the log had of each partition when it was asked; none where it did not answer in time, and keeps what
+        // waits.
+        let mut ends: BTreeMap<PartitionId, Option<NextOffset>> = BTreeMap::new();
+        loop {
+            for partition in self.parts.keys() {
+                if !ends.contains_key(partition) {
+                    let asked = self.deps.log.bounds_in_time(self.kind.topic(), *partition);
+                    let bounds = tokio::time::timeout(left(), asked).await.ok().transpose()?;
+                    ends.insert(*partition, bounds.map(|bounds| bounds.end));
+                }
+            }
+            let is_behind = |(id, part): (&PartitionId, &Part)| {
+                ends.get(id).copied().flatten().is_some_and(|end| part.writer.next_offset() < end)
+            };
+            let reads_on = self.parts.iter().any(is_behind);
+            let event = if reads_on {
+                let Ok(event) = tokio::time::timeout(left(), consumer.next()).await else {
+                    tracing::warn!(
+                        topic = self.kind.topic(),
+                        "time to drain is over; the log keeps what waits"
+                    );
+                    break;
+                };
+                event?
+            } else {
+                // A stop that comes right after the start finds partitions that are ours and not yet taken up.
+                let patience = left().min(ASSIGNED_MAX_WAIT);
+                let Ok(event) = tokio::time::timeout(patience, consumer.next()).await else { break };
+                event?
+            };
             let LogEvent::Assigned(partition) = event else {
                 self.take(consumer, event, shutdown).await?;
+                if reads_on {
+                    continue;
+                }
                 break;
             };
-            let left = deadline.saturating_duration_since(self.deps.clock.instant());
-            match tokio::time::timeout(left, self.assigned(consumer, partition, shutdown)).await {
+            match tokio::time::timeout(left(), self.assigned(consumer, partition, shutdown)).await {
                 Ok(done) => done?,
                 // A log that does not answer in time keeps what waits.
                 Err(_) => break,
             }
-        }
-        for partition in self.parts.keys() {
-            let left = deadline.saturating_duration_since(self.deps.clock.instant());
-            let asked = self.deps.log.bounds_in_time(self.kind.topic(), *partition);
-            // A log that does not answer in time keeps what waits.
-            if let Ok(bounds) = tokio::time::timeout(left, asked).await {
-                ends.insert(*partition, bounds?.end);
-            }
-        }
-        while self
-            .parts
-            .iter()
-            .any(|(id, part)| ends.get(id).is_some_and(|end| part.writer.next_offset() < *end))
-        {
-            let left = deadline.saturating_duration_since(self.deps.clock.instant());
-            let Ok(event) = tokio::time::timeout(left, consumer.next()).await else {
-                tracing::warn!(topic = self.kind.topic(), "time to drain is over; the log keeps what waits");
-                break;
-            };
-            self.take(consumer, event?, shutdown).await?;
         }
         // What is not published by then, the log keeps.
         let last = deadline + self.deps.settings.drain;

@@ -9,7 +9,7 @@ use heat_log::{
     OpenError, ReadError, Retention, StartFrom, TopicChange, TopicError, TopicSpec, topics,
 };
 use heat_model::PartitionId;
-use heat_tests::kafka::Kafka;
+use heat_tests::{kafka::Kafka, wait_until};
 use rdkafka::{
     ClientConfig,
     consumer::{BaseConsumer, Consumer as _},
@@ -152,9 +152,7 @@ async fn a_member_that_starts_what_it_was_assigned_does_not_hold_up_one_that_joi
         panic!("it is alone")
     };
     let mut second = join().await.unwrap();
-    while members(kafka, "shared") < 2 {
-        tokio::task::yield_now().await;
-    }
+    wait_until("both are members", PATIENCE, || members(kafka, "shared") == 2);
     let mut read = BTreeMap::new();
     let mut waiting = Some(begun);
     while read.len() < PARTITIONS as usize || !read.values().any(|member| *member == 2) {

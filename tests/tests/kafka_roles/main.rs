@@ -317,8 +317,11 @@ fn an_archiver_whose_offsets_are_lost_and_whose_archive_moved_goes_on_and_every_
     });
     archiver.kill();
     forget();
-    let archiver = city.start("archiver");
+    let mut archiver = city.start("archiver");
     let total = send(10);
+    archiver.wait_until("it has read them", READY, |_| {
+        city.metric("archiver", "heat_archiver_readings_total", &[("outcome", "archived")]) >= 10.0
+    });
     for role in [gateway, archiver] {
         role.signal("TERM");
         role.ended(READY).ended_with(0);

@@ -62,7 +62,7 @@ impl Local {
     /// may read them besides is a group's matter (`chmod`).
     pub(super) async fn close_to_others(&self, path: &str) -> Result<(), BoxError> {
         let Some(folder) = layout::private_folder(path) else { return Ok(()) };
-        let (root, folder) = (self.root.clone(), folder);
+        let root = self.root.clone();
         tokio::task::spawn_blocking(move || close_to_others(&root, folder)).await?.map_err(failed)
     }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Display,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -9,7 +10,7 @@ use std::{
 use heat_model::{PartitionId, record::NextOffset};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::offset_number;
+use super::{next_offset, offset_number};
 use crate::{
     appender::Wake,
     consumer::{LogEvent, ReadError, StartFrom},
@@ -64,6 +65,33 @@ struct Hub {
 impl Hub {
     fn inbox(&self) -> MutexGuard<'_, Inbox> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failed(&self, act: &'static str, error: &dyn Display) -> ReadError {
+        ReadError::Kafka { act, topic: self.topic.clone(), reason: error.to_string() }
+    }
+
+    fn not_assigned(&self, partition: PartitionId) -> ReadError {
+        ReadError::NotAssigned { topic: self.topic.clone(), partition }
+    }
+
+    /// What is wrong with an offset to read from, if the log does not reach there.
+    fn out_of_bounds(
+        &self,
+        partition: PartitionId,
+        asked: i64,
+        (first, end): (i64, i64),
+    ) -> Option<ReadError> {
+        let topic = || self.topic.clone();
+        let (asked_offset, first_offset, end_offset) =
+            (next_offset(asked), next_offset(first), next_offset(end));
+        if asked < first {
+            Some(ReadError::Trimmed { topic: topic(), partition, asked: asked_offset, first: first_offset })
+        } else if asked > end {
+            Some(ReadError::BeyondEnd { topic: topic(), partition, asked: asked_offset, end: end_offset })
+        } else {
+            None
+        }
     }
 }
 

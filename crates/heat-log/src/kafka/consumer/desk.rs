@@ -157,44 +157,43 @@ pub(super) fn list(topic: &str, offsets: impl IntoIterator<Item = (i32, Offset)>
     list
 }
 
-/// The offset at which a start begins, if the partition is assigned and the log reaches there.
-pub(super) fn resolve(
-    consumer: &BaseConsumer<Hooks>,
-    hub: &Hub,
-    desk: &Mutex<Desk>,
-    connect_timeout: Duration,
-    start: &Start,
-) -> Result<i64, ReadError> {
-    let partition = start.partition;
-    let topic = || hub.topic.clone();
-    if !lock(desk).seats.contains_key(&partition_number(partition)) {
-        return Err(ReadError::NotAssigned { topic: topic(), partition });
-    }
-    let (first, end) = consumer
-        .fetch_watermarks(&hub.topic, partition_number(partition), connect_timeout)
-        .map_err(|error| ReadError::Kafka {
-            act: "look up the bounds of",
-            topic: topic(),
-            reason: error.to_string(),
-        })?;
-    let asked = match start.from {
-        StartFrom::Beginning => first,
-        StartFrom::End => end,
-        StartFrom::Offset(asked) => offset_number(asked),
+/// Starts a partition and answers who asked for it. `place` makes librdkafka read from the offset. A start that fails leaves
+/// the partition stopped.
+pub(super) fn begin_reading(
+    start: Start,
+    (hub, desk): (&Hub, &Mutex<Desk>),
+    (consumer, max_wait): (&BaseConsumer<Hooks>, Duration),
+    place: impl FnOnce(i32, i64) -> KafkaResult<()>,
+) {
+    let Start { partition, reading, from, reply } = start;
+    let number = partition_number(partition);
+    let is_assigned = match lock(desk).seats.get_mut(&number) {
+        Some(seat) => {
+            seat.next = None;
+            true
+        }
+        None => false,
     };
-    let (first_offset, end_offset, asked_offset) = (next_offset(first), next_offset(end), next_offset(asked));
-    if asked < first {
-        return Err(ReadError::Trimmed {
-            topic: topic(),
-            partition,
-            asked: asked_offset,
-            first: first_offset,
-        });
-    }
-    if asked > end {
-        return Err(ReadError::BeyondEnd { topic: topic(), partition, asked: asked_offset, end: end_offset });
-    }
-    Ok(asked)
+    let started = || {
+        if !is_assigned {
+            return Err(hub.not_assigned(partition));
+        }
+        let bounds = consumer.fetch_watermarks(&hub.topic, number, max_wait);
+        let (first, end) = bounds.map_err(|error| hub.failed("look up the bounds of", &error))?;
+        let next = match from {
+            StartFrom::Beginning => first,
+            StartFrom::End => end,
+            StartFrom::Offset(asked) => offset_number(asked),
+        };
+        if let Some(error) = hub.out_of_bounds(partition, next, (first, end)) {
+            return Err(error);
+        }
+        place(number, next).map_err(|error| hub.failed("seek in", &error))?;
+        let has_begun = lock(desk).begin(number, reading, next);
+        if has_begun { Ok(next_offset(next)) } else { Err(hub.not_assigned(partition)) }
+    };
+    // A caller that no longer waits for the answer has dropped the call; the partition is started all the same.
+    reply.send(started()).ok();
 }
 
 impl ClientContext for Hooks {
@@ -289,7 +288,7 @@ impl Hooks {
                 );
                 break;
             }
-            self.answer_starts(consumer);
+            self.answer_starts(consumer, deadline);
             self.hub.wake.park(RELEASE_POLL, || false);
         }
         let commits: Vec<_> = {
@@ -306,31 +305,17 @@ impl Hooks {
         }
     }
 
-    /// Answers the starts that were asked for meanwhile. librdkafka takes no new place within a hook; the thread gives it
-    /// one afterwards.
-    fn answer_starts(&self, consumer: &BaseConsumer<Self>) {
+    /// Answers the starts that were asked for meanwhile. librdkafka takes no new place within a hook: the partition is paused,
+    /// and the thread gives it its place afterwards.
+    fn answer_starts(&self, consumer: &BaseConsumer<Self>, deadline: Instant) {
         let starts = std::mem::take(&mut self.hub.inbox().starts);
-        for start in starts {
-            let resolved = resolve(consumer, &self.hub, &self.desk, self.connect_timeout, &start);
-            let outcome = resolved.and_then(|next| {
-                let partition = partition_number(start.partition);
-                let mut desk = lock(&self.desk);
-                if !desk.begin(partition, start.reading, next) {
-                    let topic = self.hub.topic.clone();
-                    return Err(ReadError::NotAssigned { topic, partition: start.partition });
-                }
-                desk.unplaced.insert(partition);
-                Ok(next_offset(next))
+        for asked in starts {
+            let left = deadline.saturating_duration_since(clock::now()).min(self.connect_timeout);
+            begin_reading(asked, (&self.hub, &self.desk), (consumer, left), |partition, _| {
+                consumer.pause(&list(&self.hub.topic, [(partition, Offset::Invalid)]))?;
+                lock(&self.desk).unplaced.insert(partition);
+                Ok(())
             });
-            let paused = list(&self.hub.topic, [(partition_number(start.partition), Offset::Invalid)]);
-            // Until it has its place, nothing of an earlier reading may come.
-            if outcome.is_ok()
-                && let Err(error) = consumer.pause(&paused)
-            {
-                tracing::warn!(%error, topic = self.hub.topic, "cannot pause a partition that waits for its place");
-            }
-            // A caller that no longer waits has dropped the call; the partition is started all the same.
-            start.reply.send(outcome).ok();
         }
     }
 }

@@ -22,13 +22,13 @@ use rdkafka::{
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    Hub, Start, Told,
-    desk::{Desk, Hooks, list, lock, resolve},
+    Hub, Told,
+    desk::{Desk, Hooks, begin_reading, list, lock},
 };
 use crate::{
     clock,
     consumer::ReadError,
-    kafka::{client_config, context::Watcher, next_offset, partition_id, partition_number},
+    kafka::{client_config, context::Watcher, partition_id, partition_number},
     settings::{ConsumerSettings, KafkaSettings},
     stats::Live,
 };
@@ -75,10 +75,9 @@ pub(super) fn start(
     events: mpsc::Sender<Told>,
     end: watch::Sender<bool>,
 ) -> Result<(), ReadError> {
-    let failed =
-        |reason: String| ReadError::Kafka { act: "open a consumer of", topic: hub.topic.clone(), reason };
     let desk = Arc::new(Mutex::new(Desk::new(events)));
-    let (consumer, retired) = build(&plan, &hub, &desk).map_err(|error| failed(error.to_string()))?;
+    let (consumer, retired) =
+        build(&plan, &hub, &desk).map_err(|error| hub.failed("open a consumer of", &error))?;
     for &partition in &plan.fixed {
         lock(&desk).assign(partition_number(partition));
     }
@@ -102,7 +101,7 @@ pub(super) fn start(
             end.send_replace(true);
         })
         .map(drop)
-        .map_err(|error| failed(error.to_string()))
+        .map_err(|error| hub.failed("open a consumer of", &error))
 }
 
 fn config(plan: &Plan) -> ClientConfig {
@@ -170,8 +169,14 @@ impl Reader {
                 break;
             }
             self.place();
-            for start in starts {
-                self.start_partition(start);
+            for asked in starts {
+                let max_wait = self.plan.kafka.connect_timeout;
+                begin_reading(
+                    asked,
+                    (&self.hub, &self.desk),
+                    (&self.consumer, max_wait),
+                    |partition, next| self.position(partition, next),
+                );
             }
             self.commit();
             if lock(&self.desk).hand_over(&self.plan.live) {
@@ -288,13 +293,9 @@ impl Reader {
             )
         );
         if is_lasting && is_due {
-            let told = self.failed("read", error.to_string());
+            let told = self.hub.failed("read", error);
             lock(&self.desk).say(Err(told));
         }
-    }
-
-    fn failed(&self, act: &'static str, reason: String) -> ReadError {
-        ReadError::Kafka { act, topic: self.hub.topic.clone(), reason }
     }
 
     /// Bounds of a partition, by asking the broker.
@@ -306,30 +307,11 @@ impl Reader {
     fn check_trimmed(&mut self, partition: i32) {
         let Some(next) = lock(&self.desk).seats.get(&partition).and_then(|seat| seat.next) else { return };
         match self.bounds(partition) {
-            Ok((first, _)) if first > next => {
-                let error = self.trimmed(partition, next, first);
-                self.stop_partition(partition, error);
-            }
-            Ok((_, end)) if end < next => {
-                let error = ReadError::BeyondEnd {
-                    topic: self.hub.topic.clone(),
-                    partition: partition_id(partition),
-                    asked: next_offset(next),
-                    end: next_offset(end),
-                };
-                self.stop_partition(partition, error);
-            }
-            Ok(_) => self.reposition(partition, next),
+            Ok(bounds) => match self.hub.out_of_bounds(partition_id(partition), next, bounds) {
+                Some(error) => self.stop_partition(partition, error),
+                None => self.reposition(partition, next),
+            },
             Err(error) => tracing::info!(%error, topic = self.hub.topic, partition, "cannot look up bounds"),
-        }
-    }
-
-    fn trimmed(&self, partition: i32, asked: i64, first: i64) -> ReadError {
-        ReadError::Trimmed {
-            topic: self.hub.topic.clone(),
-            partition: partition_id(partition),
-            asked: next_offset(asked),
-            first: next_offset(first),
         }
     }
 
@@ -339,25 +321,6 @@ impl Reader {
         if let Err(error) = self.consumer.pause(&stopped) {
             tracing::debug!(%error, topic = self.hub.topic, partition, "cannot pause a stopped partition");
         }
-    }
-
-    fn start_partition(&mut self, start: Start) {
-        let partition = partition_number(start.partition);
-        if let Some(seat) = lock(&self.desk).seats.get_mut(&partition) {
-            seat.next = None;
-        }
-        let connect_timeout = self.plan.kafka.connect_timeout;
-        let resolved = resolve(&self.consumer, &self.hub, &self.desk, connect_timeout, &start);
-        let outcome = resolved.and_then(|next| {
-            self.position(partition, next).map_err(|error| self.failed("seek in", error.to_string()))?;
-            if !lock(&self.desk).begin(partition, start.reading, next) {
-                let topic = self.hub.topic.clone();
-                return Err(ReadError::NotAssigned { topic, partition: start.partition });
-            }
-            Ok(next_offset(next))
-        });
-        // A caller that no longer waits for the answer has dropped the call; the partition is started all the same.
-        start.reply.send(outcome).ok();
     }
 
     /// Gives librdkafka the places of partitions that were started within a hook.
@@ -374,7 +337,7 @@ impl Reader {
     }
 
     /// Makes librdkafka fetch from an offset.
-    fn position(&mut self, partition: i32, next: i64) -> Result<(), KafkaError> {
+    fn position(&self, partition: i32, next: i64) -> Result<(), KafkaError> {
         let place = list(&self.hub.topic, [(partition, Offset::Offset(next))]);
         if self.plan.group.is_none() {
             let assigned = self.consumer.assignment()?;
@@ -472,7 +435,7 @@ impl Reader {
         let (consumer, retired) = match build(&self.plan, &self.hub, &self.desk) {
             Ok(built) => built,
             Err(error) => {
-                let error = self.failed("open another consumer of", error.to_string());
+                let error = self.hub.failed("open another consumer of", &error);
                 lock(&self.desk).say(Err(error));
                 return;
             }
