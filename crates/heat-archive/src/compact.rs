@@ -3,7 +3,7 @@
 //! A date has one file (or, beyond [`CompactSettings::file_rows`], a few that share its signals) for each network and
 //! partition, and at most one more in which late readings gather until the date is merged whole again. Nothing that is
 //! written counts before the revision that names it; a run that dies leaves files that the next one deletes. A file that
-//! cannot be read, or holds other rows than its manifest says, is set aside: see [`aside`].
+//! cannot be read, or holds other rows than its manifest says, is set aside.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
