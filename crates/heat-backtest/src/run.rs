@@ -184,7 +184,7 @@ impl Run {
             return;
         }
         match self.latest.get(&key) {
-            Some(&index) if event.change.kind != ChangeKind::Reopened => {
+            Some(&index) if !matches!(event.change.kind, ChangeKind::Reopened | ChangeKind::Escalated) => {
                 let alarm = &mut self.record.alarms[index];
                 let limit_us = if incident.class == Class::Burst { LATER_BURST_US } else { LATER_LEAK_US };
                 if at_us - alarm.emitted_us <= limit_us {

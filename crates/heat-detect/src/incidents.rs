@@ -8,10 +8,12 @@
 //! that `repaired` awaits the data's verdict.
 
 pub(crate) mod commands;
+mod escalation;
 mod fusion;
 mod hotline;
 pub(crate) mod text;
 
+use escalation::{Escalation, grown_from};
 pub(crate) use fusion::is_loss;
 use fusion::{Place, is_network_loss, is_of};
 pub(crate) use hotline::Explains;
@@ -44,6 +46,8 @@ pub(crate) fn is_elsewhere(kind: Option<&str>) -> bool {
 
 /// Evidence of what came on top of a leak that was said.
 pub(crate) const FURTHER_LOSS: &str = "further_loss";
+/// Evidence of what a leak lost when it was last called, once it has grown so much that it is called again.
+pub(crate) const GROWN_FROM: &str = "grown_from";
 
 /// Probability that the make-up meter is at fault instead.
 pub(crate) const METER_AT_FAULT: &str = "make_up_meter_at_fault";
@@ -59,17 +63,20 @@ pub(crate) struct Kept {
     pub(crate) repaired_us: Option<i64>,
     /// First of two users who want to shelve a P1, and when.
     pub(crate) shelving: Option<(String, i64)>,
+    /// What it lost when people were last called, or last acknowledged it.
+    pub(crate) called_kg_s: Option<f64>,
 }
 
 impl Kept {
+    fn new(incident: Incident) -> Self {
+        let called_kg_s = incident.loss_kg_s;
+        Self { incident, active: true, repaired_us: None, shelving: None, called_kg_s }
+    }
+
     fn published(incident: Incident) -> Self {
         let awaits = incident.alarm == AlarmState::AwaitingVerification;
-        Self {
-            active: incident.alarm != AlarmState::Cleared,
-            repaired_us: awaits.then_some(incident.updated.as_micros()),
-            shelving: None,
-            incident,
-        }
+        let repaired_us = awaits.then_some(incident.updated.as_micros());
+        Self { active: incident.alarm != AlarmState::Cleared, repaired_us, ..Self::new(incident) }
     }
 
     fn is_open(&self) -> bool {
@@ -136,7 +143,7 @@ impl Book {
             return;
         }
         let detector = finding.detector.clone();
-        let index = self.keep(settings, network, finding, emit);
+        let Some(index) = self.keep(settings, network, finding, emit) else { return };
         let kept = &mut self.kept[index];
         kept.active = false;
         kept.incident.alarm = AlarmState::Cleared;
@@ -153,7 +160,7 @@ impl Book {
         emit: &mut Emitter<'_>,
     ) {
         let detector = finding.detector.clone();
-        let index = self.keep(settings, network, finding, emit);
+        let Some(index) = self.keep(settings, network, finding, emit) else { return };
         // The alarm that opened it may lie in a maintenance window: known, listed, and not paged.
         let incident = &mut self.kept[index].incident;
         let window =
@@ -165,60 +172,44 @@ impl Book {
         self.absorb_effects(index, emit);
     }
 
-    /// A new incident, not said yet; its index.
+    /// Makes room for an incident: one that is closed goes, or else the newest of those that are less urgent, and its end
+    /// is said, for nobody would say it later. False where all that are open are as urgent.
+    fn make_room(&mut self, settings: &DetectSettings, wanted: Priority, emit: &mut Emitter<'_>) -> bool {
+        if self.kept.len() < settings.incidents_max {
+            return true;
+        }
+        if let Some(closed) = self.kept.iter().position(|kept| !kept.is_open()) {
+            self.kept.remove(closed);
+            return true;
+        }
+        emit.count_dropped();
+        let urgency = |&index: &usize| (self.kept[index].incident.priority, index);
+        let least = (0..self.kept.len()).max_by_key(urgency);
+        let Some(least) = least.filter(|&index| self.kept[index].incident.priority > wanted) else {
+            return false;
+        };
+        let reason = format!("no longer followed: {} incidents are open", settings.incidents_max);
+        self.clear(least, "life_cycle", Some(reason), emit);
+        self.kept.remove(least);
+        true
+    }
+
+    /// A new incident, not said yet; its index, or `None` where a bound keeps it out.
     fn keep(
         &mut self,
         settings: &DetectSettings,
         network: &NetworkId,
         finding: Finding,
         emit: &mut Emitter<'_>,
-    ) -> usize {
-        if self.kept.len() >= settings.incidents_max {
-            let victim = self
-                .kept
-                .iter()
-                .position(|kept| !kept.is_open())
-                .or_else(|| self.kept.iter().rposition(|kept| kept.incident.priority == Priority::P4))
-                .unwrap_or(0);
-            self.kept.remove(victim);
-            emit.count_dropped();
+    ) -> Option<usize> {
+        if !self.make_room(settings, finding.class.priority(), emit) {
+            return None;
         }
-        let now = emit.now();
-        let mut incident = Incident {
-            id: IncidentId::derive(network, emit.origin(), emit.next_ordinal()),
-            version: 0,
-            network: network.clone(),
-            class: finding.class,
-            kind: finding.kind.clone(),
-            priority: finding.class.priority(),
-            alarm: AlarmState::Unacknowledged,
-            work: WorkState::AwaitingDispatch,
-            onset: finding.onset,
-            opened: now,
-            updated: now,
-            cleared: None,
-            shelved_until: None,
-            place: None,
-            side: None,
-            candidates: Vec::new(),
-            branch: Vec::new(),
-            loss_kg_s: None,
-            loss_m3_h: None,
-            affected: Vec::new(),
-            affected_households: None,
-            search_length_m: None,
-            valves: Vec::new(),
-            effects: Vec::new(),
-            evidence: Vec::new(),
-            strength: 0.0,
-            level: finding.level,
-            lacked: Vec::new(),
-            text_zh: String::new(),
-            text_en: String::new(),
-        };
+        let id = IncidentId::derive(network, emit.origin(), emit.next_ordinal());
+        let mut incident = Incident::new(id, network.clone(), finding.class, finding.onset, emit.now());
         take_over(&mut incident, finding);
-        self.kept.push(Kept { incident, active: true, repaired_us: None, shelving: None });
-        self.kept.len() - 1
+        self.kept.push(Kept::new(incident));
+        Some(self.kept.len() - 1)
     }
 
     fn reopen(&mut self, index: usize, finding: &Finding, emit: &mut Emitter<'_>) {
@@ -229,6 +220,7 @@ impl Book {
         let onset = kept.incident.onset;
         take_over(&mut kept.incident, finding.clone());
         kept.incident.onset = onset;
+        kept.called_kg_s = kept.incident.loss_kg_s;
         self.say(
             index,
             ChangeKind::Reopened,
@@ -242,11 +234,8 @@ impl Book {
         let now = emit.now();
         let kept = &mut self.kept[index];
         kept.active = true;
-        let incident = &kept.incident;
-        let torn = has_further_loss(incident, &finding);
-        let upgraded = torn
-            || (incident.class != finding.class
-                && matches!(finding.class, Class::Burst | Class::PowerFailure | Class::ExchangerLeak));
+        let escalation = kept.escalation(&finding);
+        let incident = &mut kept.incident;
         let age = now.as_micros() - incident.opened.as_micros();
         let rest = now.as_micros() - incident.updated.as_micros();
         let wait = if age <= YOUNG_US && finding.class.priority() == Priority::P1 {
@@ -254,30 +243,41 @@ impl Book {
         } else {
             i64::try_from(settings.update_interval.as_micros()).unwrap_or(i64::MAX)
         };
-        if !upgraded && (rest < wait || !is_material(incident, &finding)) {
+        let is_urgent =
+            escalation.as_ref().is_some_and(|escalation| !matches!(escalation, Escalation::Grown { .. }));
+        if !is_urgent && (rest < wait || !is_material(incident, &finding)) {
             return;
         }
         let detector = finding.detector.clone();
-        let incident = &mut kept.incident;
         let (class, onset) = (incident.class, incident.onset);
         let found = finding.class;
         take_over(incident, finding);
-        if upgraded {
-            incident.priority = found.priority();
-            incident.alarm = AlarmState::Unacknowledged;
-            incident.shelved_until = None;
-        } else {
+        if !is_urgent {
             incident.class = class;
         }
-        if torn || !upgraded {
+        if !matches!(escalation, Some(Escalation::Worse)) {
             incident.onset = onset;
         }
-        let reason = if torn {
-            Some("more is lost on top of it".to_owned())
-        } else {
-            upgraded.then(|| format!("{} turns out to be {}", class.as_str(), found.as_str()))
+        let Some(escalation) = escalation else {
+            self.say(index, ChangeKind::Updated, &detector, None, emit);
+            return;
         };
-        self.say(index, ChangeKind::Updated, &detector, reason, emit);
+        if is_urgent {
+            incident.priority = found.priority();
+        }
+        incident.alarm = AlarmState::Unacknowledged;
+        incident.shelved_until = None;
+        let reason = match escalation {
+            Escalation::Torn => "more is lost on top of it".to_owned(),
+            Escalation::Worse => format!("{} turns out to be {}", class.as_str(), found.as_str()),
+            Escalation::Grown { from_kg_s } => {
+                let evidence = grown_from(incident, from_kg_s, now);
+                incident.evidence.push(evidence);
+                "it has grown".to_owned()
+            }
+        };
+        kept.called_kg_s = kept.incident.loss_kg_s;
+        self.say(index, ChangeKind::Escalated, &detector, Some(reason), emit);
     }
 
     fn withdraw(&mut self, finding: &Finding, emit: &mut Emitter<'_>) {
@@ -408,14 +408,6 @@ impl Book {
     }
 }
 
-/// Whether a finding tells a loss on top of the leak that the incident does not know yet.
-fn has_further_loss(incident: &Incident, finding: &Finding) -> bool {
-    let is_further = |evidence: &&Evidence| evidence.what == FURTHER_LOSS;
-    let known = incident.evidence.iter().find(is_further).map(|evidence| evidence.at);
-    let found = finding.evidence.iter().find(is_further).map(|evidence| evidence.at);
-    found.is_some() && found != known && finding.class == Class::LeakAbrupt
-}
-
 fn is_material(incident: &Incident, finding: &Finding) -> bool {
     // It is said anew only when its deadline has come nearer.
     if finding.class == Class::FrostRisk {
@@ -434,10 +426,12 @@ fn is_material(incident: &Incident, finding: &Finding) -> bool {
 
 /// What a finding says about its incident; the alarm's own history stays.
 fn take_over(incident: &mut Incident, mut finding: Finding) {
-    // That it was found late stays true.
-    let is_late_mark = |evidence: &&Evidence| evidence.what == FOUND_LATE;
-    if !finding.evidence.iter().any(|evidence| is_late_mark(&evidence)) {
-        finding.evidence.extend(incident.evidence.iter().find(is_late_mark).cloned());
+    // That it was found late, and what it has grown from, stays true.
+    for lasting in [FOUND_LATE, GROWN_FROM] {
+        let is_mark = |evidence: &&Evidence| evidence.what == lasting;
+        if !finding.evidence.iter().any(|evidence| is_mark(&evidence)) {
+            finding.evidence.extend(incident.evidence.iter().find(is_mark).cloned());
+        }
     }
     incident.class = finding.class;
     incident.kind = finding.kind;

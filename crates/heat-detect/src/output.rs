@@ -215,7 +215,7 @@ pub struct Counters {
     pub unused: u64,
     /// Readings refused by the bound on networks or signals.
     pub over_bound: u64,
-    /// Incidents dropped by the bound on incidents kept.
+    /// Incidents that the bound on open incidents of a network kept out or gave up.
     pub incidents_dropped: u64,
     /// Tickets seen.
     pub tickets: u64,

@@ -199,6 +199,7 @@ pub struct Change {
 pub enum ChangeKind {
     Opened,
     Updated,
+    Escalated,
     Acknowledged,
     Shelved,
     Unshelved,
@@ -276,6 +277,51 @@ pub struct Incident {
     pub text_zh: String,
     /// Text for the duty desk, English.
     pub text_en: String,
+}
+
+impl Incident {
+    /// An incident of its class's urgency of which nothing more is known, and which was not told yet: its first change makes
+    /// it version 1.
+    pub fn new(
+        id: IncidentId,
+        network: NetworkId,
+        class: Class,
+        onset: EventTime,
+        opened: AppendTime,
+    ) -> Self {
+        Self {
+            id,
+            version: 0,
+            network,
+            class,
+            kind: None,
+            priority: class.priority(),
+            alarm: AlarmState::Unacknowledged,
+            work: WorkState::default(),
+            onset,
+            opened,
+            updated: opened,
+            cleared: None,
+            shelved_until: None,
+            place: None,
+            side: None,
+            candidates: Vec::new(),
+            branch: Vec::new(),
+            loss_kg_s: None,
+            loss_m3_h: None,
+            affected: Vec::new(),
+            affected_households: None,
+            search_length_m: None,
+            valves: Vec::new(),
+            effects: Vec::new(),
+            evidence: Vec::new(),
+            strength: 0.0,
+            level: ModelLevel::L0,
+            lacked: Vec::new(),
+            text_zh: String::new(),
+            text_en: String::new(),
+        }
+    }
 }
 
 /// A change with the state it led to; what `heat.incident-events.v1` carries.

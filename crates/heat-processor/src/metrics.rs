@@ -87,8 +87,10 @@ impl ProcessorMetrics {
             lag: metrics.gauges(LAG, "Records of the log not yet processed.", &["partition"]),
             set_aside: ["bad", "clock", "late", "unused", "bound"]
                 .map(|reason| set_aside.with_label_values(&[reason])),
-            incidents_dropped: metrics
-                .counter(INCIDENTS_DROPPED, "Incidents dropped by the bound on incidents kept."),
+            incidents_dropped: metrics.counter(
+                INCIDENTS_DROPPED,
+                "Incidents that the bound on open incidents of a network kept out or gave up.",
+            ),
             budget: metrics
                 .number(BUDGET, "The alarm budget: false pages that one network may have in 30 days."),
             opened: metrics.counters(OPENED, "Incidents opened or reopened.", &["priority"]),

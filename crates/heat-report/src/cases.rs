@@ -203,6 +203,7 @@ impl Cases {
             ChangeKind::Reopened => case.reopened += u64::from(in_span),
             ChangeKind::Opened
             | ChangeKind::Updated
+            | ChangeKind::Escalated
             | ChangeKind::Acknowledged
             | ChangeKind::Shelved
             | ChangeKind::Unshelved

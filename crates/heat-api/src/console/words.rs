@@ -96,6 +96,7 @@ pub(crate) const fn change(lang: Lang, kind: ChangeKind) -> &'static str {
     match kind {
         ChangeKind::Opened => lang.pick("发现", "Opened"),
         ChangeKind::Updated => lang.pick("更新", "Updated"),
+        ChangeKind::Escalated => lang.pick("加重", "Escalated"),
         ChangeKind::Acknowledged => lang.pick("确认", "Acknowledged"),
         ChangeKind::Shelved => lang.pick("搁置", "Shelved"),
         ChangeKind::Unshelved => lang.pick("取消搁置", "Unshelved"),

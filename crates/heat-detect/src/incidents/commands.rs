@@ -97,6 +97,7 @@ impl Book {
         }
         self.require(index, "acknowledge", |alarm| alarm == AlarmState::Unacknowledged)?;
         self.kept[index].incident.alarm = AlarmState::Acknowledged;
+        self.kept[index].called_kg_s = self.kept[index].incident.loss_kg_s;
         self.say(index, ChangeKind::Acknowledged, user, None, emit);
         Ok(())
     }

@@ -11,7 +11,7 @@ mod tests;
 
 use heat_model::incident::{Evidence, Incident};
 
-use super::{CONDENSATE, FURTHER_LOSS, METER_AT_FAULT, SHARE_OF_CIRCULATION, STEAM};
+use super::{CONDENSATE, FURTHER_LOSS, GROWN_FROM, METER_AT_FAULT, SHARE_OF_CIRCULATION, STEAM};
 use crate::{network::arrival::FOUND_LATE, pressure::frost::HOURS_LEFT};
 
 /// Pieces of evidence told.
@@ -83,6 +83,10 @@ fn evidence_line(incident: &Incident, zh: bool) -> String {
             ),
             (FURTHER_LOSS, _) => (
                 if zh { "漏失再次突增" } else { "lost on top at once" },
+                format!("{:.2} t/h", evidence.value * 3.6),
+            ),
+            (GROWN_FROM, _) => (
+                if zh { "上次报警时漏失" } else { "lost when last called" },
                 format!("{:.2} t/h", evidence.value * 3.6),
             ),
             ("make_up_at_its_limit", _) => (

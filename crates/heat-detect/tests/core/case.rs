@@ -1,7 +1,7 @@
 //! A leak whose case is closed is accepted; and what comes on top of a leak that is open.
 
 use heat_model::{
-    incident::{AlarmState, Class, Incident, IncidentEvent, Priority, WorkState},
+    incident::{AlarmState, ChangeKind, Class, Incident, IncidentEvent, Priority, WorkState},
     record::Action,
 };
 
@@ -124,4 +124,36 @@ fn a_second_sudden_leak_asks_again_for_those_who_had_acknowledged_the_first() {
     assert_eq!(after.len(), 1, "{after:?}");
     assert_eq!(after[0].alarm, AlarmState::Unacknowledged);
     assert!(after[0].text_en.contains("on top"), "{}", after[0].text_en);
+}
+
+#[test]
+fn a_leak_that_has_grown_threefold_asks_again_for_those_who_had_acknowledged_it() {
+    let mut feed = Feed::new(settings(), plant());
+    let small = 0.08;
+    // It stands for two days, and then grows for four, to five times as much.
+    let lost = move |since: i64| {
+        let ramp = (since as f64 / (12 * HOUR) as f64).min(1.0);
+        small * ramp * (1.0 + 4.0 * ((since - 2 * DAY).max(0) as f64 / (4 * DAY) as f64).min(1.0))
+    };
+    feed.run(0, ON + 2 * DAY, SCAN, losing(lost));
+    let leak = water(&feed)[0].clone();
+    feed.command(START + ON + 2 * DAY, "li", Action::Acknowledge { incident: leak.id, version: None });
+    let said = feed.events().len();
+    feed.run(ON + 2 * DAY, ON + 6 * DAY, SCAN, losing(lost));
+
+    let escalated: Vec<&IncidentEvent> = feed.events()[said..]
+        .iter()
+        .copied()
+        .filter(|event| event.change.kind == ChangeKind::Escalated)
+        .collect();
+    assert_eq!(escalated.len(), 1, "{escalated:?}");
+    let incident = &escalated[0].incident;
+    assert_eq!((incident.id, incident.onset, incident.class), (leak.id, leak.onset, leak.class));
+    assert_eq!(incident.alarm, AlarmState::Unacknowledged);
+    let loss = incident.loss_kg_s.unwrap();
+    assert!((3.0 * small * 0.8..4.0 * small).contains(&loss), "{loss}");
+    let from = incident.evidence.iter().find(|evidence| evidence.what == "grown_from").unwrap();
+    assert!((from.value - small).abs() < 0.02, "{from:?}");
+    assert!(incident.text_en.contains("lost when last called"), "{}", incident.text_en);
+    assert_eq!(water(&feed).len(), 1, "one cause is one incident");
 }

@@ -1,13 +1,17 @@
 use heat_detect::{DetectSettings, Output, RefusalReason};
 use heat_model::{
     EventTime, IncidentId,
-    incident::{AlarmState, ChangeKind, Incident, WorkState},
+    incident::{AlarmState, ChangeKind, Class, Incident, WorkState},
     record::Action,
 };
 
-use crate::world::{CALM, Feed, Now, START, plant};
+use crate::{
+    quality::swing,
+    world::{CALM, Device, Feed, Now, START, plant},
+};
 
 const HOUR: i64 = 3_600;
+const DAY: i64 = 24 * HOUR;
 
 fn with_a_burst() -> (Feed, IncidentId) {
     let mut feed = Feed::new(DetectSettings::default(), plant());
@@ -126,4 +130,55 @@ fn every_change_raises_the_version_by_one_and_keeps_offsets_in_order() {
         assert_eq!(event.incident.version, expected);
     }
     assert!(events.windows(2).all(|w| (w[0].input_offset, w[0].ordinal) < (w[1].input_offset, w[1].ordinal)));
+}
+
+#[test]
+fn a_full_list_gives_up_the_least_urgent_and_says_so_and_takes_nothing_that_is_no_more_urgent() {
+    let mut feed = Feed::new(DetectSettings { incidents_max: 2, ..DetectSettings::default() }, plant());
+    let without = |sites: &'static [&'static str]| {
+        move |at: i64, list: &mut Vec<Device>| {
+            swing(at, list);
+            list.retain(|(site, device, _)| !(sites.contains(site) && *device == "meter"));
+        }
+    };
+    let places =
+        |feed: &Feed| feed.incidents().into_iter().map(|incident| incident.place).collect::<Vec<_>>();
+    let both = ["town/a1/meter", "town/a2/meter"].map(|place| Some(place.to_owned()));
+    feed.run_with(0, 2 * DAY, 900, |_| CALM, without(&[]));
+    feed.run_with(2 * DAY, 2 * DAY + 3 * HOUR, 900, |_| CALM, without(&["a1"]));
+    feed.run_with(2 * DAY + 3 * HOUR, 2 * DAY + 6 * HOUR, 900, |_| CALM, without(&["a1", "a2"]));
+    assert_eq!(places(&feed), both);
+    assert_eq!(feed.core.counters().incidents_dropped, 0);
+
+    let silent = ["a1", "a2", "b1"].as_slice();
+    feed.run_with(2 * DAY + 6 * HOUR, 2 * DAY + 9 * HOUR, 900, |_| CALM, without(silent));
+    assert_eq!(places(&feed), both, "a third that is no more urgent is kept out");
+    assert!(feed.core.counters().incidents_dropped > 0);
+
+    feed.run_with(2 * DAY + 9 * HOUR, 2 * DAY + 10 * HOUR, 10, |_| CALM, without(silent));
+    let leak = |_: i64| Now { leak: Some((1, 5.0)), ..CALM };
+    feed.run_with(2 * DAY + 10 * HOUR, 2 * DAY + 10 * HOUR + 900, 10, leak, without(silent));
+    let (given_up, burst) = (&feed.incidents()[1], &feed.incidents()[2]);
+    assert_eq!(given_up.alarm, AlarmState::Cleared, "nobody would ever have ended it");
+    assert_eq!(burst.class, Class::Burst);
+    let why = feed.events().into_iter().find(|event| event.change.by == "life_cycle").unwrap();
+    assert_eq!(why.incident.id, given_up.id);
+    assert_eq!(why.change.reason.as_deref(), Some("no longer followed: 2 incidents are open"));
+}
+
+#[test]
+fn a_closed_incident_makes_room_for_the_next_and_counts_as_nothing_lost() {
+    let mut feed = Feed::new(DetectSettings { incidents_max: 1, ..DetectSettings::default() }, plant());
+    let is_silent = |at: i64| (2 * DAY..2 * DAY + 3 * HOUR).contains(&at);
+    let calm = |at: i64, list: &mut Vec<Device>| {
+        swing(at, list);
+        list.retain(|(site, device, _)| !(is_silent(at) && *site == "a1" && *device == "meter"));
+    };
+    feed.run_with(0, 2 * DAY + 5 * HOUR, 900, |_| CALM, calm);
+    feed.run_with(2 * DAY + 5 * HOUR, 2 * DAY + 6 * HOUR, 10, |_| CALM, calm);
+    assert_eq!(state(&feed).alarm, AlarmState::Cleared);
+    let leak = |_: i64| Now { leak: Some((1, 5.0)), ..CALM };
+    feed.run_with(2 * DAY + 6 * HOUR, 2 * DAY + 6 * HOUR + 900, 10, leak, calm);
+    assert_eq!(feed.incidents()[1].class, Class::Burst);
+    assert_eq!(feed.core.counters().incidents_dropped, 0);
 }

@@ -67,7 +67,8 @@ impl Watcher {
                 say(format!("         {}", incident.text_zh));
                 say(format!("         {}", incident.text_en));
             }
-            ChangeKind::Acknowledged
+            ChangeKind::Escalated
+            | ChangeKind::Acknowledged
             | ChangeKind::Shelved
             | ChangeKind::Unshelved
             | ChangeKind::OutOfService

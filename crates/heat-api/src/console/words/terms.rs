@@ -26,7 +26,7 @@ const DETECTORS: [Term; 17] = [
     ("operator", "人工", "Operator"),
 ];
 
-const EVIDENCE: [Term; 30] = [
+const EVIDENCE: [Term; 31] = [
     ("pressure_drop", "压力下降", "Pressure down"),
     ("pressure_rise", "压力上升", "Pressure up"),
     ("make_up_surge", "补水量突增", "Make-up up"),
@@ -42,6 +42,7 @@ const EVIDENCE: [Term; 30] = [
     ("condensate_return_usual", "平时凝结水回收率", "Condensate usually returned"),
     ("night_flow_excess", "夜间最小流量高于基线", "Night flow above its baseline"),
     ("further_loss", "漏失再次突增", "Lost on top at once"),
+    ("grown_from", "上次报警时漏失", "Lost when last called"),
     ("share_of_circulation", "占循环量", "Share of the circulation"),
     ("share_of_inflow", "占平均进水量", "Share of the mean inflow"),
     ("flow_step", "供回水流量差突增", "Supply-return difference up"),

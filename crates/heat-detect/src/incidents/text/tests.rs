@@ -1,13 +1,13 @@
 use heat_model::{
     AppendTime, EventTime, NetworkId,
-    incident::{AlarmState, Candidate, Class, Evidence, Incident, Priority, WorkState},
+    incident::{Candidate, Class, Evidence, Incident, Priority},
     plant::{ModelLevel, Side},
 };
 
 use super::{deviations, fill};
 
 /// All that detectors write as evidence.
-const SEEN: [(&str, &str); 60] = [
+const SEEN: [(&str, &str); 61] = [
     ("pressure_drop", "Pa"),
     ("make_up_surge", "kg/s"),
     ("flow_step", "kg/s"),
@@ -15,6 +15,7 @@ const SEEN: [(&str, &str); 60] = [
     ("share_of_circulation", "1"),
     ("make_up_meter_at_fault", "1"),
     ("further_loss", "kg/s"),
+    ("grown_from", "kg/s"),
     ("make_up_at_its_limit", "kg/s"),
     ("unmetered_filling", "kg/s"),
     ("night_flow_excess", "kg/s"),
@@ -86,36 +87,16 @@ const LACKED: [&str; 12] = [
 
 fn incident(class: Class) -> Incident {
     Incident {
-        id: "0000000000000007".parse().unwrap(),
         version: 1,
-        network: NetworkId::new("town").unwrap(),
-        class,
-        kind: None,
         priority: Priority::P3,
-        alarm: AlarmState::Unacknowledged,
-        work: WorkState::AwaitingDispatch,
-        onset: EventTime::from_micros(0),
-        opened: AppendTime::from_micros(0),
-        updated: AppendTime::from_micros(0),
-        cleared: None,
-        shelved_until: None,
-        place: None,
-        side: None,
-        candidates: Vec::new(),
-        branch: Vec::new(),
-        loss_kg_s: None,
-        loss_m3_h: None,
-        affected_households: None,
-        search_length_m: None,
-        affected: Vec::new(),
-        valves: Vec::new(),
-        effects: Vec::new(),
-        evidence: Vec::new(),
-        strength: 0.0,
         level: ModelLevel::L2,
-        lacked: Vec::new(),
-        text_zh: String::new(),
-        text_en: String::new(),
+        ..Incident::new(
+            "0000000000000007".parse().unwrap(),
+            NetworkId::new("town").unwrap(),
+            class,
+            EventTime::from_micros(0),
+            AppendTime::from_micros(0),
+        )
     }
 }
 
