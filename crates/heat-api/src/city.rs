@@ -227,19 +227,10 @@ mod tests {
 
     fn plant() -> PlantIndex {
         let site = |id: &str, kind, parent: Option<&str>| Site {
-            id: id.parse().unwrap(),
             network: Some("town".parse().unwrap()),
             kind: Some(kind),
-            node: None,
             parent: parent.map(|id| id.parse().unwrap()),
-            name: None,
-            operator: None,
-            district: None,
-            heated_area_m2: None,
-            households: None,
-            lon: None,
-            lat: None,
-            crs: None,
+            ..Site::new(id.parse().unwrap())
         };
         let sites = vec![
             site("st1", SiteKind::Station, None),

@@ -20,7 +20,7 @@ use heat_log::{
 use heat_model::{
     AppendTime, Body, EventTime, GatewayId, IncidentId, Lane, NetworkId, Offset, PartitionId, Quality,
     QualityCode, Reading, SignalDecl,
-    incident::{AlarmState, Change, ChangeKind, Class, Incident, IncidentEvent, Priority, WorkState},
+    incident::{AlarmState, Change, ChangeKind, Class, Incident, IncidentEvent, WorkState},
     plant::{ModelLevel, PlantModel},
     record::{Action, Command, NextOffset, Origin},
 };
@@ -267,36 +267,20 @@ fn incident(number: u64, version: u32) -> Incident {
     let origin = Origin { gateway: "g".parse().unwrap(), epoch: 1, seq: number };
     let micros = i64::try_from(number).unwrap() * 1_000_000;
     Incident {
-        id: IncidentId::derive(&network, &origin, 0),
         version,
-        network,
-        class: Class::Burst,
-        kind: None,
-        priority: Priority::P1,
-        alarm: AlarmState::Unacknowledged,
-        work: WorkState::default(),
-        onset: EventTime::from_micros(micros),
-        opened: AppendTime::from_micros(micros),
-        updated: AppendTime::from_micros(micros),
-        cleared: None,
-        shelved_until: None,
         place: Some("P001".to_owned()),
-        side: None,
-        candidates: Vec::new(),
-        branch: Vec::new(),
         loss_kg_s: Some(3.5),
-        loss_m3_h: None,
-        affected_households: None,
-        search_length_m: None,
-        affected: Vec::new(),
-        valves: Vec::new(),
-        effects: Vec::new(),
-        evidence: Vec::new(),
         strength: 9.0,
         level: ModelLevel::L2,
-        lacked: Vec::new(),
         text_zh: "爆管<script>alert(1)</script>".to_owned(),
         text_en: "burst <script>alert(1)</script>".to_owned(),
+        ..Incident::new(
+            IncidentId::derive(&network, &origin, 0),
+            network,
+            Class::Burst,
+            EventTime::from_micros(micros),
+            AppendTime::from_micros(micros),
+        )
     }
 }
 

@@ -63,29 +63,21 @@ impl City {
     fn plant(&self, network: &NetworkId) -> PlantModel {
         let mut plant = PlantModel::default();
         plant.circuits.push(Circuit {
-            id: "primary".parse().unwrap(),
-            network: network.clone(),
-            kind: None,
-            medium: None,
-            converted_on: None,
             water_volume_m3: Some(40.0 * self.stations as f64),
-            design_flow_kg_s: None,
-            topped_up_from: None,
+            ..Circuit::new("primary".parse().unwrap(), network.clone())
         });
         let mut lay = |id: String, from: String, to: String, length: f64, mm: f64| {
             for (suffix, side) in [("s", Side::Supply), ("r", Side::Return)] {
                 plant.pipes.push(Pipe {
-                    id: format!("{id}{suffix}").parse().unwrap(),
-                    circuit: "primary".parse().unwrap(),
-                    from: from.parse().unwrap(),
-                    to: to.parse().unwrap(),
                     length_m: Some(length),
                     inner_diameter_mm: Some(mm),
-                    roughness_mm: None,
                     side: Some(side),
-                    material: None,
-                    laid_year: None,
-                    depth_m: None,
+                    ..Pipe::new(
+                        format!("{id}{suffix}").parse().unwrap(),
+                        "primary".parse().unwrap(),
+                        from.parse().unwrap(),
+                        to.parse().unwrap(),
+                    )
                 });
             }
         };
@@ -96,19 +88,10 @@ impl City {
             lay(format!("S{j}"), format!("j{j}"), format!("n{j}"), 20.0, self.bore_mm(1.0));
         }
         let site = |id: String, kind, node: String| Site {
-            id: id.parse().unwrap(),
             network: Some(network.clone()),
             kind: Some(kind),
             node: Some(node.parse().unwrap()),
-            parent: None,
-            name: None,
-            operator: None,
-            district: None,
-            heated_area_m2: None,
-            households: None,
-            lon: None,
-            lat: None,
-            crs: None,
+            ..Site::new(id.parse().unwrap())
         };
         plant.sites.push(site("source".to_owned(), SiteKind::Source, "src".to_owned()));
         for j in 0..self.stations {

@@ -13,8 +13,8 @@ use heat_log::{
 use heat_model::{
     AppendTime, Body, EventTime, GatewayId, IncidentId, Lane, NetworkId, PartitionId, Quality, QualityCode,
     Reading, SignalDecl,
-    incident::{AlarmState, Class, Incident, Priority, WorkState},
-    plant::{ModelLevel, PlantModel},
+    incident::{AlarmState, Class, Incident},
+    plant::PlantModel,
     record::{Heartbeat, Origin},
 };
 use heat_runtime::{Clock, Shutdown, admin::Health, metrics::Metrics};
@@ -58,36 +58,14 @@ fn incident() -> Incident {
     let network: NetworkId = "town".parse().unwrap();
     let gateway: GatewayId = "gw".parse().unwrap();
     Incident {
-        id: IncidentId::derive(&network, &Origin { gateway, epoch: 1, seq: 0 }, 0),
         version: 1,
-        network,
-        class: Class::Burst,
-        kind: None,
-        priority: Priority::P1,
-        alarm: AlarmState::Unacknowledged,
-        work: WorkState::default(),
-        onset: EventTime::from_micros(0),
-        opened: AppendTime::from_micros(0),
-        updated: AppendTime::from_micros(0),
-        cleared: None,
-        shelved_until: None,
-        place: None,
-        side: None,
-        candidates: Vec::new(),
-        branch: Vec::new(),
-        loss_kg_s: None,
-        loss_m3_h: None,
-        affected_households: None,
-        search_length_m: None,
-        affected: Vec::new(),
-        valves: Vec::new(),
-        effects: Vec::new(),
-        evidence: Vec::new(),
-        strength: 0.0,
-        level: ModelLevel::L0,
-        lacked: Vec::new(),
-        text_zh: String::new(),
-        text_en: String::new(),
+        ..Incident::new(
+            IncidentId::derive(&network, &Origin { gateway, epoch: 1, seq: 0 }, 0),
+            network,
+            Class::Burst,
+            EventTime::from_micros(0),
+            AppendTime::from_micros(0),
+        )
     }
 }
 

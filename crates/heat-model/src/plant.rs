@@ -185,6 +185,22 @@ pub struct Circuit {
     pub topped_up_from: Option<CircuitId>,
 }
 
+impl Circuit {
+    /// A row of which only what it must have is known.
+    pub const fn new(id: CircuitId, network: NetworkId) -> Self {
+        Self {
+            id,
+            network,
+            kind: None,
+            medium: None,
+            converted_on: None,
+            water_volume_m3: None,
+            design_flow_kg_s: None,
+            topped_up_from: None,
+        }
+    }
+}
+
 /// A row of `nodes`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -233,6 +249,27 @@ pub struct Site {
     pub crs: Option<String>,
 }
 
+impl Site {
+    /// A row of which only the id is known.
+    pub const fn new(id: SiteId) -> Self {
+        Self {
+            id,
+            network: None,
+            kind: None,
+            node: None,
+            parent: None,
+            name: None,
+            operator: None,
+            district: None,
+            heated_area_m2: None,
+            households: None,
+            lon: None,
+            lat: None,
+            crs: None,
+        }
+    }
+}
+
 /// A row of `pipes`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -256,6 +293,25 @@ pub struct Pipe {
     pub laid_year: Option<u32>,
     #[serde(default)]
     pub depth_m: Option<f64>,
+}
+
+impl Pipe {
+    /// A row of which only what it must have is known.
+    pub const fn new(id: PipeId, circuit: CircuitId, from: NodeId, to: NodeId) -> Self {
+        Self {
+            id,
+            circuit,
+            from,
+            to,
+            length_m: None,
+            inner_diameter_mm: None,
+            roughness_mm: None,
+            side: None,
+            material: None,
+            laid_year: None,
+            depth_m: None,
+        }
+    }
 }
 
 /// A row of `valves`.

@@ -7,7 +7,7 @@ use heat_detect::{
 use heat_model::{
     AppendTime, DeviceId, EventTime, IncidentId, NetworkId, Offset, Origin, SiteId,
     incident::{
-        AlarmState, Candidate, Change, ChangeKind, Class, Evidence, Incident, IncidentEvent, WorkState,
+        Candidate, Change, ChangeKind, Class, Evidence, Incident, IncidentEvent, WorkState,
     },
     plant::{ModelLevel, PlantModel, Side},
     record::{Action, Command},
@@ -144,36 +144,15 @@ fn id(network: &str) -> NetworkId {
 fn incident(number: u64, class: Class, onset: &str) -> Incident {
     let origin = Origin { gateway: "g".parse().unwrap(), epoch: 1, seq: number };
     Incident {
-        id: IncidentId::derive(&id("n"), &origin, 0),
         version: 1,
-        network: id("n"),
-        class,
-        kind: None,
-        priority: class.priority(),
-        alarm: AlarmState::Unacknowledged,
-        work: WorkState::default(),
-        onset: EventTime::from_micros(at(onset)),
-        opened: AppendTime::from_micros(at(onset)),
-        updated: AppendTime::from_micros(at(onset)),
-        cleared: None,
-        shelved_until: None,
-        place: None,
-        side: None,
-        candidates: Vec::new(),
-        branch: Vec::new(),
-        loss_kg_s: None,
-        loss_m3_h: None,
-        affected_households: None,
-        search_length_m: None,
-        affected: Vec::new(),
-        valves: Vec::new(),
-        effects: Vec::new(),
-        evidence: Vec::new(),
-        strength: 0.0,
         level: ModelLevel::L3,
-        lacked: Vec::new(),
-        text_zh: String::new(),
-        text_en: String::new(),
+        ..Incident::new(
+            IncidentId::derive(&id("n"), &origin, 0),
+            id("n"),
+            class,
+            EventTime::from_micros(at(onset)),
+            AppendTime::from_micros(at(onset)),
+        )
     }
 }
 

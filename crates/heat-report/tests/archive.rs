@@ -10,7 +10,7 @@ use heat_detect::Output;
 use heat_model::{
     AppendTime, Body, Envelope, EventTime, IncidentId, IngestTime, Lane, Offset, Origin, PartitionId,
     Position, Quality, QualityCode, Reading, SignalDecl, SignalSet, SignalSetId,
-    incident::{AlarmState, Change, ChangeKind, Class, Incident, IncidentEvent, Priority, WorkState},
+    incident::{Change, ChangeKind, Class, Incident, IncidentEvent},
     plant::{ModelLevel, PlantModel},
     record::{Action, Command, NextOffset, Readings},
     ticket::{Ticket, TicketKind},
@@ -102,36 +102,19 @@ fn readings(site: &str, device: &str, values: &[(&str, &str, f64)], time_us: i64
 fn burst() -> Incident {
     let onset = at("2026-11-20T06:00:00+08:00");
     Incident {
-        id: IncidentId::derive(&"n".parse().unwrap(), &origin(1), 0),
         version: 1,
-        network: "n".parse().unwrap(),
-        class: Class::Burst,
-        kind: None,
-        priority: Priority::P1,
-        alarm: AlarmState::Unacknowledged,
-        work: WorkState::default(),
-        onset: EventTime::from_micros(onset),
-        opened: AppendTime::from_micros(onset),
-        updated: AppendTime::from_micros(onset),
-        cleared: None,
-        shelved_until: None,
         place: Some("p1".to_owned()),
-        side: None,
-        candidates: Vec::new(),
-        branch: Vec::new(),
         loss_kg_s: Some(1.0),
         loss_m3_h: Some(3.6),
-        affected_households: None,
-        search_length_m: None,
-        affected: Vec::new(),
-        valves: Vec::new(),
-        effects: Vec::new(),
-        evidence: Vec::new(),
         strength: 5.0,
         level: ModelLevel::L3,
-        lacked: Vec::new(),
-        text_zh: String::new(),
-        text_en: String::new(),
+        ..Incident::new(
+            IncidentId::derive(&"n".parse().unwrap(), &origin(1), 0),
+            "n".parse().unwrap(),
+            Class::Burst,
+            EventTime::from_micros(onset),
+            AppendTime::from_micros(onset),
+        )
     }
 }
 

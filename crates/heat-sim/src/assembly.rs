@@ -90,28 +90,21 @@ impl Assembly<'_> {
             district: Some(plan.district.clone()),
         });
         plant.circuits.push(Circuit {
-            id: primary_circuit(plan),
-            network: plan.id.clone(),
             kind: Some(CircuitKind::Primary),
             medium: Some(Medium::Water),
-            converted_on: None,
             water_volume_m3: Some(self.network.volume_m3.round()),
             design_flow_kg_s: Some(self.network.design_kg_s.round()),
-            topped_up_from: None,
+            ..Circuit::new(primary_circuit(plan), plan.id.clone())
         });
         let Some(steam) = &plan.steam else { return };
         for (name, medium, converted_on) in
             [("converted", Medium::Water, Some(steam.converted_on.clone())), ("steam", Medium::Steam, None)]
         {
             plant.circuits.push(Circuit {
-                id: circuit_id(plan, name),
-                network: plan.id.clone(),
                 kind: Some(CircuitKind::Primary),
                 medium: Some(medium),
                 converted_on,
-                water_volume_m3: None,
-                design_flow_kg_s: None,
-                topped_up_from: None,
+                ..Circuit::new(circuit_id(plan, name), plan.id.clone())
             });
         }
     }
@@ -223,19 +216,15 @@ impl Assembly<'_> {
         let shift = 0.12 * f64::from(u32::try_from(self.index).expect("few networks"));
         let degrees = |value: f64| (value * 1e6).round() / 1e6;
         Site {
-            id,
             network: Some(self.plan.id.clone()),
             kind: Some(kind),
             node: Some(node_id(self.plan, node)),
-            parent: None,
             name: Some(name),
-            operator: None,
             district: Some(self.plan.district.clone()),
-            heated_area_m2: None,
-            households: None,
             lon: Some(degrees(ORIGIN_LON_LAT.0 + shift + place.x_m / 80_200.0)),
             lat: Some(degrees(ORIGIN_LON_LAT.1 + place.y_m / 111_100.0)),
             crs: Some("CGCS2000".into()),
+            ..Site::new(id)
         }
     }
 

@@ -2,7 +2,7 @@
 
 use heat_model::{
     AppendTime, EventTime, IncidentId, Origin,
-    incident::{AlarmState, Class, Incident, Priority, WorkState},
+    incident::{Class, Incident},
     plant::{Circuit, ModelLevel, Network, Node, Pipe, PlantModel, Side, Site, SiteKind},
 };
 
@@ -13,70 +13,38 @@ pub(crate) fn incident_id(seq: u64) -> IncidentId {
 
 pub(crate) fn burst() -> Incident {
     Incident {
-        id: incident_id(1),
         version: 1,
-        network: "town".parse().unwrap(),
-        class: Class::Burst,
-        kind: None,
-        priority: Priority::P1,
-        alarm: AlarmState::Unacknowledged,
-        work: WorkState::default(),
-        onset: EventTime::from_micros(0),
-        opened: AppendTime::from_micros(0),
-        updated: AppendTime::from_micros(0),
-        cleared: None,
-        shelved_until: None,
-        place: None,
-        side: None,
-        candidates: Vec::new(),
-        branch: Vec::new(),
-        loss_kg_s: None,
-        loss_m3_h: None,
-        affected_households: None,
-        search_length_m: None,
-        affected: Vec::new(),
-        valves: Vec::new(),
-        effects: Vec::new(),
-        evidence: Vec::new(),
-        strength: 0.0,
         level: ModelLevel::L3,
-        lacked: Vec::new(),
-        text_zh: String::new(),
-        text_en: String::new(),
+        ..Incident::new(
+            incident_id(1),
+            "town".parse().unwrap(),
+            Class::Burst,
+            EventTime::from_micros(0),
+            AppendTime::from_micros(0),
+        )
     }
 }
 
 pub(crate) fn pipe(id: &str, from: &str, to: &str, side: Side) -> Pipe {
     Pipe {
-        id: id.parse().unwrap(),
-        circuit: "primary".parse().unwrap(),
-        from: from.parse().unwrap(),
-        to: to.parse().unwrap(),
         length_m: Some(100.0),
         inner_diameter_mm: Some(200.0),
-        roughness_mm: None,
         side: Some(side),
-        material: None,
-        laid_year: None,
-        depth_m: None,
+        ..Pipe::new(
+            id.parse().unwrap(),
+            "primary".parse().unwrap(),
+            from.parse().unwrap(),
+            to.parse().unwrap(),
+        )
     }
 }
 
 pub(crate) fn station(id: &str, node: &str) -> Site {
     Site {
-        id: id.parse().unwrap(),
         network: Some("town".parse().unwrap()),
         kind: Some(SiteKind::Station),
         node: Some(node.parse().unwrap()),
-        parent: None,
-        name: None,
-        operator: None,
-        district: None,
-        heated_area_m2: None,
-        households: None,
-        lon: None,
-        lat: None,
-        crs: None,
+        ..Site::new(id.parse().unwrap())
     }
 }
 
@@ -98,16 +66,7 @@ pub(crate) fn town() -> PlantModel {
             operator: None,
             district: None,
         }],
-        circuits: vec![Circuit {
-            id: "primary".parse().unwrap(),
-            network: "town".parse().unwrap(),
-            kind: None,
-            medium: None,
-            converted_on: None,
-            water_volume_m3: None,
-            design_flow_kg_s: None,
-            topped_up_from: None,
-        }],
+        circuits: vec![Circuit::new("primary".parse().unwrap(), "town".parse().unwrap())],
         nodes: vec![
             node("n0", 0.0, 0.0),
             node("n1", 300.0, 20.0),

@@ -1,8 +1,7 @@
 use futures_util::StreamExt as _;
 use heat_model::{
     EventTime, IncidentId, NetworkId, Offset, PartitionId,
-    incident::{AlarmState, Change, ChangeKind, Class, Incident, IncidentEvent, Priority, WorkState},
-    plant::ModelLevel,
+    incident::{Change, ChangeKind, Class, Incident, IncidentEvent},
     record::Origin,
 };
 
@@ -30,36 +29,15 @@ fn event(offset: u64, at_seconds: i64) -> IncidentEvent {
         at,
         change: Change { kind: ChangeKind::Opened, by: "burst".to_owned(), reason: None },
         incident: Incident {
-            id: IncidentId::derive(&network, &origin, 0),
             version: 1,
-            network,
-            class: Class::Burst,
-            kind: None,
-            priority: Priority::P1,
-            alarm: AlarmState::Unacknowledged,
-            work: WorkState::default(),
-            onset: EventTime::from_micros(0),
-            opened: at,
-            updated: at,
-            cleared: None,
-            shelved_until: None,
-            place: None,
-            side: None,
-            candidates: Vec::new(),
-            branch: Vec::new(),
-            loss_kg_s: None,
-            loss_m3_h: None,
-            affected_households: None,
-            search_length_m: None,
-            affected: Vec::new(),
-            valves: Vec::new(),
-            effects: Vec::new(),
-            evidence: Vec::new(),
-            strength: 0.0,
-            level: ModelLevel::L0,
-            lacked: Vec::new(),
             text_zh: "换行\n与 <b>".to_owned(),
-            text_en: String::new(),
+            ..Incident::new(
+                IncidentId::derive(&network, &origin, 0),
+                network,
+                Class::Burst,
+                EventTime::from_micros(0),
+                at,
+            )
         },
     }
 }

@@ -12,19 +12,11 @@ const HOUR: i64 = 3_600_000_000;
 
 fn plant() -> PlantIndex {
     let site = |id: &str, kind, parent: Option<&str>, name: Option<&str>| Site {
-        id: id.parse().unwrap(),
         network: Some("town".parse().unwrap()),
         kind: Some(kind),
-        node: None,
         parent: parent.map(|id| id.parse().unwrap()),
         name: name.map(str::to_owned),
-        operator: None,
-        district: None,
-        heated_area_m2: None,
-        households: None,
-        lon: None,
-        lat: None,
-        crs: None,
+        ..Site::new(id.parse().unwrap())
     };
     PlantIndex::new(&PlantModel {
         sites: vec![

@@ -74,16 +74,7 @@ fn big_city() -> PlantModel {
             district: None,
         });
         let circuit: CircuitId = format!("{network}-primary").parse().unwrap();
-        plant.circuits.push(Circuit {
-            id: circuit.clone(),
-            network: network.clone(),
-            kind: None,
-            medium: None,
-            converted_on: None,
-            water_volume_m3: None,
-            design_flow_kg_s: None,
-            topped_up_from: None,
-        });
+        plant.circuits.push(Circuit::new(circuit.clone(), network.clone()));
         for index in 0..stations {
             let node: NodeId = format!("{network}-n{index}").parse().unwrap();
             plant.nodes.push(Node {
@@ -94,35 +85,25 @@ fn big_city() -> PlantModel {
                 elevation_m: None,
             });
             plant.sites.push(Site {
-                id: format!("{network}-st{index:04}").parse().unwrap(),
                 network: Some(network.clone()),
                 kind: Some(if index == 0 { SiteKind::Source } else { SiteKind::Station }),
                 node: Some(node.clone()),
-                parent: None,
                 name: Some(format!("第{index}热力站")),
-                operator: None,
-                district: None,
-                heated_area_m2: None,
-                households: None,
-                lon: None,
-                lat: None,
-                crs: None,
+                ..Site::new(format!("{network}-st{index:04}").parse().unwrap())
             });
             for (side, mark) in [(Side::Supply, 's'), (Side::Return, 'r')] {
                 if index > 0 {
                     let before = if index % 71 == 0 { index - 71 } else { index - 1 };
                     plant.pipes.push(Pipe {
-                        id: format!("{network}-p{index}{mark}").parse().unwrap(),
-                        circuit: circuit.clone(),
-                        from: format!("{network}-n{before}").parse().unwrap(),
-                        to: node.clone(),
                         length_m: Some(100.0),
                         inner_diameter_mm: Some(if index % 71 == 0 { 600.0 } else { 200.0 }),
-                        roughness_mm: None,
                         side: Some(side),
-                        material: None,
-                        laid_year: None,
-                        depth_m: None,
+                        ..Pipe::new(
+                            format!("{network}-p{index}{mark}").parse().unwrap(),
+                            circuit.clone(),
+                            format!("{network}-n{before}").parse().unwrap(),
+                            node.clone(),
+                        )
                     });
                 }
             }

@@ -8,19 +8,11 @@ use super::*;
 /// A station and a home in it, one pipe, one circuit.
 pub(crate) fn plant() -> PlantModel {
     let site = |id: &str, kind, parent: Option<&str>, name: Option<&str>| Site {
-        id: id.parse().unwrap(),
         network: Some(NETWORK.parse().unwrap()),
         kind: Some(kind),
-        node: None,
         parent: parent.map(|id| id.parse().unwrap()),
         name: name.map(str::to_owned),
-        operator: None,
-        district: None,
-        heated_area_m2: None,
-        households: None,
-        lon: None,
-        lat: None,
-        crs: None,
+        ..Site::new(id.parse().unwrap())
     };
     PlantModel {
         networks: vec![Network {
@@ -31,32 +23,21 @@ pub(crate) fn plant() -> PlantModel {
             operator: Some("North Heat".to_owned()),
             district: Some("Daoli".to_owned()),
         }],
-        circuits: vec![Circuit {
-            id: "primary".parse().unwrap(),
-            network: NETWORK.parse().unwrap(),
-            kind: None,
-            medium: None,
-            converted_on: None,
-            water_volume_m3: None,
-            design_flow_kg_s: None,
-            topped_up_from: None,
-        }],
+        circuits: vec![Circuit::new("primary".parse().unwrap(), NETWORK.parse().unwrap())],
         sites: vec![
             site("st1", SiteKind::Station, None, Some("和平小区")),
             site("flat-12-3", SiteKind::Household, Some("st1"), None),
         ],
         pipes: vec![Pipe {
-            id: "P001".parse().unwrap(),
-            circuit: "primary".parse().unwrap(),
-            from: "n1".parse().unwrap(),
-            to: "n2".parse().unwrap(),
             length_m: Some(80.0),
             inner_diameter_mm: Some(200.0),
-            roughness_mm: None,
             side: Some(Side::Return),
-            material: None,
-            laid_year: None,
-            depth_m: None,
+            ..Pipe::new(
+                "P001".parse().unwrap(),
+                "primary".parse().unwrap(),
+                "n1".parse().unwrap(),
+                "n2".parse().unwrap(),
+            )
         }],
         ..PlantModel::default()
     }

@@ -80,16 +80,7 @@ fn label(event: &str, class: &str, on_h: i64, off_h: i64, size_kg_s: f64) -> Lab
 /// Trenches a (100 m) and b (300 m) in a row.
 fn plant() -> PlantModel {
     let mut plant = PlantModel::default();
-    plant.circuits.push(Circuit {
-        id: "c".parse().unwrap(),
-        network: network(),
-        kind: None,
-        medium: None,
-        converted_on: None,
-        water_volume_m3: None,
-        design_flow_kg_s: None,
-        topped_up_from: None,
-    });
+    plant.circuits.push(Circuit::new("c".parse().unwrap(), network()));
     for (id, from, to, length_m, side) in [
         ("as", "1", "2", 100.0, Side::Supply),
         ("ar", "1", "2", 100.0, Side::Return),
@@ -97,17 +88,9 @@ fn plant() -> PlantModel {
         ("br", "2", "3", 300.0, Side::Return),
     ] {
         plant.pipes.push(Pipe {
-            id: id.parse().unwrap(),
-            circuit: "c".parse().unwrap(),
-            from: from.parse().unwrap(),
-            to: to.parse().unwrap(),
             length_m: Some(length_m),
-            inner_diameter_mm: None,
-            roughness_mm: None,
             side: Some(side),
-            material: None,
-            laid_year: None,
-            depth_m: None,
+            ..Pipe::new(id.parse().unwrap(), "c".parse().unwrap(), from.parse().unwrap(), to.parse().unwrap())
         });
     }
     plant

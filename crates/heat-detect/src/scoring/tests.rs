@@ -234,32 +234,21 @@ fn noise_of_independent_hours_is_their_deviation_and_of_a_wandering_loss_its_lon
 /// a - b - c in a row, 10, 30 and 60 m; each trench with a supply and a return pipe.
 fn row() -> Trenches {
     let mut plant = PlantModel::default();
-    plant.circuits.push(Circuit {
-        id: "c".parse().unwrap(),
-        network: "n".parse().unwrap(),
-        kind: None,
-        medium: None,
-        converted_on: None,
-        water_volume_m3: None,
-        design_flow_kg_s: None,
-        topped_up_from: None,
-    });
+    plant.circuits.push(Circuit::new("c".parse().unwrap(), "n".parse().unwrap()));
     for (id, from, to, length_m, laid_year) in
         [("a", "1", "2", 10.0, 2000), ("b", "2", "3", 30.0, 1960), ("c", "3", "4", 60.0, 2015)]
     {
         for (suffix, side) in [("s", Side::Supply), ("r", Side::Return)] {
             plant.pipes.push(Pipe {
-                id: format!("{id}{suffix}").parse().unwrap(),
-                circuit: "c".parse().unwrap(),
-                from: from.parse().unwrap(),
-                to: to.parse().unwrap(),
                 length_m: Some(length_m),
-                inner_diameter_mm: None,
-                roughness_mm: None,
                 side: Some(side),
-                material: None,
                 laid_year: Some(laid_year),
-                depth_m: None,
+                ..Pipe::new(
+                    format!("{id}{suffix}").parse().unwrap(),
+                    "c".parse().unwrap(),
+                    from.parse().unwrap(),
+                    to.parse().unwrap(),
+                )
             });
         }
     }

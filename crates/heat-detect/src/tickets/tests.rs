@@ -19,29 +19,18 @@ const OFFSET_HOURS: i64 = 8;
 fn plant() -> PlantModel {
     let network = NetworkId::new("town").unwrap();
     let mut plant = PlantModel::default();
-    plant.circuits.push(Circuit {
-        id: "primary".parse().unwrap(),
-        network: network.clone(),
-        kind: None,
-        medium: None,
-        converted_on: None,
-        water_volume_m3: None,
-        design_flow_kg_s: None,
-        topped_up_from: None,
-    });
+    plant.circuits.push(Circuit::new("primary".parse().unwrap(), network.clone()));
     let mut pipe = |from: String, to: String| {
         plant.pipes.push(Pipe {
-            id: format!("P-{to}").parse().unwrap(),
-            circuit: "primary".parse().unwrap(),
-            from: from.parse().unwrap(),
-            to: to.parse().unwrap(),
             length_m: Some(100.0),
             inner_diameter_mm: Some(100.0),
-            roughness_mm: None,
             side: Some(Side::Supply),
-            material: None,
-            laid_year: None,
-            depth_m: None,
+            ..Pipe::new(
+                format!("P-{to}").parse().unwrap(),
+                "primary".parse().unwrap(),
+                from.parse().unwrap(),
+                to.parse().unwrap(),
+            )
         });
     };
     for branch in 0..BRANCHES {
@@ -52,19 +41,11 @@ fn plant() -> PlantModel {
     }
     let mut site = |id: String, kind: SiteKind, node: Option<String>, parent: Option<String>| {
         plant.sites.push(Site {
-            id: id.parse().unwrap(),
             network: Some(network.clone()),
             kind: Some(kind),
             node: node.map(|node| node.parse().unwrap()),
             parent: parent.map(|parent| parent.parse().unwrap()),
-            name: None,
-            operator: None,
-            district: None,
-            heated_area_m2: None,
-            households: None,
-            lon: None,
-            lat: None,
-            crs: None,
+            ..Site::new(id.parse().unwrap())
         });
     };
     site("source".to_owned(), SiteKind::Source, Some("n0".to_owned()), None);

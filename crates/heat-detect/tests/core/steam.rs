@@ -21,32 +21,17 @@ const STATIONS: [(&str, f64, f64); 5] =
 
 fn circuit(id: &str, medium: Medium) -> Circuit {
     Circuit {
-        id: id.parse().unwrap(),
-        network: NetworkId::new("town").unwrap(),
         kind: Some(CircuitKind::Primary),
         medium: Some(medium),
-        converted_on: None,
-        water_volume_m3: None,
-        design_flow_kg_s: None,
-        topped_up_from: None,
+        ..Circuit::new(id.parse().unwrap(), NetworkId::new("town").unwrap())
     }
 }
 
 fn site(id: &str, kind: SiteKind) -> Site {
     Site {
-        id: id.parse().unwrap(),
         network: Some(NetworkId::new("town").unwrap()),
         kind: Some(kind),
-        node: None,
-        parent: None,
-        name: None,
-        operator: None,
-        district: None,
-        heated_area_m2: None,
-        households: None,
-        lon: None,
-        lat: None,
-        crs: None,
+        ..Site::new(id.parse().unwrap())
     }
 }
 

@@ -32,46 +32,29 @@ pub(crate) fn plant() -> PlantModel {
     let network = NetworkId::new("town").unwrap();
     let mut plant = PlantModel::default();
     plant.circuits.push(Circuit {
-        id: "primary".parse().unwrap(),
-        network: network.clone(),
-        kind: None,
-        medium: None,
-        converted_on: None,
         water_volume_m3: Some(40.0),
-        design_flow_kg_s: None,
-        topped_up_from: None,
+        ..Circuit::new("primary".parse().unwrap(), network.clone())
     });
     for (name, from, to, length, diameter) in TRENCHES {
         for (suffix, side) in [("s", Side::Supply), ("r", Side::Return)] {
             plant.pipes.push(Pipe {
-                id: format!("{name}{suffix}").parse().unwrap(),
-                circuit: "primary".parse().unwrap(),
-                from: from.parse().unwrap(),
-                to: to.parse().unwrap(),
                 length_m: Some(length),
                 inner_diameter_mm: Some(diameter),
-                roughness_mm: None,
                 side: Some(side),
-                material: None,
-                laid_year: None,
-                depth_m: None,
+                ..Pipe::new(
+                    format!("{name}{suffix}").parse().unwrap(),
+                    "primary".parse().unwrap(),
+                    from.parse().unwrap(),
+                    to.parse().unwrap(),
+                )
             });
         }
     }
     let site = |id: &str, kind: SiteKind, node: &str| Site {
-        id: id.parse().unwrap(),
         network: Some(network.clone()),
         kind: Some(kind),
         node: Some(node.parse().unwrap()),
-        parent: None,
-        name: None,
-        operator: None,
-        district: None,
-        heated_area_m2: None,
-        households: None,
-        lon: None,
-        lat: None,
-        crs: None,
+        ..Site::new(id.parse().unwrap())
     };
     plant.sites.push(site("source", SiteKind::Source, "n0"));
     for (id, node, _) in STATIONS {

@@ -1,7 +1,6 @@
 use heat_model::{
     EventTime,
-    incident::{Change, ChangeKind, WorkState},
-    plant::ModelLevel,
+    incident::{Change, ChangeKind},
     record::Origin,
 };
 
@@ -12,36 +11,18 @@ fn incident(number: u64, version: u32, alarm: AlarmState) -> Incident {
     let origin = Origin { gateway: "g".parse().unwrap(), epoch: 1, seq: number };
     let micros = i64::try_from(number).unwrap() * 1_000_000;
     Incident {
-        id: IncidentId::derive(&network, &origin, 0),
         version,
-        network,
-        class: Class::Burst,
-        kind: None,
-        priority: Priority::P1,
         alarm,
-        work: WorkState::default(),
-        onset: EventTime::from_micros(micros),
-        opened: AppendTime::from_micros(micros),
         updated: AppendTime::from_micros(micros + i64::from(version)),
         cleared: (alarm == AlarmState::Cleared).then(|| AppendTime::from_micros(micros)),
-        shelved_until: None,
-        place: None,
-        side: None,
-        candidates: Vec::new(),
-        branch: Vec::new(),
-        loss_kg_s: None,
-        loss_m3_h: None,
-        affected_households: None,
-        search_length_m: None,
-        affected: Vec::new(),
-        valves: Vec::new(),
-        effects: Vec::new(),
-        evidence: Vec::new(),
         strength: 1.0,
-        level: ModelLevel::L0,
-        lacked: Vec::new(),
-        text_zh: String::new(),
-        text_en: String::new(),
+        ..Incident::new(
+            IncidentId::derive(&network, &origin, 0),
+            network,
+            Class::Burst,
+            EventTime::from_micros(micros),
+            AppendTime::from_micros(micros),
+        )
     }
 }
 

@@ -174,21 +174,7 @@ fn signals_beyond_the_bound_are_refused_and_counted_and_get_in_when_silent_ones_
 }
 
 fn described(id: &str, kind: SiteKind) -> Site {
-    Site {
-        id: id.parse().unwrap(),
-        network: None,
-        kind: Some(kind),
-        node: None,
-        parent: None,
-        name: None,
-        operator: None,
-        district: None,
-        heated_area_m2: None,
-        households: None,
-        lon: None,
-        lat: None,
-        crs: None,
-    }
+    Site { kind: Some(kind), ..Site::new(id.parse().unwrap()) }
 }
 
 fn privacy(sites: Vec<Site>) -> Privacy {

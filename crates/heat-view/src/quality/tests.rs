@@ -1,4 +1,4 @@
-use heat_model::{EventTime, IncidentId, plant::ModelLevel, record::Origin};
+use heat_model::{EventTime, IncidentId, record::Origin};
 
 use super::*;
 use crate::board::BoardSettings;
@@ -12,36 +12,19 @@ fn raised(number: u64, hours_ago: i64, priority: Priority, alarm: AlarmState) ->
     let origin = Origin { gateway: "g".parse().unwrap(), epoch: 1, seq: number };
     let opened = AppendTime::from_micros(NOW.as_micros() - hours_ago * HOUR);
     Incident {
-        id: IncidentId::derive(&network, &origin, 0),
         version: 1,
-        network,
-        class: Class::Burst,
-        kind: None,
         priority,
         alarm,
-        work: WorkState::default(),
-        onset: EventTime::from_micros(opened.as_micros()),
-        opened,
-        updated: opened,
         cleared: (alarm == AlarmState::Cleared).then_some(opened),
-        shelved_until: None,
         place: Some(format!("p{number}")),
-        side: None,
-        candidates: Vec::new(),
-        branch: Vec::new(),
-        loss_kg_s: None,
-        loss_m3_h: None,
-        affected_households: None,
-        search_length_m: None,
-        affected: Vec::new(),
-        valves: Vec::new(),
-        effects: Vec::new(),
-        evidence: Vec::new(),
         strength: 1.0,
-        level: ModelLevel::L0,
-        lacked: Vec::new(),
-        text_zh: String::new(),
-        text_en: String::new(),
+        ..Incident::new(
+            IncidentId::derive(&network, &origin, 0),
+            network,
+            Class::Burst,
+            EventTime::from_micros(opened.as_micros()),
+            opened,
+        )
     }
 }
 

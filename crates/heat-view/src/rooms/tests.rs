@@ -56,19 +56,9 @@ fn record(site: SiteId, lane: Lane, celsius: f64) -> Envelope {
 
 fn site(id: SiteId, parent: Option<&str>) -> Site {
     Site {
-        id,
-        network: None,
         kind: Some(SiteKind::Household),
-        node: None,
         parent: parent.map(|parent| parent.parse().unwrap()),
-        name: None,
-        operator: None,
-        district: None,
-        heated_area_m2: None,
-        households: None,
-        lon: None,
-        lat: None,
-        crs: None,
+        ..Site::new(id)
     }
 }
 

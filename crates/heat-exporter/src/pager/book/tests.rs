@@ -1,7 +1,6 @@
 use heat_model::{
     GatewayId, NetworkId,
-    incident::{Class, WorkState},
-    plant::ModelLevel,
+    incident::Class,
     record::Origin,
 };
 
@@ -31,36 +30,16 @@ fn burst(number: u64, seconds: i64) -> Incident {
     let gateway: GatewayId = "g".parse().unwrap();
     let opened = AppendTime::from_micros((START + seconds) * SECOND);
     Incident {
-        id: IncidentId::derive(&network, &Origin { gateway, epoch: 1, seq: number }, 0),
         version: 1,
-        network,
-        class: Class::Burst,
-        kind: None,
-        priority: Priority::P1,
-        alarm: AlarmState::Unacknowledged,
-        work: WorkState::default(),
-        onset: EventTime::from_micros(opened.as_micros()),
-        opened,
-        updated: opened,
-        cleared: None,
-        shelved_until: None,
         place: Some("p1".to_owned()),
-        side: None,
-        candidates: Vec::new(),
-        branch: Vec::new(),
-        loss_kg_s: None,
-        loss_m3_h: None,
-        affected_households: None,
-        search_length_m: None,
-        affected: Vec::new(),
-        valves: Vec::new(),
-        effects: Vec::new(),
-        evidence: Vec::new(),
         strength: 1.0,
-        level: ModelLevel::L0,
-        lacked: Vec::new(),
-        text_zh: String::new(),
-        text_en: String::new(),
+        ..Incident::new(
+            IncidentId::derive(&network, &Origin { gateway, epoch: 1, seq: number }, 0),
+            network,
+            Class::Burst,
+            EventTime::from_micros(opened.as_micros()),
+            opened,
+        )
     }
 }
 
