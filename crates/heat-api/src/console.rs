@@ -54,6 +54,7 @@ pub(crate) fn routes() -> Vec<Route> {
         ("/networks/{id}/season", &["post"], post(act::season)),
         ("/networks/{id}/sites/{site}", &["get"], get(site::page)),
         ("/tickets", &["get", "post"], get(tickets::page).post(act::ticket)),
+        ("/tickets/follow-up", &["post"], post(act::follow_up)),
         ("/quality", &["get"], get(quality::page)),
         ("/health", &["get"], get(health::page)),
         ("/login", &["get", "post"], get(login::page).post(login::begin)),

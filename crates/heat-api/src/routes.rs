@@ -59,6 +59,7 @@ fn routes() -> Vec<Route> {
         ("/api/v1/incidents/{id}/work", &["post"], post(commands::work)),
         ("/api/v1/incidents/{id}/repaired", &["post"], post(commands::repaired)),
         ("/api/v1/tickets", &["get", "post"], get(desk::tickets).post(commands::ticket)),
+        ("/api/v1/tickets/{id}/follow-up", &["post"], post(desk::follow_up)),
         ("/api/v1/maintenance", &["get"], get(desk::windows)),
         ("/api/v1/networks/{id}/maintenance", &["post"], post(desk::begin_window)),
         ("/api/v1/networks/{id}/maintenance/{window}/end", &["post"], post(desk::end_window)),

@@ -1,4 +1,4 @@
-//! Which incidents explain a ticket, what became of it, and what the caller may be told.
+//! Which incidents explain a ticket, what became of it, what the caller may be told, and whether somebody has to call back.
 
 use std::collections::BTreeMap;
 
@@ -6,9 +6,13 @@ use heat_detect::{TicketCause, TicketLink};
 use heat_model::{
     AppendTime, EventTime, IncidentId, NetworkId, SiteId,
     incident::{AlarmState, Class, Incident, WorkState},
-    ticket::TicketKind,
+    ticket::{FollowUpOutcome, TicketKind},
 };
-use heat_view::{Desk, IncidentBoard, board::is_cleared, desk::TicketEntry};
+use heat_view::{
+    Desk, IncidentBoard,
+    board::is_cleared,
+    desk::{FollowUpEntry, TicketEntry},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::state::PlantIndex;
@@ -56,6 +60,35 @@ pub enum TicketStatus {
     Repaired,
     /// The incident is over.
     Resolved,
+    /// The case was closed, but the caller says that it is not resolved.
+    Reopened,
+}
+
+/// Whether the caller of a ticket has to be called back (回访).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FollowUpState {
+    /// The case is closed, and nobody has reached the caller since.
+    Due,
+    /// The caller said that it is not resolved: the ticket is open until a later call, or the end of a further incident.
+    Reopened,
+    /// The caller is content.
+    Done,
+}
+
+impl FollowUpState {
+    /// By when the plant's part of the case was closed, and by the last call; `None` while there is nothing to call about.
+    fn of(closed: Option<AppendTime>, call: Option<&FollowUpEntry>) -> Option<Self> {
+        match call.map(|call| (call.outcome, call.at)) {
+            Some((FollowUpOutcome::Satisfied, _)) => Some(Self::Done),
+            Some((FollowUpOutcome::NotResolved, at)) if closed.is_none_or(|closed| closed <= at) => {
+                Some(Self::Reopened)
+            }
+            Some((FollowUpOutcome::NotResolved | FollowUpOutcome::NotReached, _)) | None => {
+                closed.map(|_| Self::Due)
+            }
+        }
+    }
 }
 
 /// An incident that explains a ticket.
@@ -78,6 +111,20 @@ pub(crate) struct Progress {
     pub(crate) updated: AppendTime,
 }
 
+/// All that is known of a ticket's case.
+#[derive(Debug)]
+pub(crate) struct TicketCase<'a> {
+    /// The incidents that explain it, the best first.
+    pub(crate) links: Vec<Link<'a>>,
+    /// What the processor answered.
+    pub(crate) cause: Option<TicketCause>,
+    pub(crate) status: TicketStatus,
+    pub(crate) progress: Progress,
+    pub(crate) follow_up: Option<FollowUpState>,
+    /// The last call back.
+    pub(crate) call: Option<&'a FollowUpEntry>,
+}
+
 /// Finds links; made once for many tickets.
 #[derive(Debug)]
 pub(crate) struct Linker<'a> {
@@ -97,17 +144,27 @@ impl<'a> Linker<'a> {
     }
 
     /// What the processor answered.
-    pub(crate) fn answer(&self, entry: &TicketEntry) -> Option<&'a TicketLink> {
+    fn answer(&self, entry: &TicketEntry) -> Option<&'a TicketLink> {
         self.desk.answer_to(entry)
     }
 
-    /// When anything of a ticket's case changed last.
-    pub(crate) fn updated(&self, entry: &TicketEntry) -> AppendTime {
-        self.progress(entry, &self.links(entry), TicketStatus::Received).updated
+    /// What became of a ticket.
+    pub(crate) fn case(&self, entry: &TicketEntry) -> TicketCase<'a> {
+        let links = self.links(entry);
+        let cause = self.answer(entry).map(|answer| answer.cause);
+        let mut status = status(links.first(), cause);
+        let mut progress = self.progress(entry, &links, status);
+        let call = self.desk.follow_up_of(entry);
+        let follow_up = FollowUpState::of(progress.closed, call);
+        if follow_up == Some(FollowUpState::Reopened) && progress.closed.take().is_some() {
+            status = TicketStatus::Reopened;
+        }
+        progress.updated = call.map_or(progress.updated, |call| progress.updated.max(call.at));
+        TicketCase { links, cause, status, progress, follow_up, call }
     }
 
-    /// How far the case is, by the incident that explains it best.
-    pub(crate) fn progress(&self, entry: &TicketEntry, links: &[Link<'_>], status: TicketStatus) -> Progress {
+    /// How far the plant's part of the case is, by the incident that explains it best.
+    fn progress(&self, entry: &TicketEntry, links: &[Link<'_>], status: TicketStatus) -> Progress {
         let best = links.first().map(|link| link.incident);
         let answered = self.answer(entry).map(|answer| answer.at);
         let repaired = best.and_then(|incident| self.desk.repair_of(incident.id)).map(|repair| repair.at);
@@ -119,7 +176,8 @@ impl<'a> Linker<'a> {
             | TicketStatus::Known
             | TicketStatus::CrewOnItsWay
             | TicketStatus::OnSite
-            | TicketStatus::Repaired => None,
+            | TicketStatus::Repaired
+            | TicketStatus::Reopened => None,
         };
         let changes = links.iter().map(|link| link.incident.updated).chain(answered).chain(repaired);
         Progress {
@@ -270,7 +328,7 @@ const fn explains(class: Class, kind: TicketKind) -> bool {
 }
 
 /// What became of a ticket, by the incident that explains it best, and by what the processor found.
-pub(crate) fn status(best: Option<&Link<'_>>, cause: Option<TicketCause>) -> TicketStatus {
+fn status(best: Option<&Link<'_>>, cause: Option<TicketCause>) -> TicketStatus {
     let Some(Link { incident, .. }) = best else {
         return match cause {
             Some(TicketCause::NoneFound) => TicketStatus::NotThePlant,
@@ -319,6 +377,10 @@ pub(crate) const fn answer(status: TicketStatus) -> (&'static str, &'static str)
         TicketStatus::Resolved => (
             "供热已恢复正常。如家中仍不热，请再次报修。",
             "The heat supply is back to normal. Please report again if your home stays cold.",
+        ),
+        TicketStatus::Reopened => (
+            "您反映的问题仍未解决，已重新受理，将再次安排处理。",
+            "What you reported is not resolved; your report is open again and is being taken care of.",
         ),
     }
 }

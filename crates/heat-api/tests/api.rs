@@ -33,6 +33,8 @@ mod console;
 mod desk;
 #[path = "api/faults.rs"]
 mod faults;
+#[path = "api/follow_up.rs"]
+mod follow_up;
 #[path = "api/letters.rs"]
 mod letters;
 #[path = "api/users.rs"]

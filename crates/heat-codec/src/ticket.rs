@@ -125,10 +125,6 @@ pub fn decode(payload: &[u8], free_text: FreeText) -> Result<DecodedTicket, Reje
         .map(|text| NetworkId::new(text).map_err(|_| invalid("/network")))
         .transpose()?;
     let location = fields.get("location").map(location).transpose()?;
-    let kept = match (fields.text("text")?, free_text) {
-        (Some(text), FreeText::KeepMasked) => Some(masked(&shortened(text))),
-        _ => None,
-    };
     let ticket = Ticket {
         id: fields.required_id("id")?,
         time: fields.time("time")?.ok_or_else(|| missing("/time"))?,
@@ -136,9 +132,14 @@ pub fn decode(payload: &[u8], free_text: FreeText) -> Result<DecodedTicket, Reje
         site,
         area: fields.text("area")?.map(|area| without_home(&shortened(area))),
         external_id: fields.text("external_id")?.map(|id| short_id(id, "/external_id")).transpose()?,
-        text: kept,
+        text: fields.text("text")?.and_then(|text| kept(text, free_text)),
     };
     Ok(DecodedTicket { network, location, ticket })
+}
+
+/// What is kept of a free text about a ticket, masked.
+pub fn kept(text: &str, free_text: FreeText) -> Option<String> {
+    (free_text == FreeText::KeepMasked).then(|| masked(&shortened(text)))
 }
 
 /// What may be kept of a ticket that was refused.

@@ -8,7 +8,7 @@ use heat_model::{
     SignalSetId, canary,
     incident::Incident,
     plant::{PlantHash, PlantModel},
-    record::{Command, Readings},
+    record::{Action, Command, Readings},
     ticket::Ticket,
 };
 use serde::{Deserialize, Serialize};
@@ -327,6 +327,8 @@ impl PartitionCore {
         let mut emit = Emitter { last: &mut self.partition.last, now: self.partition.now, out, dropped: 0 };
         let result = match network.map(|id| (id, self.index.get(id))) {
             None => Err(RefusalReason::NoNetwork),
+            // Also where the detectors know nothing of its network.
+            Some(_) if matches!(command.action, Action::FollowUp { .. }) => Ok(()),
             Some((_, None)) => Err(RefusalReason::UnknownIncident),
             Some((_, Some(index))) => {
                 self.networks[*index].command(&self.settings, &command.user, &command.action, &mut emit)

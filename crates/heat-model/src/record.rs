@@ -9,7 +9,7 @@ use crate::{
     incident::WorkState,
     plant::{PlantHash, SeasonState},
     reading::{Lane, Reading, SignalSet},
-    ticket::Ticket,
+    ticket::{FollowUpOutcome, Ticket},
     time::{AppendTime, EventTime, IngestTime},
 };
 
@@ -188,6 +188,15 @@ pub enum Action {
     MaintenanceEnd {
         /// Name of the window.
         id: String,
+    },
+    /// The caller of a ticket was called back. It is about people alone, and nothing to a detector.
+    FollowUp {
+        /// The ticket, by its id within the hotline.
+        ticket: String,
+        /// What came of it.
+        outcome: FollowUpOutcome,
+        /// Masked note.
+        note: Option<String>,
     },
 }
 

@@ -20,6 +20,25 @@ pub enum TicketKind {
     Other,
 }
 
+/// What a call back (回访) to the caller of a closed ticket gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FollowUpOutcome {
+    /// The caller is content.
+    Satisfied,
+    /// What the caller reported is still so.
+    NotResolved,
+    /// Nobody could be reached; the call is still due.
+    NotReached,
+}
+
+impl FollowUpOutcome {
+    /// Whether somebody answered.
+    pub const fn is_reached(self) -> bool {
+        !matches!(self, Self::NotReached)
+    }
+}
+
 /// A ticket as the hotline hands it over, after masking.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ticket {

@@ -10,7 +10,7 @@ use heat_model::{
     AppendTime, EventTime, IncidentId, NetworkId, Offset, SiteId,
     incident::{ChangeKind, Class, Incident, IncidentEvent, WorkState},
     record::{Action, Command},
-    ticket::{Ticket, TicketKind},
+    ticket::{FollowUpOutcome, Ticket, TicketKind},
 };
 
 use crate::Span;
@@ -124,7 +124,14 @@ pub struct TicketCase {
     pub kind: TicketKind,
     pub site: Option<SiteId>,
     pub cause: Option<TicketCause>,
+    /// Whether its case was closed by the end of the span: the incident is over, or the plant shows nothing.
+    pub closed: bool,
+    /// What calling back gave by the end of the span: the newest call that reached somebody, else the newest.
+    pub call: Option<FollowUpOutcome>,
 }
+
+/// A call back; whether it reached somebody, when it was, and where it lies in the log say which of two holds.
+type Call = (bool, AppendTime, Offset, FollowUpOutcome);
 
 /// The fold.
 #[derive(Debug)]
@@ -133,6 +140,7 @@ pub struct Cases {
     cases: BTreeMap<IncidentId, Case>,
     tickets: BTreeMap<(NetworkId, String), TicketCase>,
     links: BTreeMap<(NetworkId, String), TicketLink>,
+    calls: BTreeMap<(NetworkId, String), Call>,
     /// Reports of repair by the input record that they came with: an event tells which of them was taken.
     said: BTreeMap<(NetworkId, Offset), (IncidentId, Repair)>,
     taken: BTreeMap<(NetworkId, Offset), IncidentId>,
@@ -147,6 +155,7 @@ impl Cases {
             cases: BTreeMap::new(),
             tickets: BTreeMap::new(),
             links: BTreeMap::new(),
+            calls: BTreeMap::new(),
             said: BTreeMap::new(),
             taken: BTreeMap::new(),
             refused: 0,
@@ -217,12 +226,32 @@ impl Cases {
         }
     }
 
-    /// Takes a command of the input.
-    pub fn command(&mut self, network: &NetworkId, offset: Offset, command: Command) {
-        if let Action::Repaired { incident, pipe, location, cause, size_kg_s } = command.action {
-            let pipe = pipe.map(|pipe| pipe.as_str().to_owned());
-            self.said
-                .insert((network.clone(), offset), (incident, Repair { pipe, location, cause, size_kg_s }));
+    /// Takes a command of the input. A call back after the span does not count.
+    pub fn command(&mut self, network: &NetworkId, offset: Offset, at: AppendTime, command: Command) {
+        match command.action {
+            Action::Repaired { incident, pipe, location, cause, size_kg_s } => {
+                let pipe = pipe.map(|pipe| pipe.as_str().to_owned());
+                let repair = Repair { pipe, location, cause, size_kg_s };
+                self.said.insert((network.clone(), offset), (incident, repair));
+            }
+            Action::FollowUp { ticket, outcome, .. } if at.as_micros() < self.span.to.as_micros() => {
+                let key = (network.clone(), ticket);
+                if !self.calls.contains_key(&key) && self.calls.len() >= CASES_MAX {
+                    self.refused += 1;
+                    return;
+                }
+                let call = (outcome.is_reached(), at, offset, outcome);
+                let held = self.calls.entry(key).or_insert(call);
+                *held = call.max(*held);
+            }
+            Action::FollowUp { .. }
+            | Action::Acknowledge { .. }
+            | Action::Shelve { .. }
+            | Action::Unshelve { .. }
+            | Action::Work { .. }
+            | Action::Season { .. }
+            | Action::MaintenanceBegin { .. }
+            | Action::MaintenanceEnd { .. } => {}
         }
     }
 
@@ -236,7 +265,8 @@ impl Cases {
             return;
         }
         let (time, kind, site) = (ticket.time, ticket.kind, ticket.site.clone());
-        let case = TicketCase { network: network.clone(), time, kind, site, cause: None };
+        let (closed, call) = (false, None);
+        let case = TicketCase { network: network.clone(), time, kind, site, cause: None, closed, call };
         self.tickets.insert((network.clone(), ticket.id.clone()), case);
     }
 
@@ -249,8 +279,18 @@ impl Cases {
             }
         }
         for (key, link) in self.links {
+            let Some(ticket) = self.tickets.get_mut(&key) else { continue };
+            ticket.cause = Some(link.cause);
+            ticket.closed = match link.incident.map(|incident| self.cases.get(&incident)) {
+                Some(case) => case.is_some_and(|case| case.incident.cleared.is_some()),
+                None => {
+                    link.cause == TicketCause::NoneFound && link.at.as_micros() < self.span.to.as_micros()
+                }
+            };
+        }
+        for (key, (_, _, _, outcome)) in self.calls {
             if let Some(ticket) = self.tickets.get_mut(&key) {
-                ticket.cause = Some(link.cause);
+                ticket.call = Some(outcome);
             }
         }
         let from_us = self.span.from.as_micros();

@@ -18,6 +18,8 @@ pub enum Id {
     Compliance,
     Complaints,
     TicketsExplained,
+    FollowUp,
+    Satisfaction,
     TimelyAcceptance,
     TimelyArrival,
     RepairsVerified,
@@ -43,7 +45,7 @@ const PERCENT: [&str; 2] = ["%", "%"];
 
 impl Id {
     /// All of them, in the order of a report.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::WaterLossesPerPipe,
         Self::FaultsPerStation,
         Self::WaterLostShare,
@@ -55,6 +57,8 @@ impl Id {
         Self::Compliance,
         Self::Complaints,
         Self::TicketsExplained,
+        Self::FollowUp,
+        Self::Satisfaction,
         Self::TimelyAcceptance,
         Self::TimelyArrival,
         Self::RepairsVerified,
@@ -75,6 +79,8 @@ impl Id {
             Self::Compliance => "compliance",
             Self::Complaints => "complaints",
             Self::TicketsExplained => "tickets_explained",
+            Self::FollowUp => "follow_up",
+            Self::Satisfaction => "satisfaction",
             Self::TimelyAcceptance => "timely_acceptance",
             Self::TimelyArrival => "timely_arrival",
             Self::RepairsVerified => "repairs_verified",
@@ -160,6 +166,20 @@ impl Id {
                 PERCENT,
                 ["由系统事件解释，件", "explained by an incident"],
                 ["工单，件", "tickets"],
+                100.0,
+            ),
+            Self::FollowUp => (
+                ["回访率", "Follow-up share"],
+                PERCENT,
+                ["已接通回访，件", "callers reached"],
+                ["已办结或已回访，件", "tickets closed, or called back"],
+                100.0,
+            ),
+            Self::Satisfaction => (
+                ["满意率", "Satisfaction share"],
+                PERCENT,
+                ["满意，件", "satisfied"],
+                ["已接通回访，件", "callers reached"],
                 100.0,
             ),
             Self::TimelyAcceptance => (

@@ -141,7 +141,8 @@ async fn read_table(archive: &Archive, file: &FileEntry, cases: &mut Cases) -> R
                 cases.output(serde_json::from_str::<Output>(&row.json).map_err(of_row)?);
             }
             (Dataset::Inputs, "command", Some(network)) => {
-                cases.command(&network, position.offset, serde_json::from_str(&row.json).map_err(of_row)?);
+                let command = serde_json::from_str(&row.json).map_err(of_row)?;
+                cases.command(&network, position.offset, position.append_time, command);
             }
             (Dataset::Inputs, "ticket", Some(network)) => {
                 cases.ticket(&network, &serde_json::from_str(&row.json).map_err(of_row)?);

@@ -6,6 +6,7 @@ use heat_model::{
     AppendTime, CircuitId, EventTime, NetworkId, SiteId,
     incident::{Class, WorkState},
     plant::{PlantModel, SiteKind},
+    ticket::FollowUpOutcome,
 };
 use heat_view::rooms::HOMES_MIN;
 use jiff::Timestamp;
@@ -390,6 +391,12 @@ impl Desk<'_> {
                 let sums = sums.entry(scope).or_default();
                 sums.over(Id::Complaints, 1.0);
                 sums.counted(Id::TicketsExplained, explained);
+                if ticket.closed || ticket.call.is_some() {
+                    sums.counted(Id::FollowUp, ticket.call.is_some_and(FollowUpOutcome::is_reached));
+                }
+                if let Some(call) = ticket.call.filter(|call| call.is_reached()) {
+                    sums.counted(Id::Satisfaction, call == FollowUpOutcome::Satisfied);
+                }
             }
         }
     }

@@ -11,7 +11,7 @@ use heat_model::{
     },
     plant::{ModelLevel, PlantModel, Side},
     record::{Action, Command},
-    ticket::{Ticket, TicketKind},
+    ticket::{FollowUpOutcome, Ticket, TicketKind},
 };
 use jiff::{Timestamp, tz::TimeZone};
 
@@ -128,6 +128,28 @@ impl Town {
             text: None,
         };
         self.cases.ticket(&id("n"), &ticket);
+    }
+
+    fn command(&mut self, offset: u64, time: &str, command: Command) {
+        self.cases.command(&id("n"), Offset(offset), AppendTime::from_micros(at(time)), command);
+    }
+
+    fn answer(&mut self, number: &str, time: &str, incident: Option<&Incident>) {
+        self.cases.output(Output::Ticket(TicketLink {
+            input_offset: Offset(1),
+            ordinal: 0,
+            at: AppendTime::from_micros(at(time)),
+            network: id("n"),
+            ticket: number.to_owned(),
+            external_id: None,
+            incident: incident.map(|incident| incident.id),
+            cause: if incident.is_some() { TicketCause::Plant } else { TicketCause::NoneFound },
+        }));
+    }
+
+    fn call(&mut self, offset: u64, time: &str, number: &str, outcome: FollowUpOutcome) {
+        let action = Action::FollowUp { ticket: number.to_owned(), outcome, note: None };
+        self.command(offset, time, Command { user: "li".to_owned(), action });
     }
 
     fn report(self) -> Report {
@@ -384,8 +406,8 @@ fn a_repair_names_what_the_crew_found_and_whether_the_data_confirmed_it() {
         },
     };
     // The first was refused: no event came of it.
-    town.cases.command(&id("n"), Offset(6), command("typing error"));
-    town.cases.command(&id("n"), Offset(7), command("weld"));
+    town.command(6, "2026-11-20T15:59:00+08:00", command("typing error"));
+    town.command(7, "2026-11-20T16:00:00+08:00", command("weld"));
     let after = |version| Incident { version, work: WorkState::AwaitingVerification, ..leak.clone() };
     town.said(7, "2026-11-20T16:00:00+08:00", ChangeKind::Repaired, &after(2));
     town.said(8, "2026-11-20T20:00:00+08:00", ChangeKind::Verified, &after(3));
@@ -509,6 +531,42 @@ fn stations_are_ranked_by_their_shares_of_what_all_cost() {
 }
 
 #[test]
+fn a_closed_ticket_is_followed_up_once_its_caller_was_reached_whatever_later_calls_gave() {
+    let mut town = Town::new();
+    let open = incident(1, Class::Burst, "2026-11-20T06:00:00+08:00");
+    let over = Incident {
+        cleared: Some(AppendTime::from_micros(at("2026-11-20T12:00:00+08:00"))),
+        ..incident(2, Class::Burst, "2026-11-20T06:00:00+08:00")
+    };
+    town.said(1, "2026-11-20T06:00:00+08:00", ChangeKind::Opened, &open);
+    town.said(2, "2026-11-20T12:00:00+08:00", ChangeKind::Cleared, &over);
+    for (number, site) in [("1", "b"), ("2", "a"), ("3", "a"), ("4", "a"), ("5", "a"), ("6", "a")] {
+        town.ticket(number, "2026-11-20T09:00:00+08:00", site);
+    }
+    town.answer("1", "2026-11-20T09:01:00+08:00", Some(&over));
+    town.answer("2", "2026-11-21T09:00:00+08:00", None);
+    town.answer("3", "2026-11-21T09:00:00+08:00", None);
+    // Not closed by the end of the span.
+    town.answer("4", "2026-11-20T09:01:00+08:00", Some(&open));
+    town.answer("5", "2026-11-22T09:00:00+08:00", None);
+    town.answer("6", "2026-11-20T09:01:00+08:00", Some(&over));
+    town.call(10, "2026-11-21T10:00:00+08:00", "1", FollowUpOutcome::Satisfied);
+    town.call(11, "2026-11-21T10:05:00+08:00", "2", FollowUpOutcome::NotReached);
+    town.call(13, "2026-11-21T11:00:00+08:00", "3", FollowUpOutcome::NotReached);
+    town.call(12, "2026-11-21T10:10:00+08:00", "3", FollowUpOutcome::NotResolved);
+    // Behind the span.
+    town.call(14, "2026-11-22T10:00:00+08:00", "6", FollowUpOutcome::Satisfied);
+
+    let report = town.report();
+
+    // 1, 2, 3 and 6 are closed; 1 and 3 were reached; 1 is content.
+    assert_parts(figure(&report, &Scope::City, Id::FollowUp), 2.0, 4.0, 50.0);
+    assert_parts(figure(&report, &Scope::City, Id::Satisfaction), 1.0, 2.0, 50.0);
+    let south = Scope::District("south".to_owned());
+    assert_parts(figure(&report, &south, Id::Satisfaction), 1.0, 1.0, 100.0);
+}
+
+#[test]
 fn a_converted_circuit_is_told_before_and_after_its_date() {
     let mut town = Town::new();
     heated(&mut town);
@@ -561,7 +619,7 @@ fn every_form_tells_the_same_and_lets_no_text_through_as_markup() {
         cause: Some(evil.to_owned()),
         size_kg_s: None,
     };
-    town.cases.command(&id("n"), Offset(2), Command { user: "li".to_owned(), action });
+    town.command(2, "2026-11-20T08:00:00+08:00", Command { user: "li".to_owned(), action });
     town.said(2, "2026-11-20T08:00:00+08:00", ChangeKind::Repaired, &Incident { version: 2, ..leak });
     let report = town.report();
 

@@ -1,5 +1,5 @@
-//! What people said: tickets, repairs, maintenance windows, seasons, and every command with its user, as a fold of the
-//! input's records. Records may be read again, in any order over partitions, and from log and archive both.
+//! What people said: tickets and what their callers answered, repairs, maintenance windows, seasons, and every command with
+//! its user, as a fold of the input's records. Records may be read again, in any order over partitions, and from log and archive both.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -9,13 +9,17 @@ use heat_model::{
     Position,
     plant::SeasonState,
     record::{Action, Command},
-    ticket::Ticket,
+    ticket::{FollowUpOutcome, Ticket},
 };
+
+use self::by_ticket::ByTicket;
+
+mod by_ticket;
 
 /// Bounds of a desk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeskSettings {
-    /// Most tickets, and most answers to tickets; the one that was received, or said, first goes.
+    /// Most tickets, answers to tickets, and calls back; of each the one that was received, or said, first goes.
     pub tickets_max: usize,
     /// Most commands; the oldest goes.
     pub commands_max: usize,
@@ -51,6 +55,16 @@ pub struct TicketEntry {
     pub network: NetworkId,
     /// When the log took it.
     pub received: AppendTime,
+}
+
+/// What calling a ticket's caller back gave last: the newest call that reached somebody, else the newest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "as in `Action::FollowUp`")]
+pub struct FollowUpEntry {
+    pub outcome: FollowUpOutcome,
+    pub note: Option<String>,
+    pub user: String,
+    pub at: AppendTime,
 }
 
 /// What a crew found; the utility's only ground truth.
@@ -113,13 +127,10 @@ pub struct CommandEntry {
 #[derive(Debug)]
 pub struct Desk {
     settings: DeskSettings,
-    tickets: BTreeMap<(NetworkId, String), TicketEntry>,
-    /// Tickets by when they came.
-    ticket_order: BTreeSet<(AppendTime, NetworkId, String)>,
-    /// What the processor answered, by ticket; answers come without their tickets, too.
-    answers: BTreeMap<(NetworkId, String), TicketLink>,
-    /// Answers by when they were said.
-    answer_order: BTreeSet<(AppendTime, NetworkId, String)>,
+    tickets: ByTicket<TicketEntry>,
+    /// What the processor answered; answers come without their tickets, too.
+    answers: ByTicket<TicketLink>,
+    follow_ups: ByTicket<(Place, FollowUpEntry)>,
     commands: BTreeMap<(AppendTime, Place), CommandEntry>,
     repairs: BTreeMap<IncidentId, (Place, RepairEntry)>,
     windows: BTreeMap<(NetworkId, String), (Place, WindowEntry)>,
@@ -136,10 +147,9 @@ impl Desk {
     pub fn new(settings: DeskSettings) -> Self {
         Self {
             settings,
-            tickets: BTreeMap::new(),
-            ticket_order: BTreeSet::new(),
-            answers: BTreeMap::new(),
-            answer_order: BTreeSet::new(),
+            tickets: ByTicket::new(settings.tickets_max),
+            answers: ByTicket::new(settings.tickets_max),
+            follow_ups: ByTicket::new(settings.tickets_max),
             commands: BTreeMap::new(),
             repairs: BTreeMap::new(),
             windows: BTreeMap::new(),
@@ -184,39 +194,27 @@ impl Desk {
 
     /// The processor answered a ticket; of several answers the last one holds.
     pub fn answer(&mut self, link: &TicketLink) {
-        let key = (link.network.clone(), link.ticket.clone());
-        if let Some(held) = self.answers.get(&key) {
-            if (held.input_offset, held.ordinal) >= (link.input_offset, link.ordinal) {
-                return;
-            }
-            self.answer_order.remove(&(held.at, key.0.clone(), key.1.clone()));
-        }
-        self.answer_order.insert((link.at, key.0.clone(), key.1.clone()));
-        self.answers.insert(key, link.clone());
-        while self.answers.len() > self.settings.tickets_max {
-            let Some((_, network, id)) = self.answer_order.pop_first() else { return };
-            self.answers.remove(&(network, id));
+        let place = |link: &TicketLink| (link.input_offset, link.ordinal);
+        let held = self.answers.get(&link.network, &link.ticket);
+        if held.is_none_or(|held| place(held) < place(link)) {
+            self.answers.put(&link.network, &link.ticket, link.at, link.clone());
         }
     }
 
     /// What the processor answered to a ticket.
     pub fn answer_to(&self, entry: &TicketEntry) -> Option<&TicketLink> {
-        self.answers.get(&(entry.network.clone(), entry.ticket.id.clone()))
+        self.answers.get(&entry.network, &entry.ticket.id)
+    }
+
+    /// What calling a ticket's caller back gave last.
+    pub fn follow_up_of(&self, entry: &TicketEntry) -> Option<&FollowUpEntry> {
+        self.follow_ups.get(&entry.network, &entry.ticket.id).map(|(_, entry)| entry)
     }
 
     fn ticket(&mut self, network: &NetworkId, ticket: &Ticket, received: AppendTime) {
-        let key = (network.clone(), ticket.id.clone());
-        if let Some(held) = self.tickets.get(&key) {
-            if held.received >= received {
-                return;
-            }
-            self.ticket_order.remove(&(held.received, key.0.clone(), key.1.clone()));
-        }
-        self.ticket_order.insert((received, key.0.clone(), key.1.clone()));
-        self.tickets.insert(key, TicketEntry { ticket: ticket.clone(), network: network.clone(), received });
-        while self.tickets.len() > self.settings.tickets_max {
-            let Some((_, network, id)) = self.ticket_order.pop_first() else { return };
-            self.tickets.remove(&(network, id));
+        if self.tickets.get(network, &ticket.id).is_none_or(|held| held.received < received) {
+            let entry = TicketEntry { ticket: ticket.clone(), network: network.clone(), received };
+            self.tickets.put(network, &ticket.id, received, entry);
         }
     }
 
@@ -276,6 +274,15 @@ impl Desk {
                     self.seasons.insert(key, (place, SeasonEntry { state: *state, user, at }));
                 }
             }
+            Action::FollowUp { ticket, outcome, note } => {
+                let entry = FollowUpEntry { outcome: *outcome, note: note.clone(), user, at };
+                let weight =
+                    |place: Place, entry: &FollowUpEntry| (entry.outcome.is_reached(), entry.at, place);
+                let held = self.follow_ups.get(network, ticket);
+                if held.is_none_or(|(at, held)| weight(*at, held) < weight(place, &entry)) {
+                    self.follow_ups.put(network, ticket, at, (place, entry));
+                }
+            }
             Action::Acknowledge { .. }
             | Action::Shelve { .. }
             | Action::Unshelve { .. }
@@ -309,7 +316,7 @@ impl Desk {
 
     /// One ticket.
     pub fn ticket_by_id(&self, network: &NetworkId, id: &str) -> Option<&TicketEntry> {
-        self.tickets.get(&(network.clone(), id.to_owned()))
+        self.tickets.get(network, id)
     }
 
     /// Tickets, the newest first; behind the given place of that order if there is one.
@@ -318,9 +325,9 @@ impl Desk {
         before: Option<&'a TicketEntry>,
     ) -> impl Iterator<Item = &'a TicketEntry> {
         let before = before.map(|entry| (entry.received, entry.network.clone(), entry.ticket.id.clone()));
-        let all = self.ticket_order.iter().rev();
-        all.filter(move |key| before.as_ref().is_none_or(|before| *key < before))
-            .filter_map(|(_, network, id)| self.tickets.get(&(network.clone(), id.clone())))
+        let all = self.tickets.newest_first();
+        all.filter(move |(place, _)| before.as_ref().is_none_or(|before| *place < before))
+            .map(|(_, entry)| entry)
     }
 
     /// What was found at an incident.

@@ -6,10 +6,11 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use heat_model::{
-    CircuitId, EventTime, IncidentId, PipeId,
+    CircuitId, EventTime, IncidentId, NetworkId, PipeId,
     incident::{AlarmState, Incident, WorkState},
     plant::SeasonState,
     record::Action,
+    ticket::FollowUpOutcome,
 };
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -24,11 +25,14 @@ use super::{
 };
 use crate::{
     extract::StrictForm,
-    json::{ApiTime, RepairedBody, ShelveBody, desk::WindowBody},
+    json::{
+        ApiTime, RepairedBody, ShelveBody,
+        desk::{FollowUpBody, WindowBody},
+    },
     problem::Problem,
     routes::{
         commands::{Carried, accept_ticket, command, repair, shelving, take},
-        desk::{end, known_network, window_action},
+        desk::{call_back, end, known_network, window_action},
         incidents::parse_id,
     },
     state::ApiState,
@@ -346,6 +350,31 @@ pub(crate) async fn ticket(
     };
     match outcome.await {
         Ok(_) => Redirect::to("/tickets?done=ticket").into_response(),
+        Err(problem) => view.failed(&problem, "/tickets"),
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FollowUpForm {
+    network: NetworkId,
+    ticket: String,
+    outcome: FollowUpOutcome,
+    note: String,
+}
+
+pub(crate) async fn follow_up(
+    view: View,
+    State(state): State<ApiState>,
+    form: Result<StrictForm<FollowUpForm>, Problem>,
+) -> Response {
+    let outcome = async {
+        let StrictForm(FollowUpForm { network, ticket, outcome, note }) = form?;
+        let body = FollowUpBody { outcome, note: Some(note), network: Some(network) };
+        call_back(&state, view.user()?, ticket, body).await
+    };
+    match outcome.await {
+        Ok(_) => Redirect::to("/tickets?done=follow-up").into_response(),
         Err(problem) => view.failed(&problem, "/tickets"),
     }
 }

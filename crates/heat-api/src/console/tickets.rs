@@ -1,4 +1,4 @@
-//! Tickets with the incidents that explain them, and a form for new ones.
+//! Tickets with the incidents that explain them, what calls back gave, and forms for both.
 
 use axum::{extract::State, response::Response};
 use heat_model::NetworkId;
@@ -12,7 +12,7 @@ use crate::{
     problem::Problem,
     routes::networks::summaries,
     state::{ApiState, lock},
-    tickets::Linker,
+    tickets::{FollowUpState, Linker},
 };
 
 /// Tickets on one page.
@@ -22,6 +22,8 @@ const SHOWN: usize = 50;
 #[serde(deny_unknown_fields)]
 pub(crate) struct TicketsQuery {
     network: Option<String>,
+    /// Empty: all tickets.
+    follow_up: Option<String>,
     #[expect(dead_code, reason = "read by `View`; named here, because unknown parameters are refused")]
     lang: Option<String>,
     #[expect(dead_code, reason = "read by `View`; named here, because unknown parameters are refused")]
@@ -39,16 +41,46 @@ pub(crate) async fn page(
         }
         None => None,
     };
-    let shown = shown(&view, &state, network.as_ref())?;
+    let follow_up = match query.follow_up.as_deref().filter(|text| !text.is_empty()) {
+        Some(text) => {
+            let known = words::FOLLOW_UPS.iter().find(|(_, word)| *word == text);
+            Some(known.ok_or_else(|| Problem::bad_request("query: follow_up is due, reopened or done"))?.0)
+        }
+        None => None,
+    };
+    let shown = shown(&view, &state, network.as_ref(), follow_up)?;
     let body = html! {
         h1 { (view.t("报修、投诉工单", "Tickets")) }
         @if view.commands() { div.forms { (form(&view, &state)?) } }
+        (filters(&view, &query, follow_up))
         section #tickets data-live { (list(&view, &state, &shown)) }
     };
     Ok(view.page(view.t("工单", "Tickets"), &body))
 }
 
-fn shown(view: &View, state: &ApiState, network: Option<&NetworkId>) -> Result<Vec<TicketView>, Problem> {
+fn filters(view: &View, query: &TicketsQuery, chosen: Option<FollowUpState>) -> Markup {
+    html! {
+        form.filters method="get" action="/tickets" {
+            @if let Some(network) = &query.network { input type="hidden" name="network" value=(network); }
+            label { (view.t("回访", "Call back")) " "
+                select name="follow_up" {
+                    option value="" { (view.t("全部", "All")) }
+                    @for (state, word) in words::FOLLOW_UPS {
+                        option value=(word) selected[chosen == Some(state)] { (words::follow_up(view.lang, state)) }
+                    }
+                }
+            }
+            button { (view.t("筛选", "Filter")) }
+        }
+    }
+}
+
+fn shown(
+    view: &View,
+    state: &ApiState,
+    network: Option<&NetworkId>,
+    follow_up: Option<FollowUpState>,
+) -> Result<Vec<TicketView>, Problem> {
     let (sight, plant) = (state.sight(view.user()?), state.plant());
     let board = lock(&state.board);
     let desk = lock(&state.desk);
@@ -57,6 +89,7 @@ fn shown(view: &View, state: &ApiState, network: Option<&NetworkId>) -> Result<V
         .tickets_newest_first(None)
         .filter(|entry| sight.of(&entry.network))
         .filter(|entry| network.is_none_or(|wanted| entry.network == *wanted))
+        .filter(|entry| follow_up.is_none_or(|wanted| linker.case(entry).follow_up == Some(wanted)))
         .take(SHOWN)
         .map(|entry| TicketView::of(entry, &linker, &plant))
         .collect())
@@ -70,7 +103,12 @@ fn list(view: &View, state: &ApiState, tickets: &[TicketView]) -> Markup {
             article.card.ticket {
                 header.cardhead {
                     h2 { (words::ticket_kind(view.lang, ticket.kind)) " " span.quiet { (ticket.external_id.as_deref().unwrap_or(&ticket.id)) } }
-                    p { span.badge.work { (words::ticket_status(view.lang, ticket.status)) } }
+                    p {
+                        span.badge.work { (words::ticket_status(view.lang, ticket.status)) }
+                        @if let Some(call) = &ticket.follow_up {
+                            " " span.badge.good[call.state == FollowUpState::Done] { (words::follow_up(view.lang, call.state)) }
+                        }
+                    }
                 }
                 p {
                     (view.time(ticket.time.0)) " · " (plant.network_name(&ticket.network))
@@ -87,7 +125,35 @@ fn list(view: &View, state: &ApiState, tickets: &[TicketView]) -> Markup {
                         }
                     }
                 }
+                (follow_up(view, ticket))
                 p.answer { span.quiet { (view.t("可答复来电人：", "Tell the caller: ")) } (view.t(&ticket.answer_zh, &ticket.answer_en)) }
+            }
+        }
+    }
+}
+
+/// The last call back, and the form for the next one.
+fn follow_up(view: &View, ticket: &TicketView) -> Markup {
+    let Some(call) = &ticket.follow_up else { return html! {} };
+    html! {
+        @if let (Some(outcome), Some(at)) = (call.outcome, &call.at) {
+            p { (view.t("回访：", "Called back: ")) (words::outcome(view.lang, outcome)) " · " (view.time(at.0))
+                @if let Some(by) = &call.by { " · " (by) }
+                @if let Some(note) = &call.note { " · " (note) }
+            }
+        }
+        @if view.commands() && call.state != FollowUpState::Done {
+            details {
+                summary { (view.t("登记回访", "Take down a call back")) }
+                form.stacked method="post" action="/tickets/follow-up" {
+                    input type="hidden" name="network" value=(ticket.network);
+                    input type="hidden" name="ticket" value=(ticket.id);
+                    label { (view.t("结果", "Outcome"))
+                        select name="outcome" { @for (outcome, word) in words::OUTCOMES { option value=(word) { (words::outcome(view.lang, outcome)) } } }
+                    }
+                    label { (view.t("备注（不填姓名和电话）", "Note (no names, no telephone numbers)")) input name="note" maxlength="500" autocomplete="off"; }
+                    button { (view.t("提交", "Submit")) }
+                }
             }
         }
     }

@@ -5,12 +5,12 @@ mod terms;
 use heat_model::{
     incident::{AlarmState, ChangeKind, Class, Incident, Priority, WorkState},
     plant::{CircuitKind, SeasonState, SiteKind},
-    ticket::TicketKind,
+    ticket::{FollowUpOutcome, TicketKind},
 };
 
 pub(crate) use terms::{detector, evidence, kind, lacked};
 
-use crate::tickets::{LinkBy, TicketStatus};
+use crate::tickets::{FollowUpState, LinkBy, TicketStatus};
 
 /// Name of the cookie that keeps the language.
 pub(crate) const COOKIE: &str = "heatstream_lang";
@@ -183,6 +183,34 @@ pub(crate) const fn ticket_status(lang: Lang, status: TicketStatus) -> &'static 
         TicketStatus::OnSite => lang.pick("抢修在场", "Crew on site"),
         TicketStatus::Repaired => lang.pick("已修复", "Repaired"),
         TicketStatus::Resolved => lang.pick("已恢复", "Resolved"),
+        TicketStatus::Reopened => lang.pick("重新受理", "Open again"),
+    }
+}
+
+/// States of the call back with their words in payloads.
+pub(crate) const FOLLOW_UPS: [(FollowUpState, &str); 3] =
+    [(FollowUpState::Due, "due"), (FollowUpState::Reopened, "reopened"), (FollowUpState::Done, "done")];
+
+pub(crate) const fn follow_up(lang: Lang, state: FollowUpState) -> &'static str {
+    match state {
+        FollowUpState::Due => lang.pick("待回访", "To be called back"),
+        FollowUpState::Reopened => lang.pick("回访未解决", "Called back: not resolved"),
+        FollowUpState::Done => lang.pick("回访满意", "Called back: satisfied"),
+    }
+}
+
+/// What a call back may give, with the words in payloads.
+pub(crate) const OUTCOMES: [(FollowUpOutcome, &str); 3] = [
+    (FollowUpOutcome::Satisfied, "satisfied"),
+    (FollowUpOutcome::NotResolved, "not_resolved"),
+    (FollowUpOutcome::NotReached, "not_reached"),
+];
+
+pub(crate) const fn outcome(lang: Lang, outcome: FollowUpOutcome) -> &'static str {
+    match outcome {
+        FollowUpOutcome::Satisfied => lang.pick("满意", "Satisfied"),
+        FollowUpOutcome::NotResolved => lang.pick("未解决", "Not resolved"),
+        FollowUpOutcome::NotReached => lang.pick("未接通", "Not reached"),
     }
 }
 
@@ -279,6 +307,7 @@ pub(crate) fn done(lang: Lang, word: &str) -> Option<&'static str> {
             "The command is in the log; the processor has not answered yet.",
         ),
         "ticket" => lang.pick("工单已受理。", "The ticket is taken."),
+        "follow-up" => lang.pick("回访已登记。", "The call back is taken down."),
         "maintenance" => lang.pick("检修停用已登记。", "The maintenance window is taken."),
         "maintenance-end" => lang.pick("检修停用已结束。", "The maintenance window is ended."),
         "season" => lang.pick("运行状态已登记。", "The season is taken."),

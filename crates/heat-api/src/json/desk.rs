@@ -5,7 +5,7 @@ use heat_model::{
     CircuitId, EventTime, IncidentId, NetworkId, SiteId,
     incident::{Class, WorkState},
     plant::{CircuitKind, Medium, SeasonBy, SeasonState, season_in_force},
-    ticket::TicketKind,
+    ticket::{FollowUpOutcome, TicketKind},
 };
 use heat_view::desk::{RepairEntry, SeasonEntry, TicketEntry, WindowEntry};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::ApiTime;
 use crate::{
     state::PlantIndex,
-    tickets::{LinkBy, Linker, TicketStatus, answer, status},
+    tickets::{FollowUpState, LinkBy, Linker, TicketCase, TicketStatus, answer},
 };
 
 /// A ticket with what became of it.
@@ -55,6 +55,9 @@ pub struct TicketView {
     /// When the case was closed: the incident is over, or nothing in the plant explains the ticket.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub closed: Option<ApiTime>,
+    /// Whether the caller has to be called back, and what the last call gave; absent before the case is closed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub follow_up: Option<FollowUpView>,
     /// When any of this changed last; what `changed_since` asks for.
     pub updated: ApiTime,
     /// What the caller may be told, Chinese.
@@ -63,6 +66,50 @@ pub struct TicketView {
     pub answer_en: String,
     /// The incidents that explain it, the best first.
     pub incidents: Vec<TicketLinkView>,
+}
+
+/// The call back to a ticket's caller (回访).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the words say it")]
+pub struct FollowUpView {
+    pub state: FollowUpState,
+    /// Of the last call; absent before the first.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub outcome: Option<FollowUpOutcome>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub at: Option<ApiTime>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub by: Option<String>,
+    /// Masked, where free text is kept.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub note: Option<String>,
+}
+
+impl FollowUpView {
+    fn of(case: &TicketCase<'_>) -> Option<Self> {
+        let call = case.call;
+        Some(Self {
+            state: case.follow_up?,
+            outcome: call.map(|call| call.outcome),
+            at: call.map(|call| ApiTime::from_micros(call.at.as_micros())),
+            by: call.map(|call| call.user.clone()),
+            note: call.and_then(|call| call.note.clone()),
+        })
+    }
+}
+
+/// Body of `follow-up`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FollowUpBody {
+    /// What the call gave.
+    pub outcome: FollowUpOutcome,
+    /// A note; masked, and dropped where free text is not kept.
+    #[serde(default)]
+    pub note: Option<String>,
+    /// The ticket's network, where tickets of several have this id.
+    #[serde(default)]
+    pub network: Option<NetworkId>,
 }
 
 /// An incident that explains a ticket.
@@ -78,12 +125,11 @@ pub struct TicketLinkView {
 
 impl TicketView {
     pub(crate) fn of(entry: &TicketEntry, linker: &Linker<'_>, plant: &PlantIndex) -> Self {
-        let (ticket, links) = (&entry.ticket, linker.links(entry));
-        let cause = linker.answer(entry).map(|answer| answer.cause);
-        let status = status(links.first(), cause);
-        let progress = linker.progress(entry, &links, status);
+        let ticket = &entry.ticket;
+        let case = linker.case(entry);
+        let progress = case.progress;
         let time = |at: heat_model::AppendTime| ApiTime::from_micros(at.as_micros());
-        let (answer_zh, answer_en) = answer(status);
+        let (answer_zh, answer_en) = answer(case.status);
         Self {
             id: ticket.id.clone(),
             external_id: ticket.external_id.clone(),
@@ -94,15 +140,17 @@ impl TicketView {
             site: ticket.site.as_ref().and_then(|site| plant.shown_site(site)),
             area: ticket.area.clone(),
             text: ticket.text.clone(),
-            status,
-            cause,
+            status: case.status,
+            cause: case.cause,
             repaired_at: progress.repaired.map(time),
             verified: progress.verified,
             closed: progress.closed.map(time),
+            follow_up: FollowUpView::of(&case),
             updated: time(progress.updated),
             answer_zh: answer_zh.to_owned(),
             answer_en: answer_en.to_owned(),
-            incidents: links
+            incidents: case
+                .links
                 .iter()
                 .map(|link| TicketLinkView {
                     incident: link.incident.id,

@@ -134,7 +134,10 @@ pub(crate) const fn incident_of(action: &Action) -> Option<IncidentId> {
         | Action::Unshelve { incident }
         | Action::Work { incident, .. }
         | Action::Repaired { incident, .. } => Some(*incident),
-        Action::Season { .. } | Action::MaintenanceBegin { .. } | Action::MaintenanceEnd { .. } => None,
+        Action::Season { .. }
+        | Action::MaintenanceBegin { .. }
+        | Action::MaintenanceEnd { .. }
+        | Action::FollowUp { .. } => None,
     }
 }
 
@@ -149,6 +152,7 @@ pub(crate) const fn word(action: &Action) -> &'static str {
         Action::Season { .. } => "season",
         Action::MaintenanceBegin { .. } => "maintenance_begin",
         Action::MaintenanceEnd { .. } => "maintenance_end",
+        Action::FollowUp { .. } => "follow_up",
     }
 }
 

@@ -1,4 +1,4 @@
-//! Tickets read back, maintenance windows, seasons, and repairs as labels.
+//! Tickets read back and followed up, maintenance windows, seasons, and repairs as labels.
 
 use axum::{
     Extension, Json,
@@ -6,7 +6,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use heat_codec::labels;
+use heat_codec::{labels, ticket};
 use heat_model::{CircuitId, NetworkId, label::Label, record::Action, ticket::TicketKind};
 use serde::Deserialize;
 
@@ -16,11 +16,11 @@ use crate::{
     extract::{StrictJson, StrictQuery},
     json::{
         ApiTime, Page,
-        desk::{SeasonBody, TakenAnswer, TicketView, WindowBody, WindowEndBody, WindowView},
+        desk::{FollowUpBody, SeasonBody, TakenAnswer, TicketView, WindowBody, WindowEndBody, WindowView},
     },
     problem::Problem,
     state::{ApiState, lock},
-    tickets::Linker,
+    tickets::{FollowUpState, Linker},
 };
 
 /// Longest maintenance window, as the processor has it.
@@ -34,6 +34,7 @@ pub(crate) struct TicketQuery {
     network: Option<NetworkId>,
     kind: Option<TicketKind>,
     external_id: Option<String>,
+    follow_up: Option<FollowUpState>,
     /// Only tickets of which something changed then or later.
     changed_since: Option<ApiTime>,
     cursor: Option<String>,
@@ -65,7 +66,14 @@ pub(crate) async fn tickets(
         .filter(|entry| query.network.as_ref().is_none_or(|wanted| entry.network == *wanted))
         .filter(|entry| query.kind.is_none_or(|wanted| entry.ticket.kind == wanted))
         .filter(|entry| query.external_id.is_none() || entry.ticket.external_id == query.external_id)
-        .filter(|entry| since.is_none_or(|since| linker.updated(entry).as_micros() >= since))
+        .filter(|entry| {
+            if since.is_none() && query.follow_up.is_none() {
+                return true;
+            }
+            let case = linker.case(entry);
+            since.is_none_or(|since| case.progress.updated.as_micros() >= since)
+                && query.follow_up.is_none_or(|wanted| case.follow_up == Some(wanted))
+        })
         .take(limit + 1)
         .collect();
     let shown = &found[..found.len().min(limit)];
@@ -73,6 +81,57 @@ pub(crate) async fn tickets(
     let next = shown.last().filter(|_| found.len() > limit);
     let next = next.map(|entry| format!("{}/{}", entry.network, entry.ticket.id));
     Ok(Json(Page { items, next }))
+}
+
+pub(crate) async fn follow_up(
+    State(state): State<ApiState>,
+    Extension(user): Extension<User>,
+    Path(id): Path<String>,
+    StrictJson(body): StrictJson<FollowUpBody>,
+) -> Result<Response, Problem> {
+    let answer = call_back(&state, &user, id, body).await?;
+    Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
+}
+
+/// Takes down what a call back to a ticket's caller gave. What is known already is not written again.
+pub(crate) async fn call_back(
+    state: &ApiState,
+    user: &User,
+    id: String,
+    body: FollowUpBody,
+) -> Result<TakenAnswer, Problem> {
+    let FollowUpBody { outcome, note, network } = body;
+    let note = note.map(|note| checked_text("note", note)).transpose()?;
+    let note = note.as_deref().map(str::trim).filter(|note| !note.is_empty());
+    let note = note.and_then(|note| ticket::kept(note, state.settings.ticket_text));
+    let network = {
+        let (sight, plant) = (state.sight(user), state.plant());
+        let board = lock(&state.board);
+        let desk = lock(&state.desk);
+        let mut named = desk
+            .tickets_newest_first(None)
+            .filter(|entry| entry.ticket.id == id && sight.of(&entry.network))
+            .filter(|entry| network.as_ref().is_none_or(|wanted| entry.network == *wanted));
+        let entry = named.next().ok_or_else(|| Problem::not_found("no ticket that is kept has this id"))?;
+        if named.next().is_some() {
+            return Err(Problem::unprocessable(
+                "network: tickets of several networks have this id; name one",
+            ));
+        }
+        let case = Linker::new(&board, &desk, &plant).case(entry);
+        if case.follow_up.is_none() {
+            let title = "The ticket is not closed";
+            let detail = "there is nothing to call back about before the case is closed";
+            return Err(Problem::new(StatusCode::CONFLICT, "refused", title, detail));
+        }
+        // Every call that reached nobody is a call of its own.
+        let is_known = case.call.is_some_and(|call| call.outcome == outcome && call.note == note);
+        if is_known && outcome.is_reached() {
+            return Ok(TakenAnswer { network: entry.network.clone() });
+        }
+        entry.network.clone()
+    };
+    take(state, user, &network, Action::FollowUp { ticket: id, outcome, note }).await
 }
 
 pub(crate) async fn windows(

@@ -138,3 +138,30 @@ fn what_the_processor_says_of_a_ticket_comes_before_what_its_words_tie_it_to() {
     let view = crate::json::desk::TicketView::of(&entry, &linker, &plant);
     assert_eq!((view.status, view.cause), (TicketStatus::Suspected, Some(TicketCause::Suspected)));
 }
+
+#[test]
+fn a_call_is_due_from_the_closing_on_and_again_once_what_explained_the_ticket_later_is_over() {
+    let at = AppendTime::from_micros;
+    let call = |outcome, hours: i64| FollowUpEntry {
+        outcome,
+        note: None,
+        user: "li".to_owned(),
+        at: at(hours * HOUR),
+    };
+    let state = |closed: Option<i64>, call: Option<&FollowUpEntry>| {
+        FollowUpState::of(closed.map(|hours| at(hours * HOUR)), call)
+    };
+    assert_eq!((state(None, None), state(Some(20), None)), (None, Some(FollowUpState::Due)));
+    let missed = call(FollowUpOutcome::NotReached, 21);
+    assert_eq!(
+        (state(Some(20), Some(&missed)), state(None, Some(&missed))),
+        (Some(FollowUpState::Due), None)
+    );
+    let unresolved = call(FollowUpOutcome::NotResolved, 21);
+    for (closed, expected) in
+        [(Some(20), FollowUpState::Reopened), (None, FollowUpState::Reopened), (Some(30), FollowUpState::Due)]
+    {
+        assert_eq!(state(closed, Some(&unresolved)), Some(expected), "{closed:?}");
+    }
+    assert_eq!(state(None, Some(&call(FollowUpOutcome::Satisfied, 21))), Some(FollowUpState::Done));
+}

@@ -56,7 +56,7 @@ fn a_burst() -> Incident {
 }
 
 /// A bench with that burst.
-fn bench() -> (Bench, Incident) {
+pub(crate) fn bench() -> (Bench, Incident) {
     let burst = a_burst();
     let opened = event(1, burst.clone(), ChangeKind::Opened, "burst");
     let bench = Bench::of_plant(RawApi { ticket_text: true, ..RawApi::default() }, &[opened], false, plant());
@@ -64,7 +64,7 @@ fn bench() -> (Bench, Incident) {
     (bench, burst)
 }
 
-fn rfc3339(micros: i64) -> String {
+pub(crate) fn rfc3339(micros: i64) -> String {
     heat_api::json::ApiTime::from_micros(micros).to_string()
 }
 

@@ -5,8 +5,8 @@ use heat_model::plant::{Network, PlantModel};
 use super::*;
 
 /// SHA-256 of "abc" (FIPS 180-4) and of "hello".
-const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-const HELLO: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+pub(crate) const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+pub(crate) const HELLO: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
 /// Two networks of two operators.
@@ -25,7 +25,7 @@ pub(crate) fn two_operators() -> PlantModel {
     }
 }
 
-fn with_users(lines: &str, before: &[Output], raw: RawApi) -> (Bench, tempfile::TempDir) {
+pub(crate) fn with_users(lines: &str, before: &[Output], raw: RawApi) -> (Bench, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let tokens = dir.path().join("tokens");
     std::fs::write(&tokens, lines).unwrap();

@@ -60,8 +60,8 @@ impl Book {
                 }
                 self.end_window(id, user, emit);
             }
-            // The network keeps the seasons of its circuits.
-            Action::Season { .. } => {}
+            // The network keeps the seasons of its circuits; what callers say is nothing to a detector.
+            Action::Season { .. } | Action::FollowUp { .. } => {}
         }
         Ok(Consequence::None)
     }
@@ -255,7 +255,10 @@ pub(crate) const fn incident_of(action: &Action) -> Option<IncidentId> {
         | Action::Unshelve { incident }
         | Action::Work { incident, .. }
         | Action::Repaired { incident, .. } => Some(*incident),
-        Action::Season { .. } | Action::MaintenanceBegin { .. } | Action::MaintenanceEnd { .. } => None,
+        Action::Season { .. }
+        | Action::MaintenanceBegin { .. }
+        | Action::MaintenanceEnd { .. }
+        | Action::FollowUp { .. } => None,
     }
 }
 

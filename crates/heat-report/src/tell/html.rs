@@ -14,7 +14,7 @@ use crate::{
 const STYLE: &str = include_str!("report.css");
 
 /// Figures that stand at the head of the page.
-const HEAD: [Id; 8] = [
+const HEAD: [Id; 9] = [
     Id::HeatPerDegreeDay,
     Id::MakeUp,
     Id::Compliance,
@@ -23,6 +23,7 @@ const HEAD: [Id; 8] = [
     Id::RepairsVerified,
     Id::TimelyAcceptance,
     Id::TimelyArrival,
+    Id::Satisfaction,
 ];
 
 struct Page<'a> {

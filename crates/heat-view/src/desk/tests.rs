@@ -1,5 +1,8 @@
 use heat_detect::TicketCause;
-use heat_model::{Origin, ticket::TicketKind};
+use heat_model::{
+    Origin,
+    ticket::{FollowUpOutcome, TicketKind},
+};
 
 use super::*;
 
@@ -126,12 +129,40 @@ fn of_several_answers_to_a_ticket_the_last_one_holds_and_their_number_is_bounded
     answer(5, "T1", TicketCause::Plant);
     answer(3, "T1", TicketCause::Suspected);
     answer(6, "T2", TicketCause::NoneFound);
-    let cause =
-        |desk: &Desk, id: &str| Some(desk.answers.get(&(NETWORK.parse().unwrap(), id.to_owned()))?.cause);
+    let cause = |desk: &Desk, id: &str| Some(desk.answers.get(&NETWORK.parse().unwrap(), id)?.cause);
     assert_eq!(cause(&desk, "T1"), Some(TicketCause::Plant));
 
-    let link = desk.answers.values().next().unwrap().clone();
+    let link = desk.answers.get(&NETWORK.parse().unwrap(), "T1").unwrap().clone();
     desk.answer(&TicketLink { ticket: "T3".to_owned(), at: position(9).append_time, ..link });
 
     assert_eq!((cause(&desk, "T1"), cause(&desk, "T2")), (None, Some(TicketCause::NoneFound)));
+}
+
+#[test]
+fn the_last_call_that_reached_a_caller_holds_in_whatever_order_it_is_read_and_their_number_is_bounded() {
+    let mut desk = Desk::new(DeskSettings { tickets_max: 2, ..DeskSettings::default() });
+    let outcome = |desk: &Desk, id: &str| {
+        let entry = desk.ticket_by_id(&NETWORK.parse().unwrap(), id)?;
+        Some(desk.follow_up_of(entry)?.outcome)
+    };
+    let call = |desk: &mut Desk, offset: u64, id: &str, outcome| {
+        command(desk, offset, "duty", Action::FollowUp { ticket: id.to_owned(), outcome, note: None });
+    };
+    // A call may be read before its ticket.
+    call(&mut desk, 8, "t1", FollowUpOutcome::Satisfied);
+    ticket(&mut desk, 1, "t1");
+    ticket(&mut desk, 2, "t2");
+    for (offset, said) in
+        [(5, FollowUpOutcome::NotResolved), (8, FollowUpOutcome::Satisfied), (9, FollowUpOutcome::NotReached)]
+    {
+        call(&mut desk, offset, "t1", said);
+    }
+    assert_eq!(outcome(&desk, "t1"), Some(FollowUpOutcome::Satisfied));
+    assert_eq!(outcome(&desk, "t2"), None);
+
+    call(&mut desk, 10, "t2", FollowUpOutcome::NotReached);
+    assert_eq!(outcome(&desk, "t2"), Some(FollowUpOutcome::NotReached));
+    call(&mut desk, 11, "t2", FollowUpOutcome::NotResolved);
+    call(&mut desk, 12, "t3", FollowUpOutcome::NotReached);
+    assert_eq!((outcome(&desk, "t1"), outcome(&desk, "t2")), (None, Some(FollowUpOutcome::NotResolved)));
 }
