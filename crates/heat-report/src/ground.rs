@@ -73,6 +73,14 @@ impl<'a> Ground<'a> {
         None
     }
 
+    /// The community (小区) of homes: the station that feeds them; where the tables name none, the site above them, or
+    /// the building itself.
+    pub fn community_of(&self, id: &SiteId) -> Option<&'a SiteId> {
+        let row = self.site(id)?;
+        let itself = (row.kind != Some(SiteKind::Household)).then_some(&row.id);
+        self.station_of(id).or(row.parent.as_ref()).or(itself)
+    }
+
     /// The scopes of what happens in a network at large.
     pub fn scopes_of_network(&self, network: &NetworkId) -> BTreeSet<Scope> {
         let row = self.plant.networks.iter().find(|row| row.id == *network);

@@ -4,7 +4,7 @@
 //! [`DAY_HOURS_MIN`] of them; else that of a counter of the same device, if it only rose. A network's day is known if it
 //! is known of every meter that was in use on that day, so that a missing meter never reads as less water.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use heat_model::{DeviceId, NetworkId, SiteId};
 
@@ -17,6 +17,8 @@ const SIGNAL_DAYS_MAX: usize = 6_000_000;
 /// Most homes counted.
 const HOMES_MAX: usize = 500_000;
 const DAY_S: f64 = 86_400.0;
+/// Hours of a day.
+pub const DAY_HOURS: usize = 24;
 
 /// What is measured, as far as a report asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -164,15 +166,13 @@ impl At<'_> {
     }
 }
 
-/// Homes' hours.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Homes {
-    /// Hours of homes at the promised temperature or above.
-    pub warm_hours: u64,
-    /// Hours of homes measured.
-    pub hours: u64,
-    /// The homes, by number; never told.
-    pub(crate) homes: BTreeSet<usize>,
+/// One home's hours, by the hour of the day. Which home it is is never told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Home {
+    /// Hours at the promised temperature or above.
+    pub warm: [u32; DAY_HOURS],
+    /// Hours measured.
+    pub measured: [u32; DAY_HOURS],
 }
 
 /// The fold.
@@ -182,8 +182,7 @@ pub struct Hours {
     promised_celsius: f64,
     days: BTreeMap<NetworkId, BTreeMap<SiteId, Meters>>,
     kept: usize,
-    homes: BTreeMap<(NetworkId, SiteId, DeviceId), usize>,
-    rooms: BTreeMap<(NetworkId, SiteId), Homes>,
+    homes: BTreeMap<(NetworkId, SiteId, DeviceId), Home>,
     refused: u64,
     unusable_units: u64,
 }
@@ -197,7 +196,6 @@ impl Hours {
             days: BTreeMap::new(),
             kept: 0,
             homes: BTreeMap::new(),
-            rooms: BTreeMap::new(),
             refused: 0,
             unusable_units: 0,
         }
@@ -257,30 +255,29 @@ impl Hours {
 
     fn add_room(&mut self, hour: &Hour<'_>) {
         let key = (hour.network.clone(), hour.site.clone(), hour.device.clone());
-        let next = self.homes.len();
-        let number = match self.homes.get(&key) {
-            Some(number) => *number,
-            None if next >= HOMES_MAX => {
+        let is_full = self.homes.len() >= HOMES_MAX;
+        let home = match self.homes.entry(key) {
+            Entry::Occupied(held) => held.into_mut(),
+            Entry::Vacant(_) if is_full => {
                 self.refused += 1;
                 return;
             }
-            None => *self.homes.entry(key).or_insert(next),
+            Entry::Vacant(free) => free.insert(Home::default()),
         };
-        let room = self.rooms.entry((hour.network.clone(), hour.site.clone())).or_default();
-        room.hours += 1;
-        room.warm_hours += u64::from(hour.mean >= self.promised_celsius);
-        room.homes.insert(number);
+        let of_day = self.span.day_and_hour(hour.hour_us).1 as usize;
+        home.measured[of_day] += 1;
+        home.warm[of_day] += u32::from(hour.mean >= self.promised_celsius);
     }
 
-    /// Homes' hours by network and site.
-    pub fn rooms(&self) -> impl Iterator<Item = (&NetworkId, &SiteId, &Homes)> {
-        self.rooms.iter().map(|((network, site), homes)| (network, site, homes))
+    /// Homes with network and site.
+    pub fn homes(&self) -> impl Iterator<Item = (&NetworkId, &SiteId, &Home)> {
+        self.homes.iter().map(|((network, site, _), home)| (network, site, home))
     }
 
     /// Networks with any meter.
     pub fn networks(&self) -> BTreeSet<&NetworkId> {
-        let of_rooms = self.rooms.keys().map(|(network, _)| network);
-        self.days.keys().chain(of_rooms).collect()
+        let of_homes = self.homes.keys().map(|(network, _, _)| network);
+        self.days.keys().chain(of_homes).collect()
     }
 
     /// Each known day's mean temperature over the meters there, degC.

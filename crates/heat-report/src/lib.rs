@@ -21,6 +21,7 @@ pub mod hours;
 pub mod rank;
 pub mod read;
 pub mod report;
+pub mod rooms;
 pub mod shape;
 pub mod tell;
 #[cfg(test)]

@@ -8,7 +8,6 @@ use heat_model::{
     plant::{PlantModel, SiteKind},
     ticket::FollowUpOutcome,
 };
-use heat_view::rooms::HOMES_MIN;
 use jiff::Timestamp;
 
 use crate::{
@@ -19,6 +18,7 @@ use crate::{
     ground::{Ground, Scope},
     hours::{At, Hours, Quantity},
     rank::{self, Taken},
+    rooms,
     shape::{CaseRow, ClassRow, Coverage, Cut, RepairRow, Report, ScopeReport},
 };
 
@@ -81,6 +81,7 @@ pub fn report(facts: &Facts, plant: &PlantModel, span: &Span, settings: &Setting
         stations: rank::stations(&facts.cases, &facts.tickets, &station_heat, &desk.ground, span),
         pipes: rank::pipes(&facts.cases, &desk.ground, span),
         conversions: convert::conversions(&desk),
+        communities: rooms::communities(&facts.hours, &desk.ground),
         coverage: desk.coverage(),
     }
 }
@@ -402,21 +403,10 @@ impl Desk<'_> {
     }
 
     fn add_rooms(&self, sums: &mut BTreeMap<Scope, Sums>) {
-        let mut by_scope: BTreeMap<Scope, (u64, u64, BTreeSet<usize>)> = BTreeMap::new();
-        for (network, site, rooms) in self.facts.hours.rooms() {
-            for scope in self.ground.scopes_of_site(network, Some(site)) {
-                let sum = by_scope.entry(scope).or_default();
-                sum.0 += rooms.warm_hours;
-                sum.1 += rooms.hours;
-                sum.2.extend(&rooms.homes);
-            }
-        }
-        for (scope, (warm, measured, homes)) in by_scope {
-            if homes.len() >= HOMES_MIN {
-                let sums = sums.entry(scope).or_default();
-                sums.over(Id::Compliance, count(warm));
-                sums.under(Id::Compliance, count(measured));
-            }
+        for (scope, rooms) in rooms::of_scopes(&self.facts.hours, &self.ground) {
+            let sums = sums.entry(scope).or_default();
+            sums.over(Id::Compliance, count(rooms.warm));
+            sums.under(Id::Compliance, count(rooms.measured));
         }
     }
 

@@ -13,6 +13,7 @@ use crate::{
     figure::Figure,
     ground::Scope,
     rank::{PipeRow, Ranking, StationRow},
+    rooms::CommunityRow,
 };
 
 /// The report.
@@ -40,6 +41,8 @@ pub struct Report {
     pub pipes: Ranking<PipeRow>,
     /// Circuits that were converted from steam to water, before and after.
     pub conversions: Vec<Conversion>,
+    /// Rooms by community and hour of the day, the smallest share first.
+    pub communities: Vec<CommunityRow>,
     /// What the report rests on.
     pub coverage: Coverage,
 }

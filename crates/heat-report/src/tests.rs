@@ -478,6 +478,39 @@ fn complaints_are_counted_by_ten_thousand_households_and_where_they_live() {
 }
 
 #[test]
+fn a_communitys_rooms_are_told_by_the_hour_of_the_day_where_ten_homes_were_measured() {
+    let mut town = Town::new();
+    for home in 0..10 {
+        let device = format!("home-{home}");
+        let mut measure = |site: &str, celsius: f64, hour| {
+            town.measure_as(site, &device, Quantity::IndoorTemperature, "degC", [celsius; 3], hour);
+        };
+        // At five o'clock of both days, three of them cold on the first.
+        measure("a-1", if home < 3 { 17.0 } else { 18.0 }, 5);
+        measure("a-1", 20.0, 24 + 5);
+        if home < 9 {
+            measure("a-1", 16.0, 6);
+            measure("c", 21.0, 5);
+        }
+    }
+
+    let report = town.report();
+
+    let [row] = report.communities.as_slice() else { panic!("{:?}", report.communities) };
+    let five = crate::rooms::RoomShare { share: 0.85, warm: 17, measured: 20, homes: 10 };
+    assert_eq!((row.community.as_str(), row.all), ("a", five), "a building's homes are its station's");
+    let told: Vec<usize> = (0..24).filter(|hour| row.hours[*hour].is_some()).collect();
+    assert_eq!((told, row.hours[5]), (vec![5], Some(five)));
+    let table = tell::csv(&report, Lang::English);
+    for line in ["rooms_by_hour,community,a,05,,85,%,17,", "rooms_by_hour,community,a,05.homes,,10,,10,"] {
+        assert!(table.contains(line), "{line}: {table}");
+    }
+    assert!(table.contains("rooms_by_hour,community,a,06,,,%,,") && !table.contains("home-1"), "{table}");
+    let page = tell::html(&report, ["报告", "Report"], Lang::Chinese);
+    assert!(page.contains("20 / 10") && !page.contains("home-1"), "{page}");
+}
+
+#[test]
 fn rooms_are_told_as_shares_of_ten_homes_and_more() {
     let mut nine = Town::new();
     let mut ten = Town::new();

@@ -3,6 +3,8 @@
 use super::{Lang, words};
 use crate::{
     convert::Stretch,
+    figure::{Id, count},
+    rooms::CommunityRow,
     shape::{Report, ScopeReport},
 };
 
@@ -79,11 +81,11 @@ pub(super) fn csv(report: &Report, lang: Lang) -> String {
         let title = row.name.as_deref().unwrap_or("");
         let mut say = |item, value, unit| table.plain("stations", scope, item, title, value, unit);
         say("share", Some(row.share * 100.0), "%");
-        say("incidents", Some(crate::figure::count(row.incidents)), "");
+        say("incidents", Some(count(row.incidents)), "");
         say("fault_hours", Some(row.fault_hours), "h");
         say("excess_flow", Some(row.excess_flow_t), "t");
         say("excess_heat", row.excess_heat_gj, "GJ");
-        say("tickets", Some(crate::figure::count(row.tickets)), "");
+        say("tickets", Some(count(row.tickets)), "");
     }
     for row in &report.pipes.rows {
         let scope = ("pipe", row.pipe.as_str());
@@ -91,7 +93,7 @@ pub(super) fn csv(report: &Report, lang: Lang) -> String {
         let mut say = |item, value, unit| table.plain("pipes", scope, item, title, value, unit);
         say("expected_water", Some(row.expected_water_m3), "m3");
         say("expected_losses", Some(row.expected_losses), "");
-        say("found", Some(crate::figure::count(row.found)), "");
+        say("found", Some(count(row.found)), "");
         say("length", row.length_m, "m");
         say("laid_year", row.laid_year.map(f64::from), "");
     }
@@ -104,6 +106,9 @@ pub(super) fn csv(report: &Report, lang: Lang) -> String {
         for (side, stretch) in [("before", &conversion.before), ("after", &conversion.after)] {
             of_stretch(&mut table, conversion.circuit.as_str(), side, stretch);
         }
+    }
+    for row in &report.communities {
+        of_community(&mut table, row, lang);
     }
     let bytes = table.0.into_inner().expect("writing into memory");
     String::from_utf8(bytes).expect("all cells are text")
@@ -129,11 +134,33 @@ fn of_scope(table: &mut Table, scope: &ScopeReport, lang: Lang) {
         let title = words::class(lang, row.class);
         let item = |what: &str| format!("{}.{what}", row.class.as_str());
         let mut say = |what, value, unit| table.plain("classes", scope_of, &item(what), title, value, unit);
-        say("opened", Some(crate::figure::count(row.opened)), "");
-        say("present", Some(crate::figure::count(row.present)), "");
+        say("opened", Some(count(row.opened)), "");
+        say("present", Some(count(row.present)), "");
         say("hours", Some(row.hours), "h");
         say("water", Some(row.water_m3), "m3");
         say("heat", row.heat_gj, "GJ");
+    }
+}
+
+/// `all` and each hour of the day: the share, and how many homes it stands for.
+fn of_community(table: &mut Table, row: &CommunityRow, lang: Lang) {
+    let words = Id::Compliance.words();
+    let scope = ("community", row.community.as_str());
+    let title = row.name.as_deref().unwrap_or("");
+    let hours = row.hours.iter().enumerate().map(|(hour, rooms)| (format!("{hour:02}"), *rooms));
+    for (item, rooms) in std::iter::once(("all".to_owned(), Some(row.all))).chain(hours) {
+        table.push(&Row {
+            section: "rooms_by_hour",
+            scope,
+            item: &item,
+            title,
+            value: rooms.map(|rooms| rooms.share * words.scale),
+            unit: lang.pick(words.unit),
+            numerator: (rooms.map(|rooms| count(rooms.warm)), lang.pick(words.numerator)),
+            denominator: (rooms.map(|rooms| count(rooms.measured)), lang.pick(words.denominator)),
+        });
+        let homes = rooms.map(|rooms| count(rooms.homes));
+        table.plain("rooms_by_hour", scope, &format!("{item}.homes"), title, homes, "");
     }
 }
 
@@ -157,7 +184,7 @@ fn of_stretch(table: &mut Table, circuit: &str, side: &str, stretch: &Stretch) {
             "m3",
             stretch.make_up_m3,
             "m3",
-            Some(crate::figure::count(stretch.make_up_days as u64)),
+            Some(count(stretch.make_up_days as u64)),
             "d",
         ),
         ("condensate", stretch.condensate_share, "1", stretch.condensate_t, "t", stretch.steam_t, "t"),
@@ -165,7 +192,7 @@ fn of_stretch(table: &mut Table, circuit: &str, side: &str, stretch: &Stretch) {
             "complaints",
             stretch.complaints_per_10_000_month,
             "1/10000/30d",
-            Some(crate::figure::count(stretch.tickets)),
+            Some(count(stretch.tickets)),
             "",
             stretch.households,
             "",

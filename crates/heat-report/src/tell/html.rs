@@ -7,10 +7,14 @@ use crate::{
     convert::{Conversion, Stretch},
     figure::{Figure, Id},
     ground::Scope,
+    hours::DAY_HOURS,
     rank::{PipeRow, Ranking, StationRow},
+    rooms::{CommunityRow, RoomShare},
     shape::{CaseRow, Coverage, Cut, RepairRow, Report, ScopeReport},
 };
 
+/// Communities on the page; CSV and JSON have all.
+const COMMUNITIES: usize = 50;
 const STYLE: &str = include_str!("report.css");
 
 /// Figures that stand at the head of the page.
@@ -54,6 +58,7 @@ pub fn html(report: &Report, title: [&'static str; 2], lang: Lang) -> String {
                 (page.stations(&report.stations))
                 (page.pipes(&report.pipes))
                 (page.conversions(&report.conversions))
+                (page.communities(&report.communities))
                 (page.scopes())
                 (page.coverage(&report.coverage))
             } }
@@ -281,6 +286,36 @@ impl Page<'_> {
                         &|s| (s.complaints_per_10_000_month, Some(crate::figure::count(s.tickets)), s.households), conversion))
                 }
             } } }
+        } }
+    }
+
+    fn communities(&self, rows: &[CommunityRow]) -> Markup {
+        let shown = &rows[..rows.len().min(COMMUNITIES)];
+        let cell = |rooms: Option<&RoomShare>| {
+            html! { td { @match rooms {
+                Some(rooms) => { (words::number(100.0 * rooms.share)) div.small { (rooms.measured) " / " (rooms.homes) } },
+                None => "–",
+            } } }
+        };
+        html! { @if !shown.is_empty() {
+            h2.section { (self.t("室温合格率：按小区和一天中的小时", "Rooms by community and hour of the day")) }
+            p.faint { (self.t(
+                "合格率，%；其下为有测户时 / 户数。小区按供热的热力站；不足十户的小时不列，也不计入合计；合格率低的在前。",
+                "Share at the promised temperature, %; below it home-hours measured / homes. A community is what a station feeds; \
+                 an hour of fewer than ten homes is neither told nor in the sum; the smallest share comes first.",
+            )) }
+            div.scroll tabindex="0" { table {
+                thead { tr {
+                    th.l { (self.t("小区", "Community")) } th { (self.t("合计", "All")) }
+                    @for hour in 0..DAY_HOURS { th { (hour) } }
+                } }
+                tbody { @for row in shown { tr {
+                    th.l scope="row" { (row.name.as_deref().unwrap_or(row.community.as_str())) }
+                    (cell(Some(&row.all)))
+                    @for rooms in &row.hours { (cell(rooms.as_ref())) }
+                } } }
+            } }
+            (self.more(shown.len(), rows.len()))
         } }
     }
 
