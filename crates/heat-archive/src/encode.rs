@@ -5,24 +5,26 @@
 //! for devices that send at regular times), `value` and `raw_value` on each other (one dictionary of
 //! pairs), `quality` and its code on themselves (runs). `event_time` is `DELTA_BINARY_PACKED`. Where a dictionary
 //! does not pay, the columns are written row by row: whole numbers as deltas, values as `BYTE_STREAM_SPLIT`.
+//!
+//! What a file takes however few its rows are counts where a date has hundreds: a chunk of one page has no page index, and
+//! is not compressed where that does not pay; of a merged date with few rows zstd seeks harder.
 
 use std::sync::Arc;
 
 use parquet::{
-    basic::Encoding,
-    column::writer::ColumnWriter,
-    data_type::{DoubleType, Int64Type},
     errors::ParquetError,
     file::{
         metadata::{KeyValue, SortingColumn},
-        properties::{EnabledStatistics, WriterProperties},
+        properties::WriterProperties,
         writer::{SerializedFileWriter, SerializedRowGroupWriter},
     },
-    schema::types::{ColumnDescPtr, ColumnPath, Type},
+    schema::types::ColumnDescPtr,
 };
 
+mod by_row;
 mod chunk;
 mod columns;
+mod page;
 mod pairs;
 
 use chunk::Zstd;
@@ -31,9 +33,6 @@ use crate::{
     buffer::{FileRows, Message, Row, Signal},
     schema,
 };
-
-/// Columns that may be written row by row, as the differences from one row to the next.
-const DELTA_COLUMNS: [&str; 5] = ["event_time", "ingest_time", "append_time", "seq", "kafka_offset"];
 
 /// Rows of one row group at most.
 const ROW_GROUP_ROWS: usize = 1 << 20;
@@ -78,7 +77,10 @@ pub(crate) struct ReadingsFile {
 impl ReadingsFile {
     pub(crate) fn new(zstd_level: i32) -> Result<Self, ParquetError> {
         let zstd = Zstd::new(zstd_level).map_err(|error| ParquetError::External(Box::new(error)))?;
-        let properties = properties(&zstd)?;
+        let sorting = schema::SORT_COLUMNS
+            .map(|column_idx| SortingColumn { column_idx, descending: false, nulls_first: false })
+            .to_vec();
+        let properties = WriterProperties::builder().set_sorting_columns(Some(sorting)).build();
         let writer = SerializedFileWriter::new(Vec::new(), schema::readings(), Arc::new(properties))?;
         let columns = writer.schema_descr().columns().to_vec();
         Ok(Self { writer, columns, zstd })
@@ -126,56 +128,6 @@ fn runs_of_group<'a>(
     taken
 }
 
-fn properties(zstd: &Zstd) -> Result<WriterProperties, ParquetError> {
-    let sorting = schema::SORT_COLUMNS
-        .map(|column_idx| SortingColumn { column_idx, descending: false, nulls_first: false })
-        .to_vec();
-    let mut builder = WriterProperties::builder()
-        .set_compression(zstd.codec()?)
-        .set_dictionary_enabled(false)
-        .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_data_page_row_count_limit(chunk::PAGE_ROWS)
-        .set_write_batch_size(8 * 1024)
-        .set_sorting_columns(Some(sorting));
-    for name in DELTA_COLUMNS {
-        builder = builder.set_column_encoding(ColumnPath::from(name), Encoding::DELTA_BINARY_PACKED);
-    }
-    for name in ["value", "raw_value"] {
-        builder = builder.set_column_encoding(ColumnPath::from(name), Encoding::BYTE_STREAM_SPLIT);
-    }
-    Ok(builder.set_column_statistics_enabled(ColumnPath::from("event_time"), EnabledStatistics::Page).build())
-}
-
-/// What [`write_numbers`] makes of a column takes so many bytes.
-fn weigh_numbers(column: &ColumnDescPtr, zstd: &Zstd, values: &[i64]) -> Result<usize, ParquetError> {
-    let schema = Type::group_type_builder("rows").with_fields(vec![column.self_type_ptr()]).build()?;
-    let mut file = SerializedFileWriter::new(std::io::sink(), Arc::new(schema), Arc::new(properties(zstd)?))?;
-    let mut group = file.next_row_group()?;
-    let mut column = group.next_column()?.expect("the schema has one column");
-    column.typed::<Int64Type>().write_batch(values, None, None)?;
-    column.close()?;
-    let bytes = group.close()?.compressed_size();
-    file.close()?;
-    Ok(usize::try_from(bytes).unwrap_or(usize::MAX))
-}
-
-/// Writes a column of whole numbers row by row.
-fn write_numbers(group: &mut Group<'_>, values: &[i64]) -> Result<(), ParquetError> {
-    let mut column = group.next_column()?.expect("the caller counts the columns");
-    column.typed::<Int64Type>().write_batch(values, None, None)?;
-    column.close()
-}
-
-/// Writes an optional column of numbers row by row; NaN is null.
-fn write_optional(group: &mut Group<'_>, values: &[f64]) -> Result<(), ParquetError> {
-    let mut column = group.next_column()?.expect("the caller counts the columns");
-    debug_assert!(matches!(column.untyped(), ColumnWriter::DoubleColumnWriter(_)));
-    let levels: Vec<i16> = values.iter().map(|value| i16::from(!value.is_nan())).collect();
-    let present: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
-    column.typed::<DoubleType>().write_batch(&present, Some(&levels), None)?;
-    column.close()
-}
-
 /// The words of `lane` by their numbers.
 fn lane_word(lane: u8) -> &'static str {
     match lane {
@@ -191,19 +143,147 @@ fn runs_by<K: PartialEq>(rows: &[Row], key: impl Fn(&Row) -> K) -> Vec<(K, usize
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use heat_model::{
+        AppendTime, EventTime, IngestTime, Lane, NetworkId, Offset, PartitionId, Quality, QualityCode,
+        SignalId,
+    };
+    use parquet::{
+        basic::Compression,
+        file::{
+            metadata::{ColumnChunkMetaData, ParquetMetaDataReader, RowGroupMetaData},
+            statistics::Statistics,
+        },
+    };
 
-    #[test]
-    fn a_run_that_a_row_group_cuts_goes_on_in_the_next() {
-        let signal = |id: &str| Signal {
+    use super::*;
+    use crate::{
+        digest::HourDigests,
+        layout::Dataset,
+        read::{ArchivedReading, ArchivedSignal},
+    };
+
+    fn signal(id: &str) -> Signal {
+        Signal {
             network: "n".parse().expect("an id"),
             id: id.into(),
             site: "s".into(),
             device: "d".into(),
             name: id.into(),
-            unit: "".into(),
-            raw_unit: "".into(),
+            unit: "degC".into(),
+            raw_unit: "degC".into(),
+        }
+    }
+
+    /// One row group of two signals that have so many rows each.
+    fn group_of(rows: i64, weighs: bool) -> RowGroupMetaData {
+        let (a, b) = (signal("n/s/d/a"), signal("n/s/d/b"));
+        let id = SignalId {
+            network: NetworkId::new("n").expect("an id"),
+            site: "s".parse().expect("an id"),
+            device: "d".parse().expect("an id"),
+            name: "a".parse().expect("an id"),
         };
+        let archived = ArchivedSignal { id, unit: "degC".to_owned(), raw_unit: "degC".to_owned() };
+        let reading = ArchivedReading {
+            signal: Arc::new(archived),
+            event_time: EventTime::from_micros(0),
+            ingest_time: IngestTime::from_micros(7),
+            append_time: AppendTime::from_micros(8),
+            value: None,
+            raw_value: None,
+            quality: Quality::Good,
+            code: QualityCode::None,
+            lane: Lane::Live,
+            gateway: "g".parse().expect("an id"),
+            epoch: 1,
+            seq: 2,
+            partition: PartitionId(0),
+            offset: Offset(3),
+        };
+        let row = |second: i64| {
+            let tenths = second % 97;
+            let raw = tenths as f64 / 10.0;
+            let event_time = EventTime::from_micros(second * 1_000_000);
+            Row::of_file(
+                &ArchivedReading { event_time, value: Some(raw), raw_value: Some(raw), ..reading.clone() },
+                0,
+            )
+        };
+        let each = usize::try_from(rows).expect("a count");
+        let hours = HourDigests::default();
+        let file = FileRows {
+            dataset: Dataset::Readings,
+            network: &a.network,
+            day: 0,
+            runs: vec![(&a, each), (&b, each)],
+            rows: (0..rows).chain(0..rows).map(row).collect(),
+            hours: &hours,
+        };
+        let message =
+            Message { ingest_time: 7, append_time: 8, epoch: 1, seq: 2, offset: 3, gateway: 0, lane: 0 };
+        let shared = Shared { messages: &[message], gateways: &["g"], partition: 0, zstd_level: 3, weighs };
+        let bytes = bytes::Bytes::from(readings_file(&shared, &file, Vec::new()).expect("encodes"));
+        let metadata = ParquetMetaDataReader::new().parse_and_finish(&bytes).expect("Parquet");
+        metadata.row_group(0).clone()
+    }
+
+    fn column<'a>(group: &'a RowGroupMetaData, name: &str) -> &'a ColumnChunkMetaData {
+        group.columns().iter().find(|column| column.column_path().string() == name).expect("a column")
+    }
+
+    #[test]
+    fn chunks_of_one_page_have_no_page_index_and_those_of_more_have_one() {
+        for (rows, has_index) in [(400, false), (32_768, false), (32_769, true)] {
+            for weighs in [false, true] {
+                let group = group_of(rows, weighs);
+                for chunk in group.columns() {
+                    assert_eq!(chunk.offset_index_offset().is_some(), has_index, "2 x {rows}: {chunk:?}");
+                }
+                for sorted_by in ["signal", "event_time"] {
+                    let chunk = column(&group, sorted_by);
+                    assert_eq!(chunk.column_index_offset().is_some(), has_index, "{sorted_by}, 2 x {rows}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_of_few_rows_keeps_its_order_its_statistics_and_the_filter_of_signals() {
+        let group = group_of(400, true);
+
+        let order: Vec<i32> =
+            group.sorting_columns().expect("sorted").iter().map(|column| column.column_idx).collect();
+        assert_eq!(order, schema::SORT_COLUMNS);
+        assert!(column(&group, "signal").bloom_filter_offset().is_some());
+        for chunk in group.columns() {
+            let statistics = chunk.statistics().expect("statistics");
+            assert!(
+                statistics.min_bytes_opt().is_some() && statistics.max_bytes_opt().is_some(),
+                "{chunk:?}"
+            );
+            assert_eq!(statistics.null_count_opt(), Some(0));
+        }
+        let Some(Statistics::Int64(times)) = column(&group, "event_time").statistics() else {
+            panic!("times")
+        };
+        assert_eq!((times.min_opt(), times.max_opt()), (Some(&0), Some(&399_000_000)));
+        let Some(Statistics::Double(values)) = column(&group, "value").statistics() else { panic!("values") };
+        assert_eq!((values.min_opt(), values.max_opt()), (Some(&-0.0), Some(&9.6)));
+    }
+
+    #[test]
+    fn a_chunk_is_compressed_where_that_makes_it_smaller_and_only_there() {
+        let group = group_of(400, true);
+
+        assert_eq!(column(&group, "network").compression(), Compression::UNCOMPRESSED);
+        assert!(matches!(column(&group, "value").compression(), Compression::ZSTD(_)));
+        for chunk in group.columns() {
+            assert!(chunk.compressed_size() <= chunk.uncompressed_size(), "{chunk:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_that_a_row_group_cuts_goes_on_in_the_next() {
         let (a, b) = (signal("a"), signal("b"));
         let all = [(&a, 5), (&b, 7)];
         let (mut runs, mut rest) = (all.as_slice(), None);

@@ -2,12 +2,7 @@
 //!
 //! The `parquet` crate's own dictionary encoder hashes every value of every row. Here the caller hands over indices:
 //! a run (index, count) costs the same whatever its count, and indices that several columns share are encoded and
-//! compressed once. Layout (Parquet format 2, data page v1, `RLE_DICTIONARY`): one byte of bit width, then runs; a
-//! run is a varint header, `count << 1` for a repeated index or `groups << 1 | 1` for 8 indices a group, then the
-//! index or indices. The width here is a whole number of bytes, which costs nothing once compressed: zstd finds in
-//! aligned bytes what it cannot see in packed bits.
-
-use std::io::Write;
+//! compressed once.
 
 use bytes::Bytes;
 use parquet::{
@@ -22,10 +17,12 @@ use parquet::{
     file::{
         metadata::{ColumnChunkMetaData, ColumnIndexBuilder, OffsetIndexBuilder, PageEncodingStats},
         statistics::Statistics,
-        writer::{SerializedPageWriter, SerializedRowGroupWriter, TrackedWrite},
+        writer::{SerializedPageWriter, TrackedWrite},
     },
     schema::types::ColumnDescPtr,
 };
+
+use super::{Group, page::IndexPage};
 
 /// Rows of one page. Large, since a device's signals share times and sequence numbers, which zstd finds again only
 /// within a page.
@@ -42,7 +39,17 @@ impl Zstd {
         Ok(Self { compressor: zstd::bulk::Compressor::new(level)?, level })
     }
 
-    fn compress(&mut self, bytes: &[u8]) -> Result<Bytes> {
+    /// Takes this level for what comes next.
+    pub(super) fn set_level(&mut self, level: i32) -> Result<()> {
+        if level != self.level {
+            let set = self.compressor.set_compression_level(level);
+            set.map_err(|error| ParquetError::External(Box::new(error)))?;
+            self.level = level;
+        }
+        Ok(())
+    }
+
+    pub(super) fn compress(&mut self, bytes: &[u8]) -> Result<Bytes> {
         self.compressor
             .compress(bytes)
             .map(Bytes::from)
@@ -86,150 +93,9 @@ impl Dictionary {
     }
 }
 
-/// One page of indices, compressed; cheap to clone, so that columns can share it.
-#[derive(Debug, Clone)]
-pub(super) struct IndexPage {
-    compressed: Bytes,
-    uncompressed_bytes: usize,
-    rows: usize,
-    nulls: usize,
-    /// Sum of the texts' lengths, for readers that plan memory by it.
-    text_bytes: Option<i64>,
-    /// Least and greatest value, as bytes.
-    bounds: Option<(Vec<u8>, Vec<u8>)>,
-}
-
-impl IndexPage {
-    pub(super) fn with_bounds(mut self, least: Vec<u8>, greatest: Vec<u8>) -> Self {
-        self.bounds = Some((least, greatest));
-        self
-    }
-
-    pub(super) fn with_text_bytes(mut self, text_bytes: usize) -> Self {
-        self.text_bytes = i64::try_from(text_bytes).ok();
-        self
-    }
-}
-
-/// Bytes of an index into so many entries.
-fn index_bytes(entries: usize) -> usize {
-    match entries {
-        0..=0x100 => 1,
-        0x101..=0x1_0000 => 2,
-        0x1_0001..=0x100_0000 => 3,
-        _ => 4,
-    }
-}
-
-fn push_varint(out: &mut Vec<u8>, mut number: usize) {
-    while number >= 0x80 {
-        out.push(low_byte(number) | 0x80);
-        number >>= 7;
-    }
-    out.push(low_byte(number));
-}
-
-fn low_byte(number: usize) -> u8 {
-    number.to_le_bytes()[0]
-}
-
 /// A count as a field of the format has it.
-fn fit<T: TryFrom<usize>>(count: usize) -> T {
+pub(super) fn fit<T: TryFrom<usize>>(count: usize) -> T {
     T::try_from(count).ok().expect("pages and chunks in memory are far smaller than the format's fields")
-}
-
-fn start_page(entries: usize, capacity: usize) -> (Vec<u8>, usize) {
-    let width = index_bytes(entries);
-    let mut page = Vec::with_capacity(capacity);
-    page.push(low_byte(8 * width));
-    (page, width)
-}
-
-fn push_run(page: &mut Vec<u8>, width: usize, index: u32, count: usize) {
-    push_varint(page, count << 1);
-    page.extend_from_slice(&index.to_le_bytes()[..width]);
-}
-
-/// A page of runs.
-pub(super) fn page_of_runs(zstd: &mut Zstd, entries: usize, runs: &[(u32, usize)]) -> Result<IndexPage> {
-    let (mut page, width) = start_page(entries, 8 + runs.len() * 6);
-    for &(index, count) in runs {
-        push_run(&mut page, width, index, count);
-    }
-    finish_page(zstd, &page, runs.iter().map(|run| run.1).sum(), 0)
-}
-
-/// A page of indices, one for each row.
-pub(super) fn page_of_indices(zstd: &mut Zstd, entries: usize, indices: &[u32]) -> Result<IndexPage> {
-    let (mut page, width) = start_page(entries, 16 + indices.len() * 4);
-    push_indices(&mut page, width, indices);
-    finish_page(zstd, &page, indices.len(), 0)
-}
-
-/// A page of an optional column: `present` says for each row whether it has a value, `indices` are those of the
-/// rows that have one.
-pub(super) fn page_of_optional(
-    zstd: &mut Zstd,
-    entries: usize,
-    present: impl Iterator<Item = bool>,
-    indices: &[u32],
-) -> Result<IndexPage> {
-    let mut levels = Vec::new();
-    let mut rows = 0;
-    let mut run = (false, 0);
-    for is_present in present {
-        rows += 1;
-        if run.1 > 0 && run.0 != is_present {
-            push_run(&mut levels, 1, u32::from(run.0), run.1);
-            run.1 = 0;
-        }
-        run = (is_present, run.1 + 1);
-    }
-    if run.1 > 0 {
-        push_run(&mut levels, 1, u32::from(run.0), run.1);
-    }
-    let width = index_bytes(entries);
-    let mut page = Vec::with_capacity(24 + levels.len() + indices.len() * width);
-    page.extend_from_slice(&fit::<u32>(levels.len()).to_le_bytes());
-    page.extend_from_slice(&levels);
-    page.push(low_byte(8 * width));
-    push_indices(&mut page, width, indices);
-    finish_page(zstd, &page, rows, rows - indices.len())
-}
-
-fn push_indices(page: &mut Vec<u8>, width: usize, indices: &[u32]) {
-    if indices.is_empty() {
-        return;
-    }
-    let groups = indices.len().div_ceil(8);
-    push_varint(page, groups << 1 | 1);
-    match width {
-        1 => push_low_bytes::<1>(page, indices),
-        2 => push_low_bytes::<2>(page, indices),
-        3 => push_low_bytes::<3>(page, indices),
-        _ => push_low_bytes::<4>(page, indices),
-    }
-    page.resize(page.len() + (groups * 8 - indices.len()) * width, 0);
-}
-
-fn push_low_bytes<const WIDTH: usize>(page: &mut Vec<u8>, indices: &[u32]) {
-    let start = page.len();
-    page.resize(start + indices.len() * WIDTH, 0);
-    let (places, _) = page[start..].as_chunks_mut::<WIDTH>();
-    for (place, index) in places.iter_mut().zip(indices) {
-        place.copy_from_slice(&index.to_le_bytes()[..WIDTH]);
-    }
-}
-
-fn finish_page(zstd: &mut Zstd, page: &[u8], rows: usize, nulls: usize) -> Result<IndexPage> {
-    Ok(IndexPage {
-        compressed: zstd.compress(page)?,
-        uncompressed_bytes: page.len(),
-        rows,
-        nulls,
-        text_bytes: None,
-        bounds: None,
-    })
 }
 
 /// Tells whether a chunk may hold a text, wrongly in 1 % of cases.
@@ -239,26 +105,59 @@ pub(super) fn bloom_filter(texts: &[&str]) -> Result<Sbbf> {
     Ok(filter)
 }
 
-/// So many bytes a chunk of this dictionary and these pages takes, without its headers.
-pub(super) fn weigh(zstd: &mut Zstd, dictionary: &Dictionary, pages: &[IndexPage]) -> Result<usize> {
-    let pages: usize = pages.iter().map(|page| page.compressed.len()).sum();
-    Ok(zstd.compress(&dictionary.plain)?.len() + pages)
+/// A column chunk, encoded, that is yet to stand in a file.
+pub(super) struct Chunk {
+    bytes: Bytes,
+    close: ColumnCloseResult,
 }
 
-/// Writes one column chunk: the dictionary, then the pages.
-pub(super) fn append_chunk<W: Write + Send>(
-    group: &mut SerializedRowGroupWriter<'_, W>,
+impl Chunk {
+    pub(super) fn new(bytes: Vec<u8>, mut close: ColumnCloseResult) -> Result<Self> {
+        let pages = close.offset_index.as_ref().map_or(0, |index| index.page_locations.len());
+        let mut metadata = close.metadata.into_builder();
+        // Of a single page the index and the statistics of encodings say what the chunk's own metadata say.
+        if pages == 1 {
+            close.offset_index = None;
+            close.column_index = None;
+            metadata = metadata.clear_page_encoding_stats();
+        }
+        close.metadata = metadata.build()?;
+        Ok(Self { bytes: bytes.into(), close })
+    }
+
+    /// Bytes that it takes in a file, without the footer's.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(super) fn gains_by_compression(&self) -> bool {
+        self.close.metadata.compressed_size() < self.close.metadata.uncompressed_size()
+    }
+
+    /// The smaller of two; the first where they are alike.
+    pub(super) fn or_smaller(self, other: Self) -> Self {
+        if other.len() < self.len() { other } else { self }
+    }
+
+    pub(super) fn append(self, group: &mut Group<'_>) -> Result<()> {
+        group.append_column(&self.bytes, self.close)
+    }
+}
+
+/// Encodes a column chunk: the dictionary, then the pages.
+pub(super) fn of_dictionary(
     column: &ColumnDescPtr,
     zstd: &mut Zstd,
     dictionary: &Dictionary,
     pages: &[IndexPage],
     statistics: Statistics,
     bloom_filter: Option<Sbbf>,
-) -> Result<()> {
+) -> Result<Chunk> {
+    let coded = Coded::of(zstd, dictionary, pages)?;
     let mut sink = TrackedWrite::new(Vec::new());
     let mut writer = SerializedPageWriter::new(&mut sink);
     let page = Page::DictionaryPage {
-        buf: zstd.compress(&dictionary.plain)?,
+        buf: coded.dictionary,
         num_values: fit(dictionary.entries),
         encoding: Encoding::PLAIN,
         is_sorted: false,
@@ -269,9 +168,9 @@ pub(super) fn append_chunk<W: Write + Send>(
     let mut column_index = ColumnIndexBuilder::new(column.physical_type());
     let mut offset_index = OffsetIndexBuilder::new();
     let mut rows = 0;
-    for page in pages {
+    for (page, buf) in pages.iter().zip(coded.pages) {
         let data = Page::DataPage {
-            buf: page.compressed.clone(),
+            buf,
             num_values: fit(page.rows),
             encoding: Encoding::RLE_DICTIONARY,
             def_level_encoding: Encoding::RLE,
@@ -294,7 +193,7 @@ pub(super) fn append_chunk<W: Write + Send>(
     }
     let text_bytes = pages.iter().map(|page| page.text_bytes).sum::<Option<i64>>();
     let metadata = ColumnChunkMetaData::builder(ColumnDescPtr::clone(column))
-        .set_compression(zstd.codec()?)
+        .set_compression(coded.codec)
         .set_encodings(vec![Encoding::PLAIN, Encoding::RLE, Encoding::RLE_DICTIONARY])
         .set_page_encoding_stats(vec![
             PageEncodingStats { page_type: PageType::DICTIONARY_PAGE, encoding: Encoding::PLAIN, count: 1 },
@@ -322,7 +221,35 @@ pub(super) fn append_chunk<W: Write + Send>(
         column_index,
         offset_index: Some(offset_index.build()),
     };
-    group.append_column(&Bytes::from(sink.into_inner()?), close)
+    Chunk::new(sink.into_inner()?, close)
+}
+
+/// What a chunk's pages are made of, compressed, or as it is where that takes less: a frame of zstd alone is 9 bytes.
+struct Coded {
+    codec: Compression,
+    dictionary: Bytes,
+    pages: Vec<Bytes>,
+}
+
+impl Coded {
+    fn of(zstd: &mut Zstd, dictionary: &Dictionary, pages: &[IndexPage]) -> Result<Self> {
+        let compressed = Self {
+            codec: zstd.codec()?,
+            dictionary: zstd.compress(&dictionary.plain)?,
+            pages: pages.iter().map(|page| page.compressed.clone()).collect(),
+        };
+        let Some(stored) = pages.iter().map(|page| page.stored.clone()).collect::<Option<Vec<Bytes>>>()
+        else {
+            return Ok(compressed);
+        };
+        let stored_bytes = dictionary.plain.len() + stored.iter().map(Bytes::len).sum::<usize>();
+        if compressed.dictionary.len() + compressed.pages.iter().map(Bytes::len).sum::<usize>() < stored_bytes
+        {
+            return Ok(compressed);
+        }
+        let dictionary = Bytes::copy_from_slice(&dictionary.plain);
+        Ok(Self { codec: Compression::UNCOMPRESSED, dictionary, pages: stored })
+    }
 }
 
 /// Statistics of a text column.

@@ -6,15 +6,22 @@ use parquet::{errors::Result, file::statistics::Statistics, schema::types::Colum
 
 use super::{
     Group, Shared,
-    chunk::{self, Dictionary, IndexPage, PAGE_ROWS, Zstd},
+    by_row::{ByRow, Optional},
+    chunk::{self, Dictionary, PAGE_ROWS, Zstd},
     lane_word,
+    page::{self, IndexPage},
     pairs::Pairs,
-    runs_by, weigh_numbers, write_numbers, write_optional,
+    runs_by,
 };
 use crate::buffer::{Message, Row, Signal};
 
 /// A message's columns are written by dictionary if messages have at least so many rows each.
 const ROWS_PER_MESSAGE_MIN: usize = 4;
+
+/// A row group that is weighed and has no more rows takes a level of zstd at which its matches are sought hard: some
+/// milliseconds for a date, where it would take seconds for a city's.
+const SMALL_ROWS: usize = 4_096;
+const SMALL_ZSTD_LEVEL: i32 = 15;
 
 /// Writes all columns of a row group.
 pub(super) fn write_group(
@@ -25,7 +32,11 @@ pub(super) fn write_group(
     signals: &[(&Signal, usize)],
     rows: &[Row],
 ) -> Result<()> {
-    let mut writer = GroupWriter { group, columns: columns.iter(), zstd, weighs: shared.weighs };
+    let is_small = shared.weighs && rows.len() <= SMALL_ROWS;
+    zstd.set_level(if is_small { shared.zstd_level.max(SMALL_ZSTD_LEVEL) } else { shared.zstd_level })?;
+    let by_row = ByRow::new(zstd.codec()?);
+    let mut writer =
+        GroupWriter { group, columns: columns.iter(), zstd, by_row, weighs: shared.weighs, is_small };
     let messages = Messages::of(shared.messages, rows);
     let message_pages = messages.pages(writer.zstd)?;
     let mut values = Values::of(rows);
@@ -35,7 +46,7 @@ pub(super) fn write_group(
     writer.texts(signals.iter().map(|(signal, rows)| (&*signal.device, *rows)))?;
     writer.texts(signals.iter().map(|(signal, rows)| (&*signal.name, *rows)))?;
     writer.texts_with_filter(signals.iter().map(|(signal, rows)| (&*signal.id, *rows)))?;
-    writer.rows_as_numbers(rows.iter().map(|row| row.event_time).collect())?;
+    writer.rows_as_numbers(&rows.iter().map(|row| row.event_time).collect::<Vec<_>>())?;
     writer.message_numbers(&messages, message_pages.as_deref(), |message| message.ingest_time)?;
     writer.message_numbers(&messages, message_pages.as_deref(), |message| message.append_time)?;
     writer.values(&mut values, Side::Value)?;
@@ -64,7 +75,9 @@ struct GroupWriter<'a, 'g> {
     group: &'a mut Group<'g>,
     columns: std::slice::Iter<'a, ColumnDescPtr>,
     zstd: &'a mut Zstd,
+    by_row: ByRow,
     weighs: bool,
+    is_small: bool,
 }
 
 impl GroupWriter<'_, '_> {
@@ -98,7 +111,7 @@ impl GroupWriter<'_, '_> {
             let text = |index: u32| texts.values[index as usize];
             let (least, greatest) = bounds(page.iter().map(|&(index, _)| text(index)));
             let text_bytes = page.iter().map(|&(index, rows)| text(index).len() * rows).sum();
-            let encoded = chunk::page_of_runs(self.zstd, texts.values.len(), &page)?
+            let encoded = page::of_runs(self.zstd, texts.values.len(), &page)?
                 .with_bounds(least.as_bytes().to_vec(), greatest.as_bytes().to_vec())
                 .with_text_bytes(text_bytes);
             pages.push(encoded);
@@ -106,15 +119,8 @@ impl GroupWriter<'_, '_> {
         let (least, greatest) = bounds(texts.values.iter().copied());
         let statistics = chunk::text_statistics(least, greatest);
         let filter = (with_filter && texts.values.len() > 1).then(|| chunk::bloom_filter(&texts.values));
-        chunk::append_chunk(
-            self.group,
-            &column,
-            self.zstd,
-            &dictionary,
-            &pages,
-            statistics,
-            filter.transpose()?,
-        )
+        chunk::of_dictionary(&column, self.zstd, &dictionary, &pages, statistics, filter.transpose()?)?
+            .append(self.group)
     }
 
     /// A column of unsigned numbers given as runs.
@@ -123,17 +129,17 @@ impl GroupWriter<'_, '_> {
         let numbers = Distinct::of(runs);
         let pages = paged(&numbers.runs)
             .iter()
-            .map(|page| chunk::page_of_runs(self.zstd, numbers.values.len(), page))
+            .map(|page| page::of_runs(self.zstd, numbers.values.len(), page))
             .collect::<Result<Vec<_>>>()?;
         let (least, greatest) = bounds(numbers.values.iter().copied());
         let statistics = chunk::number_statistics(&column, least, greatest);
         let dictionary = Dictionary::of_numbers(&column, &numbers.values);
-        chunk::append_chunk(self.group, &column, self.zstd, &dictionary, &pages, statistics, None)
+        chunk::of_dictionary(&column, self.zstd, &dictionary, &pages, statistics, None)?.append(self.group)
     }
 
-    fn rows_as_numbers(&mut self, values: Vec<i64>) -> Result<()> {
-        self.next_column();
-        write_numbers(self.group, &values)
+    fn rows_as_numbers(&mut self, values: &[i64]) -> Result<()> {
+        let column = self.next_column();
+        self.by_row.numbers(&column, values)?.append(self.group)
     }
 
     /// A column that depends on the message.
@@ -143,43 +149,46 @@ impl GroupWriter<'_, '_> {
         pages: Option<&[IndexPage]>,
         field: impl Fn(&Message) -> i64,
     ) -> Result<()> {
-        let Some(pages) = pages else {
-            return self.rows_as_numbers(messages.by_row().map(field).collect());
-        };
+        let by_row = || messages.by_row().map(&field).collect::<Vec<i64>>();
+        let Some(pages) = pages else { return self.rows_as_numbers(&by_row()) };
         let column = self.next_column();
         let values: Vec<i64> =
             messages.used.iter().map(|&message| field(&messages.all[message as usize])).collect();
         let dictionary = Dictionary::of_u64(values.iter().map(|value| value.cast_unsigned()));
-        if self.weighs {
-            let by_row: Vec<i64> = messages.by_row().map(field).collect();
-            let bytes = chunk::weigh(self.zstd, &dictionary, pages)?;
-            if weigh_numbers(&column, self.zstd, &by_row)? < bytes {
-                return write_numbers(self.group, &by_row);
-            }
-        }
         let (least, greatest) = bounds(values.iter().copied());
         let statistics = Statistics::int64(Some(least), Some(greatest), None, Some(0), false);
-        chunk::append_chunk(self.group, &column, self.zstd, &dictionary, pages, statistics, None)
+        let mut chunk = chunk::of_dictionary(&column, self.zstd, &dictionary, pages, statistics, None)?;
+        if self.weighs {
+            chunk = chunk.or_smaller(self.by_row.numbers(&column, &by_row())?);
+        }
+        chunk.append(self.group)
     }
 
     fn values(&mut self, values: &mut Values<'_>, side: Side) -> Result<()> {
-        let Some(pairs) = &values.pairs else {
-            self.next_column();
-            let of_side: Vec<f64> = values.rows.iter().map(|row| side.of((row.raw, row.value))).collect();
-            return write_optional(self.group, &of_side);
-        };
         let column = self.next_column();
-        let pages = match values.shared_pages.take() {
-            Some(pages) => pages,
-            None => side.pages(self.zstd, pairs)?,
+        let rows = values.rows;
+        let by_row = || Optional::of(rows.iter().map(|row| side.of((row.raw, row.value))));
+        let mut chunk = match &values.pairs {
+            None => self.by_row.values(&column, &by_row())?,
+            Some(pairs) => {
+                let pages = match values.shared_pages.take() {
+                    Some(pages) => pages,
+                    None => side.pages(self.zstd, pairs)?,
+                };
+                let dictionary =
+                    Dictionary::of_u64(pairs.entries.iter().map(|&pair| side.of(pair).to_bits()));
+                let statistics = side.statistics(pairs);
+                let chunk = chunk::of_dictionary(&column, self.zstd, &dictionary, &pages, statistics, None)?;
+                if values.same_nulls {
+                    values.shared_pages = Some(pages);
+                }
+                chunk
+            }
         };
-        let dictionary = Dictionary::of_u64(pairs.entries.iter().map(|&pair| side.of(pair).to_bits()));
-        let statistics = side.statistics(pairs);
-        chunk::append_chunk(self.group, &column, self.zstd, &dictionary, &pages, statistics, None)?;
-        if values.same_nulls {
-            values.shared_pages = Some(pages);
+        if self.is_small {
+            chunk = chunk.or_smaller(self.by_row.plain_values(&column, &by_row())?);
         }
-        Ok(())
+        chunk.append(self.group)
     }
 }
 
@@ -288,7 +297,7 @@ impl<'a> Messages<'a> {
         for rows in self.rows.chunks(PAGE_ROWS) {
             indices.clear();
             indices.extend(rows.iter().map(|row| self.place(row.message)));
-            pages.push(chunk::page_of_indices(zstd, self.used.len(), &indices)?);
+            pages.push(page::of_indices(zstd, self.used.len(), &indices)?);
         }
         Ok(Some(pages))
     }
@@ -342,11 +351,11 @@ impl Side {
         for indices in pairs.indices.chunks(PAGE_ROWS) {
             let is_present = indices.iter().map(|&index| present[index as usize]);
             let page = if present.iter().all(|&p| p) {
-                chunk::page_of_optional(zstd, present.len(), is_present, indices)?
+                page::of_optional(zstd, present.len(), is_present, indices)?
             } else {
                 let of_present: Vec<u32> =
                     indices.iter().copied().filter(|&index| present[index as usize]).collect();
-                chunk::page_of_optional(zstd, present.len(), is_present, &of_present)?
+                page::of_optional(zstd, present.len(), is_present, &of_present)?
             };
             pages.push(page);
         }
