@@ -11,7 +11,6 @@ use std::{
 };
 
 use heat_model::{Offset, PartitionId};
-use serde::Serialize;
 
 use crate::{
     archive::{Archive, ArchiveError},
@@ -20,6 +19,7 @@ use crate::{
     manifest::FileEntry,
     revise::{Grace, Observe, ReviseStep, at},
     revision::{Change, RevisionKind},
+    verify::chain_of,
     view::{Folder, LiveFile, View},
 };
 
@@ -30,19 +30,24 @@ mod erase;
 mod late;
 mod merge;
 mod plan;
+mod report;
 mod retention;
 pub(crate) mod rollup;
 mod tables;
 
 pub use erase::{EraseReport, Erasure};
 pub(crate) use late::is_merged_whole;
+pub use report::{CompactReport, Unread, Unreadable};
 pub use retention::{RetentionReport, RetentionSettings};
 
-use aside::Unsound;
+use aside::{Suspects, Unsound};
 use cursor::MergeError;
 use late::Extent;
 use merge::{Merged, Target, merge, merge_tables};
 use plan::{Made, changes_of, has_work, plan};
+
+/// A run that cannot read more files than this ends: then it is the store, and not a file.
+const UNREAD_MAX: usize = 8;
 
 /// Compaction's bounds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,54 +103,6 @@ impl CompactSettings {
     fn grace(&self) -> Grace {
         Grace { now_us: self.now_us, grace: self.grace }
     }
-}
-
-/// A file that is not as it was written, or gone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Unreadable {
-    /// Which.
-    pub path: String,
-    /// Why.
-    pub reason: String,
-    /// Where its bytes lie now; absent if nothing was found.
-    pub to: Option<String>,
-}
-
-/// What a run did.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct CompactReport {
-    /// Folders (a date and network, or a date of a small data set) that were compacted.
-    pub folders: usize,
-    /// Files that are replaced.
-    pub files_before: usize,
-    /// Their size.
-    pub bytes_before: u64,
-    /// Files in place of them, without roll-ups.
-    pub files_after: usize,
-    /// Their size.
-    pub bytes_after: u64,
-    /// Rows in them.
-    pub rows: u64,
-    /// Rows left out because they repeat others.
-    pub repeats: u64,
-    /// Rows of hourly roll-ups written.
-    pub rollup_rows: u64,
-    /// Commits whose manifests were folded into chapters.
-    pub commits_folded: u64,
-    /// Files deleted after their grace time.
-    pub deleted: usize,
-    /// Files that were found damaged or gone, and are set aside: `verify` names them until they are put back.
-    pub unreadable: Vec<Unreadable>,
-    /// Files that this run and earlier ones set aside, and that are still missing.
-    pub missing_files: u64,
-    /// Rows in them.
-    pub missing_rows: u64,
-    /// Files that were set aside, are put back, and count again.
-    pub restored: Vec<String>,
-    /// Files of a later version, whose folders are left as they are: this one would drop what it does not know.
-    pub newer: Vec<String>,
-    /// Foreign files that were moved to `set_aside/`.
-    pub set_aside: Vec<String>,
 }
 
 impl Archive {
@@ -213,8 +170,8 @@ impl Archive {
                 }
                 let Some(folder) = view.folders().get(&path) else { continue };
                 at(observe, ReviseStep::BeforeMerge).await?;
-                let unsound = self.look_at(folder, &suspects).await?;
-                let made = self.compact_unless_newer(&view, &path, folder, unsound, settings, report).await?;
+                let made =
+                    self.compact_if_readable(&view, &path, folder, &suspects, settings, report).await?;
                 for change in made.changes {
                     changes.insert(change.folder.clone(), change);
                 }
@@ -234,16 +191,38 @@ impl Archive {
         Ok(())
     }
 
-    /// Merges what a folder has to merge. Leaves alone what a later version wrote.
-    async fn compact_unless_newer(
+    /// Merges what a folder has to merge. Leaves alone what a later version wrote, and, until the next run, what the store
+    /// does not give.
+    async fn compact_if_readable(
         &self,
         view: &View,
         path: &str,
         folder: &Folder,
-        unsound: Unsound,
+        suspects: &Suspects,
         settings: &CompactSettings,
         report: &mut CompactReport,
     ) -> Result<Made, ArchiveError> {
+        match self.compact_suspected(view, path, folder, suspects, settings, report).await {
+            Err(ArchiveError::NewerFile { path, .. }) => report.newer.push(path),
+            Err(ArchiveError::Read { path, source }) if report.unread.len() < UNREAD_MAX => {
+                report.unread.push(Unread { path, reason: chain_of(source.as_ref()) });
+            }
+            made => return made,
+        }
+        Ok(Made::default())
+    }
+
+    /// Looks at the suspects of a folder, and merges what there is to merge.
+    async fn compact_suspected(
+        &self,
+        view: &View,
+        path: &str,
+        folder: &Folder,
+        suspects: &Suspects,
+        settings: &CompactSettings,
+        report: &mut CompactReport,
+    ) -> Result<Made, ArchiveError> {
+        let unsound = self.look_at(folder, suspects).await?;
         let is_damaged = |file: &LiveFile| unsound.damaged.iter().any(|bad| bad.path == file.entry.path);
         let has_work = has_work(view, path, folder, settings, is_damaged);
         let extent = match (has_work, unsound.back.is_empty()) {
@@ -251,13 +230,7 @@ impl Archive {
             (true | false, false) => Extent::All,
             (false, true) => Extent::Nothing,
         };
-        match self.compact_folder(view, (path, folder), (extent, None), unsound, settings, report).await {
-            Err(ArchiveError::NewerFile { path, .. }) => {
-                report.newer.push(path);
-                Ok(Made::default())
-            }
-            made => made,
-        }
+        self.compact_folder(view, (path, folder), (extent, None), unsound, settings, report).await
     }
 
     /// Merges the files of one folder; writes, but does not publish. Gives the change of the folder, and of that of its
@@ -308,6 +281,8 @@ impl Archive {
                 }
             }
         };
+        // An erasure that meets damage ends without effect.
+        let moved = if erased.is_none() { self.copy_aside(&mut unsound).await? } else { Vec::new() };
         if extent != Extent::Nothing {
             report.folders += 1;
         }
@@ -318,8 +293,6 @@ impl Archive {
         report.rows += merged.files.iter().map(|file| file.rows).sum::<u64>();
         report.repeats += merged.repeats.0.iter().map(|hour| hour.rows).sum::<u64>();
         report.rollup_rows += merged.rollups.iter().map(|file| file.rows).sum::<u64>();
-        // An erasure that meets damage ends without effect.
-        let moved = if erased.is_none() { self.copy_aside(&mut unsound).await? } else { Vec::new() };
         let changes = changes_of(view, path, folder, (extent, &files), merged, &unsound, sums_up);
         report.restored.extend(unsound.back);
         report.unreadable.extend(unsound.damaged);

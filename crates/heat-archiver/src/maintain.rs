@@ -105,7 +105,18 @@ impl Maintenance {
         metrics.compacted_files.inc_by(report.files_before as u64);
         metrics.compaction_repeats.inc_by(report.repeats);
         metrics.compaction_unreadable.set(i64::try_from(report.missing_files).unwrap_or(i64::MAX));
-        metrics.last_compaction.set(self.clock.now().second());
+        if report.unread.is_empty() {
+            metrics.last_compaction.set(self.clock.now().second());
+        } else {
+            metrics.compaction_failures.inc();
+        }
+        for file in &report.unread {
+            tracing::warn!(
+                path = file.path,
+                reason = file.reason,
+                "a file of the archive cannot be read: its date is compacted later"
+            );
+        }
         for bad in &report.unreadable {
             tracing::error!(
                 path = bad.path,

@@ -158,6 +158,9 @@ async fn compact(archive: &Archive, settings: &CompactSettings, json: bool) -> R
                 report.missing_rows, report.missing_files
             ));
         }
+        for file in &report.unread {
+            say(format!("  {} cannot be read: its date waits for the next run: {}", file.path, file.reason));
+        }
         for path in &report.newer {
             say(format!("  {path} is of a later version: its folder is left as it is"));
         }
@@ -165,7 +168,11 @@ async fn compact(archive: &Archive, settings: &CompactSettings, json: bool) -> R
             say(format!("  {path} is foreign: it was moved to set_aside/{path}"));
         }
     }
-    Ok(if report.missing_files == 0 { ExitStatus::Done } else { ExitStatus::Data })
+    Ok(match (report.unread.is_empty(), report.missing_files) {
+        (false, _) => ExitStatus::Failed,
+        (true, 0) => ExitStatus::Done,
+        (true, _) => ExitStatus::Data,
+    })
 }
 
 async fn retain(

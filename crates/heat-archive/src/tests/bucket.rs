@@ -16,7 +16,8 @@ use super::{
     read_all, rotation, writer,
 };
 use crate::{
-    Access, Archive, ArchiveError, Location, Scan, SealedCommit, archive::Disposition, revise::unobserved,
+    Access, Archive, ArchiveError, Dataset, FileEntry, Location, Scan, SealedCommit, archive::Disposition,
+    layout, revise::unobserved,
 };
 
 const SECRET: &str = "a-secret-that-nobody-may-see";
@@ -265,6 +266,60 @@ fn refused_credentials_stop_publishing_name_the_remedy_and_better_ones_are_read_
         assert_eq!(published.next_offset(), commit.manifest().next_offset);
         assert_holds(&archive, &sent, "with the second key").await;
     });
+}
+
+#[test]
+fn of_a_file_that_cannot_be_read_the_date_waits_and_the_others_are_compacted() {
+    let Some(bucket) = Bucket::start() else { return };
+    let sent = City::new(97).spread_over_days(2).records(200);
+    let compacted =
+        |file: &FileEntry| layout::file_name(&file.path).is_some_and(|name| name.revision.is_some());
+    block_on(async {
+        let archive = bucket.open("city").await;
+        archive_all(&archive, &sent, rotation(300)).await;
+        let files = readings(&archive).await;
+        let refused = files.iter().find(|file| !file.path.contains('%')).unwrap().path.clone();
+        let folder = layout::parent_of(&refused);
+        let seen_as = refused.replace('=', "%3D");
+        let is_refused = move |seen: &Seen| {
+            seen.method == "GET" && seen.path.to_uppercase().contains(&seen_as.to_uppercase())
+        };
+        bucket.faults.plan(move |seen| if is_refused(seen) { Fault::Answer(403) } else { Fault::None });
+
+        let report = archive.compact(&at_once(), &mut unobserved).await.unwrap();
+
+        let named: Vec<&str> = report.unread.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(named, [refused.as_str()], "{report:?}");
+        assert!(report.unread[0].reason.contains("403"), "{report:?}");
+        assert_eq!(
+            (report.unreadable.len(), report.missing_files),
+            (0, 0),
+            "nothing says that it is damaged"
+        );
+        let after = readings(&archive).await;
+        let (waiting, others): (Vec<_>, Vec<_>) =
+            after.into_iter().partition(|file| layout::parent_of(&file.path) == folder);
+        assert_eq!(waiting, in_folder(&files, folder), "its date and network are as they were");
+        assert!(!others.is_empty() && others.iter().all(compacted), "{others:?}");
+
+        bucket.faults.plan(|_| Fault::None);
+        let report = archive.compact(&at_once(), &mut unobserved).await.unwrap();
+
+        assert!(report.unread.is_empty(), "{report:?}");
+        assert!(readings(&archive).await.iter().all(compacted));
+        let rows = canonical(&read_all(&archive, &Scan::default()).await);
+        assert_eq!(rows, canonical(&without_repeats(&sent)));
+        assert!(archive.verify().await.unwrap().is_sound());
+    });
+}
+
+async fn readings(archive: &Archive) -> Vec<FileEntry> {
+    let files = archive.files().await.unwrap();
+    files.into_iter().filter(|file| file.dataset == Dataset::Readings).collect()
+}
+
+fn in_folder(files: &[FileEntry], folder: &str) -> Vec<FileEntry> {
+    files.iter().filter(|file| layout::parent_of(&file.path) == folder).cloned().collect()
 }
 
 #[test]
