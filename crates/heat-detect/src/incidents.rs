@@ -262,9 +262,12 @@ impl Book {
             self.say(index, ChangeKind::Updated, &detector, None, emit);
             return;
         };
-        if is_urgent {
-            incident.priority = found.priority();
-        }
+        incident.priority = match escalation {
+            // What comes on top makes nothing less urgent.
+            Escalation::Torn => incident.priority.min(found.priority()),
+            Escalation::Worse => found.priority(),
+            Escalation::Grown { .. } => incident.priority,
+        };
         incident.alarm = AlarmState::Unacknowledged;
         incident.shelved_until = None;
         let reason = match escalation {

@@ -1,17 +1,22 @@
-//! Minimum night flow, for water networks that know only what flows in.
+//! Minimum night flow, for water networks that know what flows in, and at most some of what is drawn.
 //!
-//! Physical model: at night next to nothing is drawn, so inflow then is leakage and little else (Lambert & Hirner,
-//! Losses from Water Supply Systems, IWA 2000). The quiet hours are found in the data: the three hours on end of the
-//! mean day with the least inflow. Statistic: each night's mean there against the nights before, by CUSUM; its threshold
-//! is Siegmund's for the budget, and a single night beyond five deviations is a sudden leak. Not the whole day's inflow:
-//! by day demand varies by more than any leak.
+//! Physical model: at night little is drawn, so inflow then is leakage more than anything (Lambert & Hirner, Losses from
+//! Water Supply Systems, IWA 2000). A leak adds to every hour the same; a season, a holiday or a hot week multiplies what is
+//! drawn at all hours. So a night is held against two things ([`usual`]): the nights before it, and those nights' share
+//! of their days. What shows in one of them only is demand. The quiet hours are found in the data: the three hours on end
+//! of the mean day with the least inflow. Statistic: CUSUM of the lesser of the two, in units of what such predictions
+//! missed before; its threshold is Siegmund's for the budget, and a single night beyond five of them is a sudden leak. Not
+//! the whole day's inflow: by day demand varies by more than any leak.
 //!
-//! Cold start: five nights. It clears when a night lies below 30 % of the leak again.
+//! Nothing hangs on the rate of the scans, up to one an hour. Cold start: a week of nights, and four predictions. It clears when
+//! the nights lie below 30 % of the leak again. Until then the nights less the leak go on to be learned, and a further
+//! leak is looked for on top of it.
 
-use std::collections::VecDeque;
+mod usual;
 
 use serde::{Deserialize, Serialize};
 
+use self::usual::{Excess, NightAndDay, Usual};
 use crate::{
     balance::sequential::siegmund,
     bins::BINS_PER_DAY,
@@ -21,54 +26,133 @@ use crate::{
 
 /// Bins of the quiet hours.
 const QUIET_BINS: usize = 12;
-/// Of them, those that a night must have.
-const QUIET_MIN: u32 = 8;
-/// Nights kept.
-const NIGHTS_MAX: usize = 21;
-/// Nights before one is judged.
-const NIGHTS_MIN: usize = 5;
+/// Of its scans, the share that a night must have, and a day.
+const NIGHT_HEARD: f64 = 0.6;
+const DAY_HEARD: f64 = 0.5;
+/// Inflow below this share of its mean rests: a pump has filled a tank. Where it does for so much of the time, nights are the
+/// pump's and not the network's, and nothing is said.
+const AT_REST: f64 = 0.02;
+const RESTS_MAX: f64 = 0.02;
+/// Other quiet hours must lie so much lower to take the place of those known.
+const QUIETER: f64 = 0.98;
 /// Nights in 30 days.
 const NIGHTS_PER_MONTH: f64 = 30.0;
 /// Reference shift of the CUSUM, standard deviations.
 const REFERENCE: f64 = 0.5;
 /// One night so many deviations beyond the usual is a sudden leak.
 const SUDDEN: f64 = 5.0;
-/// Least excess that counts, share of the usual night flow.
-const EXCESS_MIN: f64 = 0.1;
+/// Least leak that counts, share of the mean inflow.
+const LEAK_MIN_SHARE: f64 = 0.01;
+/// Least further leak, share of the one that is said.
+const FURTHER_MIN_SHARE: f64 = 0.25;
 /// Memory of the mean day, days.
-const DAY_MEMORY: f64 = 7.0;
+const DAY_MEMORY: f64 = 14.0;
+/// Nights in which a leak's size settles; what it follows by a night then, and later.
+const SETTLING_NIGHTS: u32 = 3;
+const SETTLING: f64 = 0.5;
+const FOLLOWING: f64 = 0.125;
+/// A leak is over once so little of it is left, for so many nights or by so many deviations.
+const OVER_SHARE: f64 = 0.3;
+const OVER_NIGHTS: u32 = 3;
+const OVER_AT_ONCE: f64 = 3.0;
+/// Nights after it that say where the flow is without it: only the end of a leak tells how large it was.
+const ANCHOR_NIGHTS: usize = 4;
 
 /// What a night says.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Night {
     /// A leak, first said or still there.
-    Leak { abrupt: bool, since: i64, loss_kg_s: f64, strength: f64 },
+    Leak(NightLeak),
     /// It is over.
     Over,
+}
+
+/// A leak by the night flow.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct NightLeak {
+    pub(crate) abrupt: bool,
+    pub(crate) since: i64,
+    pub(crate) loss_kg_s: f64,
+    /// CUSUM, standard deviations.
+    pub(crate) strength: f64,
+    /// What came on top of it last: bin of its onset, and kg/s.
+    pub(crate) further: Option<(i64, f64)>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Open {
+    abrupt: bool,
+    since: i64,
+    loss: f64,
+    strength: f64,
+    further: Option<(i64, f64)>,
+    /// Nights since it was said, or since something came on top.
+    nights: u32,
+    below: u32,
+}
+
+/// Inflow of a stretch of hours, of which some scans may be missing.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct Stretch {
+    inflow: f64,
+    /// What the mean day has at the same scans.
+    usual: f64,
+    scans: u32,
+}
+
+impl Stretch {
+    fn add(&mut self, inflow: f64, usual: f64) {
+        self.inflow += inflow;
+        self.usual += usual;
+        self.scans += 1;
+    }
+}
+
+/// Cumulated excess and where it began.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct Cusum {
+    value: f64,
+    since: i64,
+}
+
+impl Cusum {
+    fn observe(&mut self, z: f64, bin: i64) {
+        if self.value <= 0.0 {
+            self.since = bin;
+        }
+        self.value = (self.value + z.min(SUDDEN + REFERENCE) - REFERENCE).max(0.0);
+    }
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct NightFlow {
     /// Mean inflow by quarter hour of the (UTC) day, kg/s, and days it rests on.
     day: Vec<(f64, u32)>,
-    /// Clean nights' flow, kg/s, oldest first.
-    nights: VecDeque<f64>,
-    sum: f64,
-    count: u32,
-    first_bin: i64,
-    cusum: f64,
-    since: i64,
-    last_night: f64,
-    open: Option<(bool, f64)>,
+    first_bin: Option<i64>,
+    /// Mean inflow, kg/s, share of the scans at which it rests, and scans that both rest on.
+    mean: f64,
+    rests: f64,
+    scans: u32,
+    /// First quarter hour of the quiet hours.
+    start: Option<usize>,
+    night: Stretch,
+    rest: Stretch,
+    night_bin: i64,
+    usual: Usual,
+    cusum: Cusum,
+    last_excess: f64,
+    open: Option<Open>,
+    /// What the nights since a leak was over had above those before, kg/s.
+    anchor: Option<Vec<f64>>,
 }
 
 impl NightFlow {
     /// Nights still to be learned from.
     pub(crate) fn nights_left(&self) -> usize {
-        NIGHTS_MIN.saturating_sub(self.nights.len())
+        self.usual.nights_left()
     }
 
-    /// Takes a quarter hour's inflow, kg/s.
+    /// Takes a quarter hour's inflow, kg/s; those without a scan are left out.
     pub(crate) fn observe(
         &mut self,
         settings: &DetectSettings,
@@ -79,142 +163,179 @@ impl NightFlow {
         if self.day.is_empty() {
             self.day = vec![(0.0, 0); BINS_PER_DAY];
         }
-        let start = self.quiet_start();
+        self.scans = self.scans.saturating_add(1);
+        let weight = 1.0 / f64::from(self.scans).min(DAY_MEMORY * BINS_PER_DAY as f64);
+        self.mean += (inflow - self.mean) * weight;
+        self.rests += (f64::from(u8::from(inflow <= AT_REST * self.mean)) - self.rests) * weight;
+        let first = *self.first_bin.get_or_insert(bin);
         let of_day = usize::try_from(bin.rem_euclid(BINS_PER_DAY as i64)).unwrap_or(0);
+        // Before the mean day takes this scan: a night that is over is judged by the hours that it was summed by.
+        let into = self.start.map(|start| (of_day + BINS_PER_DAY - start) % BINS_PER_DAY);
+        let is_quiet = into.is_some_and(|into| into < QUIET_BINS);
+        let is_over = self.night.scans > 0 && (!is_quiet || bin - self.night_bin >= QUIET_BINS as i64);
+        let said = if is_over { self.end_night(settings, judges) } else { None };
         if self.open.is_none() {
             let (mean, days) = &mut self.day[of_day];
             *days = days.saturating_add(1);
             *mean += (inflow - *mean) / f64::from(*days).min(DAY_MEMORY);
         }
-        let start = start?;
-        let into = (of_day + BINS_PER_DAY - start) % BINS_PER_DAY;
-        if into < QUIET_BINS {
-            if self.count == 0 {
-                self.first_bin = bin;
+        let usual = self.day[of_day].0;
+        if is_quiet {
+            if self.night.scans == 0 {
+                self.night_bin = bin;
             }
-            self.sum += inflow;
-            self.count += 1;
-            return None;
+            self.night.add(inflow, usual);
+        } else {
+            self.rest.add(inflow, usual);
+            if bin - first >= BINS_PER_DAY as i64 && self.night.scans == 0 {
+                self.start = self.quiet_start();
+            }
         }
-        let count = std::mem::take(&mut self.count);
-        let mean = std::mem::take(&mut self.sum) / f64::from(count.max(1));
-        (count >= QUIET_MIN).then(|| self.judge(settings, mean, judges)).flatten()
+        said
     }
 
-    /// First quarter hour of the quiet hours, once a whole day is known. It moves with the mean day; while a night is on
-    /// it may not, so a night is summed by the start that it began with.
+    /// Mean of the mean day, and its scans, over some bins from one on.
+    fn mean_day(&self, start: usize, bins: usize) -> (f64, u32) {
+        let heard =
+            (start..start + bins).map(|bin| self.day[bin % BINS_PER_DAY]).filter(|(_, days)| *days > 0);
+        let (sum, count) = heard.fold((0.0, 0_u32), |(sum, count), (mean, _)| (sum + mean, count + 1));
+        (sum / f64::from(count.max(1)), count)
+    }
+
     fn quiet_start(&self) -> Option<usize> {
-        if self.day.iter().any(|(_, days)| *days == 0) {
-            return None;
-        }
-        let sum = |start: usize| -> f64 {
-            (start..start + QUIET_BINS).map(|bin| self.day[bin % BINS_PER_DAY].0).sum()
-        };
-        (0..BINS_PER_DAY).min_by(|a, b| sum(*a).total_cmp(&sum(*b)))
+        let most = (0..BINS_PER_DAY).map(|start| self.mean_day(start, QUIET_BINS).1).max()?;
+        let (mean, start) = (0..BINS_PER_DAY)
+            .filter_map(|start| {
+                let (mean, scans) = self.mean_day(start, QUIET_BINS);
+                (scans == most).then_some((mean, start))
+            })
+            .min_by(|a, b| a.0.total_cmp(&b.0))?;
+        self.start.filter(|known| mean > QUIETER * self.mean_day(*known, QUIET_BINS).0).or(Some(start))
     }
 
-    fn judge(&mut self, settings: &DetectSettings, night: f64, judges: bool) -> Option<Night> {
-        let last_night = std::mem::replace(&mut self.last_night, night);
-        if self.nights.len() < NIGHTS_MIN {
-            self.keep(night);
+    /// Ends a night. What is missing of it, or of the day before, is filled by what the mean day has there.
+    fn end_night(&mut self, settings: &DetectSettings, judges: bool) -> Option<Night> {
+        let (night, rest) = (std::mem::take(&mut self.night), std::mem::take(&mut self.rest));
+        let start = self.start?;
+        let (night_usual, night_scans) = self.mean_day(start, QUIET_BINS);
+        let (rest_usual, rest_scans) = self.mean_day(start + QUIET_BINS, BINS_PER_DAY - QUIET_BINS);
+        let is_heard = |heard: u32, of: u32, share: f64| f64::from(heard) >= share * f64::from(of.max(1));
+        if self.rests > RESTS_MAX || !is_heard(night.scans, night_scans, NIGHT_HEARD) {
             return None;
         }
-        let (usual, deviation) = self.usual();
-        let above = night - usual;
-        if let Some((abrupt, loss)) = self.open {
-            if above < 0.3 * loss {
-                self.open = None;
-                self.cusum = 0.0;
-                return Some(Night::Over);
-            }
-            let loss_kg_s = loss + (above - loss) / 2.0;
-            self.open = Some((abrupt, loss_kg_s));
-            return Some(Night::Leak { abrupt, since: self.since, loss_kg_s, strength: self.cusum });
-        }
-        if self.cusum <= 0.0 {
-            self.since = self.first_bin;
-        }
-        let z = above / deviation;
-        self.cusum = (self.cusum + z.min(SUDDEN + REFERENCE) - REFERENCE).max(0.0);
+        let flow = NightAndDay {
+            night: night_usual + (night.inflow - night.usual) / f64::from(night.scans),
+            // A gap of days adds up more than one.
+            day: (is_heard(rest.scans, rest_scans, DAY_HEARD) && rest.usual > 0.0)
+                .then(|| rest_usual * rest.inflow / rest.usual),
+            weekday: self.night_bin.div_euclid(BINS_PER_DAY as i64).rem_euclid(7) as u8,
+        };
+        self.judge(settings, flow, judges)
+    }
+
+    fn judge(&mut self, settings: &DetectSettings, flow: NightAndDay, judges: bool) -> Option<Night> {
+        let Some(excess) = self.usual.excess(flow) else {
+            self.usual.learn(flow);
+            return None;
+        };
+        let rise = excess.least - std::mem::replace(&mut self.last_excess, excess.least);
         let share = Budget::of(settings).share(Test::NightFlow).max(1e-3);
         let threshold = siegmund(REFERENCE, NIGHTS_PER_MONTH / share);
-        // What grew over nights is no sudden leak, however large it has become.
-        let is_sudden = z > SUDDEN && night - last_night > 0.5 * above;
-        if judges && above > EXCESS_MIN * usual && (is_sudden || self.cusum > threshold) {
-            self.open = Some((is_sudden, above));
-            return Some(Night::Leak {
-                abrupt: is_sudden,
-                since: if is_sudden { self.first_bin } else { self.since },
-                loss_kg_s: above,
-                strength: self.cusum,
-            });
+        if let Some(open) = self.open {
+            return Some(self.follow(open, flow, excess, rise, threshold));
         }
-        if self.cusum < 0.5 * threshold {
-            self.keep(night);
+        if let Some(mut since) = self.anchor.take() {
+            since.push(excess.by_nights());
+            if since.len() < ANCHOR_NIGHTS {
+                self.anchor = Some(since);
+            } else {
+                self.usual.shift(&since);
+            }
+            return None;
+        }
+        let z = excess.over(0.0);
+        self.cusum.observe(z, self.night_bin);
+        // What grew over nights is no sudden leak, however large it has become.
+        let is_sudden = z > SUDDEN && rise > 0.5 * excess.least;
+        let is_leak = judges
+            && excess.least > LEAK_MIN_SHARE * self.usual.mean_inflow()
+            && (is_sudden || self.cusum.value > threshold);
+        if is_leak {
+            let open = Open {
+                abrupt: is_sudden,
+                since: if is_sudden { self.night_bin } else { self.cusum.since },
+                loss: excess.least,
+                strength: self.cusum.value,
+                further: None,
+                nights: 0,
+                below: 0,
+            };
+            self.cusum = Cusum::default();
+            self.open = Some(open);
+            return Some(Night::Leak(open.told()));
+        }
+        if self.cusum.value < 0.5 * threshold {
+            self.usual.note(excess);
+            self.usual.learn(flow);
         }
         None
     }
 
-    fn keep(&mut self, night: f64) {
-        if self.nights.len() == NIGHTS_MAX {
-            self.nights.pop_front();
+    /// Follows a leak that is said. It is taken off the nights, so that they go on to be learned without it.
+    fn follow(
+        &mut self,
+        mut open: Open,
+        flow: NightAndDay,
+        excess: Excess,
+        rise: f64,
+        threshold: f64,
+    ) -> Night {
+        let over = excess.over(open.loss);
+        open.below = if excess.least < OVER_SHARE * open.loss { open.below + 1 } else { 0 };
+        if open.below >= OVER_NIGHTS || (open.below > 0 && over < -OVER_AT_ONCE) {
+            self.open = None;
+            self.cusum = Cusum::default();
+            self.anchor = Some(vec![excess.by_nights()]);
+            return Night::Over;
         }
-        self.nights.push_back(night);
+        open.nights = open.nights.saturating_add(1);
+        let mut follows = SETTLING;
+        if open.nights > SETTLING_NIGHTS {
+            follows = FOLLOWING;
+            self.cusum.observe(over, self.night_bin);
+            let more = excess.least - open.loss;
+            let is_sudden = over > SUDDEN && rise > 0.5 * more;
+            let least = (LEAK_MIN_SHARE * self.usual.mean_inflow()).max(FURTHER_MIN_SHARE * open.loss);
+            if more > least && (is_sudden || self.cusum.value > threshold) {
+                let since = if is_sudden { self.night_bin } else { self.cusum.since };
+                open = Open {
+                    abrupt: is_sudden,
+                    loss: excess.least,
+                    strength: self.cusum.value,
+                    further: Some((since, more)),
+                    nights: 0,
+                    ..open
+                };
+                self.cusum = Cusum::default();
+            }
+        }
+        if open.below == 0 {
+            open.loss += (excess.least - open.loss) * follows;
+            if self.cusum.value < 0.5 * threshold {
+                self.usual.learn(flow.less(open.loss));
+            }
+        }
+        self.open = Some(open);
+        Night::Leak(open.told())
     }
+}
 
-    /// Median of the nights, and their spread: 1.48 times the median deviation, larger while nights are few.
-    fn usual(&self) -> (f64, f64) {
-        let median = |mut values: Vec<f64>| {
-            values.sort_by(f64::total_cmp);
-            values[values.len() / 2]
-        };
-        let usual = median(self.nights.iter().copied().collect());
-        let spread = median(self.nights.iter().map(|night| (night - usual).abs()).collect());
-        let few = 1.0 + 3.0 / self.nights.len() as f64;
-        (usual, (1.48 * spread * few).max(0.02 * usual.abs()).max(1e-9))
+impl Open {
+    const fn told(self) -> NightLeak {
+        let Self { abrupt, since, loss, strength, further, .. } = self;
+        NightLeak { abrupt, since, loss_kg_s: loss, strength, further }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::balance::sequential::SplitMix;
-
-    /// Inflow with a morning and an evening peak, noise, and a leak from a bin on.
-    fn run(nights: &mut NightFlow, from: i64, to: i64, leak: impl Fn(i64) -> f64) -> Vec<(i64, Night)> {
-        let settings = DetectSettings::default();
-        let mut random = SplitMix::new(from.unsigned_abs());
-        (from..to)
-            .filter_map(|bin| {
-                let hour = bin.rem_euclid(96) as f64 / 4.0;
-                let peak = |at: f64| (-((hour - at) / 2.5).powi(2)).exp();
-                let demand = 2.0 + 20.0 * peak(8.0) + 15.0 * peak(19.0) + 6.0 * (hour / 24.0);
-                let inflow = demand * (0.95 + 0.1 * random.unit()) + leak(bin);
-                nights.observe(&settings, bin, inflow, true).map(|night| (bin, night))
-            })
-            .collect()
-    }
-
-    #[test]
-    fn a_sudden_leak_is_found_the_next_morning_and_is_over_after_its_repair() {
-        let mut nights = NightFlow::default();
-        assert_eq!(run(&mut nights, 0, 20 * 96, |_| 0.0), []);
-
-        let found = run(&mut nights, 20 * 96, 22 * 96, |_| 2.0);
-        let (bin, Night::Leak { abrupt, loss_kg_s, .. }) = found[0] else { panic!("{found:?}") };
-        assert!(abrupt && (loss_kg_s - 2.0).abs() < 0.5 && bin < 21 * 96, "{found:?}");
-
-        let after = run(&mut nights, 22 * 96, 25 * 96, |_| 0.0);
-        assert_eq!(after.last().map(|(_, night)| *night), Some(Night::Over), "{after:?}");
-    }
-
-    #[test]
-    fn a_leak_that_grows_is_found_by_many_nights_and_a_year_without_one_is_quiet() {
-        let mut nights = NightFlow::default();
-        assert_eq!(run(&mut nights, 0, 365 * 96, |_| 0.0), []);
-
-        let on = 365 * 96;
-        let found = run(&mut nights, on, on + 20 * 96, |bin| 0.06 * (bin - on) as f64 / 96.0);
-        assert!(matches!(found.first(), Some((_, Night::Leak { abrupt: false, .. }))), "{found:?}");
-    }
-}
+mod tests;

@@ -6,9 +6,7 @@ use heat_detect::{
 };
 use heat_model::{
     AppendTime, DeviceId, EventTime, IncidentId, NetworkId, Offset, Origin, SiteId,
-    incident::{
-        Candidate, Change, ChangeKind, Class, Evidence, Incident, IncidentEvent, WorkState,
-    },
+    incident::{Candidate, Change, ChangeKind, Class, Evidence, Incident, IncidentEvent, WorkState},
     plant::{ModelLevel, PlantModel, Side},
     record::{Action, Command},
     ticket::{FollowUpOutcome, Ticket, TicketKind},

@@ -38,6 +38,8 @@ pub(crate) struct Features {
     pub(crate) make_up: Option<f64>,
     /// Supply flow of all sources, kg/s.
     pub(crate) supply: Option<f64>,
+    /// The same where nothing flows too, as of a district whose pump fills a tank and rests.
+    pub(crate) inflow: Option<f64>,
     /// Return flow of all sources, kg/s.
     pub(crate) back: Option<f64>,
     /// Flow of all stations, kg/s; of silent ones what they usually take.
@@ -192,6 +194,7 @@ pub(crate) fn features(layout: &Layout, bins: &Bins, shares: &Shares) -> Feature
     if sources.count == 0 || !sources.complete {
         return features;
     }
+    features.inflow = Some(sources.supply);
     if sources.supply > 0.0 {
         features.supply = Some(sources.supply);
     }

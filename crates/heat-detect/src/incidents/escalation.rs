@@ -54,7 +54,7 @@ fn has_further_loss(incident: &Incident, finding: &Finding) -> bool {
     let is_further = |evidence: &&Evidence| evidence.what == FURTHER_LOSS;
     let known = incident.evidence.iter().find(is_further).map(|evidence| evidence.at);
     let found = finding.evidence.iter().find(is_further).map(|evidence| evidence.at);
-    found.is_some() && found != known && finding.class == Class::LeakAbrupt
+    found.is_some() && found != known && is_loss(finding.class)
 }
 
 /// What the leak lost when it was last called, as evidence.

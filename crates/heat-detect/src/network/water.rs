@@ -16,7 +16,7 @@ use crate::{
     },
     bins::{BIN_US, Bins},
     core::Emitter,
-    layout::{Layout, Role},
+    layout::{Layout, Role, Site},
     night::{Night, NightFlow},
     season,
     secondary::{Secondaries, Sign},
@@ -24,6 +24,12 @@ use crate::{
 
 /// Evening, local time, hours: when households draw hot water from radiators.
 const EVENING_HOURS: std::ops::Range<i64> = 16..23;
+
+/// Customers' meters that tell so much of the inflow make a balance of it.
+const METERED_SHARE: f64 = 0.75;
+/// Quarter hours that this share rests on at least, and its memory: a day and two weeks.
+const METERED_BINS_MIN: u32 = 96;
+const METERED_BINS: u32 = 14 * 96;
 
 /// What the water's detectors keep beside the balance.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -35,6 +41,8 @@ pub(crate) struct Water {
     suggested: Option<SeasonState>,
     said_standing: bool,
     night: NightFlow,
+    /// Share of the inflow of a plain water network that its customers' meters tell, and quarter hours it rests on.
+    metered: (f64, u32),
     secondaries: Secondaries,
     /// Site of the exchanger that explains the leak said.
     exchanger: Option<u32>,
@@ -51,6 +59,38 @@ impl Water {
     /// The leak that an exchanger explained is nobody's any more.
     pub(crate) fn forget_exchanger(&mut self) {
         self.exchanger = None;
+    }
+
+    /// Whether customers are metered, but too few for a balance.
+    fn tells_by_nights(&self) -> bool {
+        let (metered, bins) = self.metered;
+        bins > 0 && metered < METERED_SHARE
+    }
+
+    /// Inflow less what metered customers draw, kg/s, where its nights are what tells a leak: nothing else about the water
+    /// is known, or too little of what is drawn is metered for a balance. The rest is demand, which no balance explains,
+    /// so it gets none.
+    fn unmetered_inflow(&mut self, layout: &Layout, features: &mut Features) -> Option<f64> {
+        if features.metering != Metering::Nothing || features.has_return_meter {
+            return None;
+        }
+        let inflow = features.inflow?;
+        let Some(drawn) = features.stations else {
+            return (!has_station_meters(layout)).then_some(inflow);
+        };
+        if !layout.is_plain_water() {
+            return None;
+        }
+        if inflow > 0.0 {
+            let (metered, bins) = &mut self.metered;
+            *bins = (*bins + 1).min(METERED_BINS);
+            *metered += (drawn / inflow - *metered) / f64::from(*bins);
+        }
+        if self.metered.1 >= METERED_BINS_MIN && !self.tells_by_nights() {
+            return None;
+        }
+        features.stations = None;
+        Some(inflow - drawn)
     }
 
     /// State of the season that keeps the account from being judged, and whether only the data say so.
@@ -72,7 +112,7 @@ impl Network {
         let inflow = self.layout.of_kind(SiteKind::Source).any(|(_, site)| {
             site.signal(Role::SupplyFlow).is_some_and(|signal| self.state.trackers[signal as usize].seen)
         });
-        (inflow && !has_account).then(|| {
+        (inflow && (!has_account || self.state.water.tells_by_nights())).then(|| {
             let nights = self.state.water.night.nights_left() as u64;
             let state = if nights > 0 {
                 DetectorState::Learning { seconds_left: nights * 86_400 }
@@ -99,7 +139,8 @@ impl Network {
 
     /// What back-filled data teach.
     pub(super) fn teach_water(&mut self, settings: &DetectSettings, bin: i64) {
-        let features = features(&self.layout, &self.state.history, &self.state.water.shares);
+        let mut features = features(&self.layout, &self.state.history, &self.state.water.shares);
+        let inflow = self.state.water.unmetered_inflow(&self.layout, &mut features);
         let input = Input {
             bin,
             features: &features,
@@ -113,14 +154,15 @@ impl Network {
         self.learn_seasons(&features, self.steam_load(false));
         let quiet = Suspicion::default();
         self.state.places.learn(&self.layout, &self.state.history, bin, &features, quiet);
-        if let Some(inflow) = inflow_only(&features) {
+        if let Some(inflow) = inflow {
             self.state.water.night.observe(settings, bin, inflow, false);
         }
     }
 
     /// Takes the quarter hour that ended.
     pub(super) fn close_water(&mut self, settings: &DetectSettings, bin: i64, emit: &mut Emitter<'_>) {
-        let features = features(&self.layout, &self.state.live, &self.state.water.shares);
+        let mut features = features(&self.layout, &self.state.live, &self.state.water.shares);
+        let inflow = self.state.water.unmetered_inflow(&self.layout, &mut features);
         let judging = self.judging(&features, emit.now());
         self.watch_seasons(bin, &features, self.steam_load(true), emit.now());
         let input = Input {
@@ -148,7 +190,7 @@ impl Network {
             }
         }
         self.say_standing(settings, bin, emit);
-        if let Some(inflow) = inflow_only(&features) {
+        if let Some(inflow) = inflow {
             let judges = judging == Judging::All;
             if let Some(night) = self.state.water.night.observe(settings, bin, inflow, judges) {
                 self.say_night(settings, bin, night, emit);
@@ -159,12 +201,8 @@ impl Network {
     fn say_night(&mut self, settings: &DetectSettings, bin: i64, night: Night, emit: &mut Emitter<'_>) {
         let inflow = self.state.balance.circulation;
         let finding = match night {
-            Night::Leak { abrupt, since, loss_kg_s, strength } => {
-                water_findings::night(&self.layout, abrupt, since, (loss_kg_s, inflow), strength)
-            }
-            Night::Over => {
-                water_findings::over(water_findings::night(&self.layout, false, bin, (0.0, inflow), 0.0))
-            }
+            Night::Leak(leak) => water_findings::night(&self.layout, &leak, inflow),
+            Night::Over => water_findings::night_over(bin),
         };
         self.say(settings, finding, emit);
     }
@@ -312,11 +350,11 @@ impl Network {
     }
 }
 
-/// Inflow of a network of which nothing else about its water is known.
-fn inflow_only(features: &Features) -> Option<f64> {
-    let only =
-        features.metering == Metering::Nothing && !features.has_return_meter && features.stations.is_none();
-    features.supply.filter(|_| only)
+fn has_station_meters(layout: &Layout) -> bool {
+    let has = |site: &Site, role| site.signal(role).is_some();
+    layout
+        .of_kind(SiteKind::Station)
+        .any(|(_, site)| has(site, Role::SupplyFlow) || has(site, Role::ReturnFlow))
 }
 
 fn learn_shares(shares: &mut Shares, layout: &Layout, bins: &Bins, features: &Features) {

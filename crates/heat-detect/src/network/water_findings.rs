@@ -1,6 +1,10 @@
 //! Findings about the water account that are no leak: meters, evenings, what is lost all the time.
 
-use heat_model::{EventTime, SiteId, incident::Class, plant::SiteKind};
+use heat_model::{
+    EventTime, SiteId,
+    incident::Class,
+    plant::{ModelLevel, SiteKind},
+};
 
 use super::{
     findings::{empty, evidence, volume_flow_m3_h},
@@ -12,11 +16,13 @@ use crate::{
         Leak,
         make_up::{self, Metering},
     },
-    incidents::{SECONDARY, SHARE_OF_CIRCULATION},
+    incidents::{FURTHER_LOSS, SECONDARY, SHARE_OF_CIRCULATION},
     layout::Layout,
+    night::NightLeak,
 };
 
 const DETECTOR: &str = "water_balance";
+const NIGHT_FLOW: &str = "night_flow";
 
 fn at(bin: i64) -> EventTime {
     EventTime::from_micros(bin_start_us(bin))
@@ -69,25 +75,31 @@ pub(super) fn standing(layout: &Layout, bin: i64, loss_kg_s: f64, circulation: f
     finding
 }
 
-/// A leak by the night flow; the inflow is its mean.
-pub(super) fn night(
-    layout: &Layout,
-    abrupt: bool,
-    since: i64,
-    (loss_kg_s, inflow_kg_s): (f64, f64),
-    strength: f64,
-) -> Finding {
-    let class = if abrupt { Class::LeakAbrupt } else { Class::LeakIncipient };
-    let mut finding = empty("night_flow", class, at(since), layout.level());
-    finding.strength = strength;
+/// A leak by the night flow; the inflow is its mean, kg/s.
+pub(super) fn night(layout: &Layout, leak: &NightLeak, inflow_kg_s: f64) -> Finding {
+    let (since, loss_kg_s) = (at(leak.since), leak.loss_kg_s);
+    let mut finding = empty(NIGHT_FLOW, leak_class(leak.abrupt), since, layout.level());
+    finding.strength = leak.strength;
     finding.loss_kg_s = Some(loss_kg_s);
     finding.loss_m3_h = Some(volume_flow_m3_h(loss_kg_s, None));
-    finding.evidence.push(evidence(layout, "night_flow_excess", loss_kg_s, "kg/s", at(since)));
+    finding.evidence.push(evidence(layout, "night_flow_excess", loss_kg_s, "kg/s", since));
     let share = loss_kg_s / inflow_kg_s.max(1e-9);
-    finding.evidence.push(evidence(layout, "share_of_inflow", share, "1", at(since)));
+    finding.evidence.push(evidence(layout, "share_of_inflow", share, "1", since));
+    if let Some((bin, more)) = leak.further {
+        finding.evidence.push(evidence(layout, FURTHER_LOSS, more, "kg/s", at(bin)));
+    }
     finding.lacked.push("make_up_flow".to_owned());
     finding.lacked.push("return_flow".to_owned());
     finding
+}
+
+/// It is over.
+pub(super) fn night_over(bin: i64) -> Finding {
+    over(empty(NIGHT_FLOW, Class::LeakIncipient, at(bin), ModelLevel::L0))
+}
+
+const fn leak_class(abrupt: bool) -> Class {
+    if abrupt { Class::LeakAbrupt } else { Class::LeakIncipient }
 }
 
 fn of_station(layout: &Layout, site: u32, class: Class, since: i64, loss_kg_s: f64) -> Finding {

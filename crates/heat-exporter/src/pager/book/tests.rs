@@ -1,8 +1,4 @@
-use heat_model::{
-    GatewayId, NetworkId,
-    incident::Class,
-    record::Origin,
-};
+use heat_model::{GatewayId, NetworkId, incident::Class, record::Origin};
 
 use super::*;
 
