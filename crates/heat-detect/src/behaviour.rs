@@ -2,8 +2,8 @@
 //!
 //! Any set of signals will do, whatever their names, from three at one site on. [`model`] holds the physics-free model and
 //! says why it is built so; [`site`] gathers readings into frames; [`episodes`] decides by the alarm budget what is
-//! listed. A deviation that most signals of a site share, or several sites at once, is not the site's fault: the plant
-//! is run in another way, or the network is to blame, for which there are other detectors. A site whose supply and
+//! listed. A deviation that most signals of a site share, or that began at several sites at once, is not the site's fault:
+//! the plant is run in another way, or the network is to blame, for which there are other detectors. A site whose supply and
 //! return hardly differ delivers no heat, and is neither judged nor learned.
 //!
 //! Class `unknown`, P4: it names the site and the signals that are off, and leaves the cause to a person.
@@ -131,13 +131,16 @@ impl Behaviour {
         live: bool,
     ) -> Option<Finding> {
         let (at, column) = self.places[signal as usize];
-        let common = f64::from(self.off) >= COMMON_MIN.max(COMMON_SHARE * self.sites.len() as f64);
+        let common = self.is_common(self.off as usize);
         let site = &mut self.sites[at as usize];
         let was_off = site.is_off();
         let per_month = Budget::of(settings).share(Test::Behaviour);
         let change = site.observe(usize::from(column), at_us, value, live, per_month, !common);
         match (was_off, site.is_off()) {
-            (false, true) => self.off += 1,
+            (false, true) => {
+                self.off += 1;
+                self.share(at_us);
+            }
             (true, false) => self.off -= 1,
             (true, true) | (false, false) => {}
         }
@@ -151,6 +154,20 @@ impl Behaviour {
                 Some(finding)
             }
             Change::List { since_us, judged } => Some(self.finding(at, since_us, judged.deviate)),
+        }
+    }
+
+    fn is_common(&self, sites: usize) -> bool {
+        sites as f64 >= COMMON_MIN.max(COMMON_SHARE * self.sites.len() as f64)
+    }
+
+    /// A site went off: what began at several within one window is common to them to its end. The others are well again
+    /// earlier, each when its own noise lets it; the last one is no more to blame than they are.
+    fn share(&mut self, at_us: i64) {
+        let began = |site: &&mut Site| site.began_with(at_us);
+        let count = self.sites.iter_mut().filter(began).count();
+        if self.is_common(count) {
+            self.sites.iter_mut().filter(began).for_each(Site::share);
         }
     }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     episodes::Episodes,
-    model::{GAP_FRAMES, Judged, Model},
+    model::{GAP_FRAMES, Judged, Model, WINDOW},
 };
 
 /// Steps that a site may have, seconds.
@@ -66,6 +66,8 @@ pub(super) struct Site {
     episodes: Episodes,
     /// Start of the episode that is on, microseconds.
     off_since_us: Option<i64>,
+    /// That episode began at several sites at once.
+    is_common: bool,
     listed: bool,
     off_until_us: i64,
     #[serde(skip)]
@@ -104,6 +106,7 @@ impl Site {
             model: None,
             episodes: Episodes::default(),
             off_since_us: None,
+            is_common: false,
             listed: false,
             off_until_us: 0,
             last: None,
@@ -124,8 +127,7 @@ impl Site {
         });
         self.model = None;
         self.frame = None;
-        self.off_since_us = None;
-        self.episodes.end();
+        self.end_episode();
         self.columns.len() - 1
     }
 
@@ -135,6 +137,22 @@ impl Site {
 
     pub(super) fn is_off(&self) -> bool {
         self.off_since_us.is_some()
+    }
+
+    /// Whether the episode that is on began less than a window before this time.
+    pub(super) fn began_with(&self, at_us: i64) -> bool {
+        let window_us = self.step_us().map_or(0, |step| WINDOW as i64 * step);
+        self.off_since_us.is_some_and(|since| at_us - since <= window_us)
+    }
+
+    /// What is on began at several sites at once, and is none of its own, however long it lasts here.
+    pub(super) fn share(&mut self) {
+        self.is_common = true;
+    }
+
+    fn end_episode(&mut self) {
+        (self.off_since_us, self.is_common) = (None, false);
+        self.episodes.end();
     }
 
     pub(super) fn step_us(&self) -> Option<i64> {
@@ -251,7 +269,7 @@ impl Site {
         }
         if self.delivered_us != i64::MIN && start_us - self.delivered_us > REST_US {
             model.resume();
-            self.off_since_us = None;
+            (self.off_since_us, self.is_common) = (None, false);
             self.episodes.end();
         }
         self.delivered_us = start_us;
@@ -263,17 +281,16 @@ impl Site {
 
     fn follow(&mut self, start_us: i64, judged: Judged, budget: f64, may_list: bool) -> Option<Change> {
         if judged.relearns {
-            self.off_since_us = None;
-            self.episodes.end();
+            self.end_episode();
             return std::mem::take(&mut self.listed).then_some(Change::Well);
         }
         if !judged.off {
-            self.off_since_us = None;
+            (self.off_since_us, self.is_common) = (None, false);
             self.episodes.take(None, budget);
             return self.well(start_us);
         }
         let since_us = *self.off_since_us.get_or_insert(start_us);
-        let counts = may_list && !judged.most;
+        let counts = may_list && !judged.most && !self.is_common;
         let heavy = self.episodes.take(Some(if counts { judged.deviate } else { 0.0 }), budget);
         if self.listed {
             self.off_until_us = start_us;

@@ -10,16 +10,21 @@ use heat_model::{
     ticket::{Ticket, TicketKind},
 };
 
-use crate::world::{CALM, Feed, Now, START, noise, plant};
+use crate::world::{CALM, Device, Feed, Now, START, noise, plant};
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
 
+fn rig(at: i64, shift: [f64; 5]) -> Device {
+    rig_of("rig", 0, at, shift)
+}
+
 /// Five signals of a test rig in arbitrary units: a common load, and each its own noise.
-fn rig(at: i64, shift: [f64; 5]) -> (&'static str, &'static str, Vec<(&'static str, &'static str, f64)>) {
+fn rig_of(site: &'static str, number: usize, at: i64, shift: [f64; 5]) -> Device {
     let load = (at as f64 / 5_000.0).sin() + 0.5 * (at as f64 / 1_700.0).sin();
-    let value = |signal: usize, gain: f64| gain * load + 0.1 * noise(at, 100 + signal) + shift[signal];
+    let value =
+        |signal: usize, gain: f64| gain * load + 0.1 * noise(at, 100 + 10 * number + signal) + shift[signal];
     let values = vec![
         ("spindle", "rpm", 900.0 + 40.0 * value(0, 1.0)),
         ("torque", "", value(1, 2.0)),
@@ -27,7 +32,7 @@ fn rig(at: i64, shift: [f64; 5]) -> (&'static str, &'static str, Vec<(&'static s
         ("hum", "g", value(3, 0.5)),
         ("feed", "mm", value(4, 0.0)),
     ];
-    ("rig", "plc", values)
+    (site, "plc", values)
 }
 
 fn run(feed: &mut Feed, from: i64, to: i64, shift: impl Fn(i64) -> [f64; 5]) {
@@ -64,6 +69,26 @@ fn a_load_beyond_all_that_was_seen_moves_all_signals_and_is_not_listed() {
     run(&mut feed, 0, 1_600 * MINUTE, |_| USUAL);
     run(&mut feed, 1_600 * MINUTE, 1_900 * MINUTE, |_| [2.5, 5.0, -2.5, 1.25, 0.0]);
     assert!(feed.incidents().is_empty(), "{:?}", feed.incidents());
+}
+
+#[test]
+fn what_began_at_several_sites_at_once_is_none_s_fault_and_not_listed_at_the_one_where_it_lasts() {
+    let mut feed = Feed::new(DetectSettings::default(), PlantModel::default());
+    let mut run = |minutes: std::ops::Range<i64>, shifts: [f64; 3]| {
+        for at in minutes.map(|minute| minute * MINUTE) {
+            for (number, site) in ["north", "east", "south"].into_iter().enumerate() {
+                let shift = [0.0, shifts[number], 0.0, 0.0, 0.0];
+                feed.device(START + at, START + at, &rig_of(site, number, at, shift));
+            }
+        }
+        feed.incidents().iter().filter_map(|incident| incident.place.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(run(0..1_600, [0.0; 3]), [""; 0]);
+    assert_eq!(run(1_600..1_640, [2.0; 3]), [""; 0]);
+    assert_eq!(run(1_640..1_880, [2.0, 0.0, 0.0]), [""; 0], "north began with the others");
+
+    assert_eq!(run(1_880..2_000, [0.0; 3]), [""; 0]);
+    assert_eq!(run(2_000..2_240, [0.0, 2.0, 0.0]), ["east"], "what begins at one alone is its own");
 }
 
 #[test]
