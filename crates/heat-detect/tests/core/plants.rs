@@ -70,8 +70,8 @@ fn a_pump_trip_of_two_hours_its_restart_and_refilling_are_no_leak() {
 #[test]
 fn a_plain_water_network_s_leak_is_found_by_its_night_flow_and_told_as_a_share_of_its_inflow() {
     let mut feed = Feed::new(settings(), heat_model::plant::PlantModel::default());
-    let on = 10 * DAY;
-    for at in (0..16 * DAY).step_by(SCAN_STEP) {
+    let on = 14 * DAY;
+    for at in (0..20 * DAY).step_by(SCAN_STEP) {
         let hour = (at.rem_euclid(DAY)) as f64 / HOUR as f64;
         let drawn = 6.0 - 4.5 * ((hour - 3.0) / 24.0 * TAU).cos();
         let lost = if at >= on { 1.2 } else { 0.0 };
