@@ -113,9 +113,6 @@ fn config(plan: &Plan) -> ClientConfig {
         ("queued.min.messages", "20000"),
         // Once full, the queue is looked at again soon; the default of a second starves a fast reader.
         ("fetch.queue.backoff.ms", "20"),
-        // A broker answers a connection's requests in turn: what is asked when a partition is started waits behind an open
-        // fetch, twice, and a member that takes over a dozen does so for each.
-        ("fetch.wait.max.ms", "100"),
         ("session.timeout.ms", "10000"),
         ("heartbeat.interval.ms", "1000"),
     ] {
