@@ -243,8 +243,7 @@ impl Book {
         } else {
             i64::try_from(settings.update_interval.as_micros()).unwrap_or(i64::MAX)
         };
-        let is_urgent =
-            escalation.as_ref().is_some_and(|escalation| !matches!(escalation, Escalation::Grown { .. }));
+        let is_urgent = matches!(escalation, Some(Escalation::Torn | Escalation::Worse));
         if !is_urgent && (rest < wait || !is_material(incident, &finding)) {
             return;
         }

@@ -93,7 +93,7 @@ impl ProcessorMetrics {
             ),
             budget: metrics
                 .number(BUDGET, "The alarm budget: false pages that one network may have in 30 days."),
-            opened: metrics.counters(OPENED, "Incidents opened or reopened.", &["priority"]),
+            opened: metrics.counters(OPENED, "Incidents opened, reopened or escalated.", &["priority"]),
             networks: metrics.gauges(NETWORKS, "Networks watched.", &["partition"]),
             promised: metrics.gauges(
                 PROMISED,

@@ -266,7 +266,7 @@ impl Processor {
         };
         self.metrics.outputs.with_label_values(&[kind]).inc();
         if let Output::Event(event) = output
-            && matches!(event.change.kind, ChangeKind::Opened | ChangeKind::Reopened)
+            && matches!(event.change.kind, ChangeKind::Opened | ChangeKind::Reopened | ChangeKind::Escalated)
         {
             let priority = match event.incident.priority {
                 Priority::P1 => "P1",
