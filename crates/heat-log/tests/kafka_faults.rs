@@ -9,7 +9,7 @@ use heat_log::{
     OpenError, ReadError, Retention, StartFrom, TopicChange, TopicError, TopicSpec, topics,
 };
 use heat_model::PartitionId;
-use heat_tests::{kafka::Kafka, wait_until};
+use heat_tests::{kafka::Kafka, proxy::Proxy, wait_until};
 use rdkafka::{
     ClientConfig,
     consumer::{BaseConsumer, Consumer as _},
@@ -75,6 +75,55 @@ fn kafka_is_down_at_start() {
         matches!(error, OpenError::KafkaSettings { .. }) && error.to_string().contains("no.such.setting"),
         "{error}"
     );
+}
+
+/// The broker sends its clients to a proxy that leads nowhere: whoever is new is answered at the door, and no member finds
+/// the group's coordinator. In librdkafka 2.12 a member was seen to stay in that state after a broker had hung, alone of five.
+#[test]
+fn a_member_that_does_not_find_its_coordinator_is_built_anew_and_one_that_rests_is_not() {
+    let nowhere = heat_tests::free_port();
+    let proxy = Proxy::start(nowhere);
+    let Some(kafka) = Kafka::start_behind(proxy.port()) else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let log = connect(&kafka).await;
+        apply(&log, &[TopicSpec::new(TOPIC, 1)]).await;
+        while log.partitions(TOPIC).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        let appender = log.appender(&[TOPIC], AppenderSettings::default()).await.unwrap();
+        append(&appender, 0..100).await;
+        assert!(appender.flush(PATIENCE).await.unwrap());
+
+        let mut settings = KafkaSettings::new(&format!("127.0.0.1:{}", kafka.port_behind()));
+        settings.watchdog_after = Duration::from_secs(2);
+        let member = Log::connect_kafka(settings).await.unwrap();
+        let group = Membership::Group("astray".to_owned());
+        let mut consumer = member.consumer(TOPIC, group, ConsumerSettings::default()).await.unwrap();
+        wait_until("it was built anew twice", PATIENCE, || member.stats().consumer_restarts >= 2);
+        proxy.aim_at(kafka.port_behind());
+
+        let assigned = tokio::time::timeout(PATIENCE, consumer.next()).await.unwrap().unwrap();
+        assert_eq!(assigned, LogEvent::Assigned(P));
+        consumer.start(P, StartFrom::Beginning).await.unwrap();
+        let restarts = member.stats().consumer_restarts;
+        let mut next = 0_u64;
+        while next < 100 {
+            let event = tokio::time::timeout(PATIENCE, consumer.next()).await.unwrap().unwrap();
+            let LogEvent::Records { records, .. } = event else { panic!("{event:?}") };
+            for record in records {
+                assert_eq!(*record.payload, next.to_le_bytes(), "in order, none lost, none doubled");
+                next += 1;
+            }
+        }
+        // Nothing comes any more, for as long as four watchdogs wait.
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        assert_eq!(member.stats().consumer_restarts, restarts, "a member that has read all may rest");
+        append(&appender, 100..101).await;
+        let event = tokio::time::timeout(PATIENCE, consumer.next()).await.unwrap().unwrap();
+        assert!(matches!(event, LogEvent::Records { .. }), "{event:?}");
+        assert!(consumer.close(PATIENCE).await);
+    });
 }
 
 #[test]

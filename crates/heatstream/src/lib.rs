@@ -13,6 +13,7 @@ mod config;
 mod data_dir;
 mod desk;
 mod incidents;
+mod log_metrics;
 mod metrics;
 mod out;
 mod process;

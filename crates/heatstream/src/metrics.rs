@@ -26,6 +26,7 @@ const SECTIONS: [Section; 6] = [
         describe: |metrics| {
             metrics.describe_process("", "");
             metrics.add_source(&[READY], |_| {});
+            crate::log_metrics::describe(metrics);
         },
     },
     Section { title: "Gateway", about: "From MQTT to the log.", describe: heat_gateway::metrics::describe },

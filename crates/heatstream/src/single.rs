@@ -91,6 +91,7 @@ async fn start(role: Role, config: Config) -> Result<(Tasks, Log), Failure> {
     } else {
         (config.shared.open_log().await?, false)
     };
+    crate::log_metrics::register(&log, &metrics);
     let mut tasks = Tasks::new(Shutdown::default());
     let shutdown = tasks.shutdown().clone();
     match role {

@@ -144,6 +144,7 @@ async fn build(
 ) -> Result<Addresses, Failure> {
     let (metrics, health) = (Metrics::default(), Health::default());
     metrics.describe_process(env!("CARGO_PKG_VERSION"), "up");
+    crate::log_metrics::register(log, &metrics);
     let settings = config
         .gateway
         .ok_or_else(|| Failure::new(ExitStatus::Configuration, "`up` needs a [gateway] table"))?;

@@ -13,7 +13,7 @@ use std::{
 };
 
 use rdkafka::{
-    ClientContext, Offset, TopicPartitionList,
+    ClientContext, Offset, Statistics, TopicPartitionList,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance},
     error::{KafkaError, KafkaResult},
@@ -38,8 +38,17 @@ pub(super) struct Seat {
     pub(super) next: Option<i64>,
     /// Which start that was.
     pub(super) reading: Option<Reading>,
-    /// When it last moved, or was seen at the end.
+    /// When it last moved, was seen at the end, or could not be looked at.
     pub(super) moved: Instant,
+    /// Since when the broker does not tell its bounds.
+    pub(super) unanswered_since: Option<Instant>,
+}
+
+impl Seat {
+    /// Read from `next` on, if it is started.
+    fn new(reading: Option<Reading>, next: Option<i64>) -> Self {
+        Self { next, reading, moved: clock::now(), unanswered_since: None }
+    }
 }
 
 /// What is assigned, and what waits to be said.
@@ -48,6 +57,8 @@ pub(super) struct Desk {
     pub(super) batches: Batches,
     /// Started, and librdkafka has not been told from where.
     pub(super) unplaced: BTreeSet<i32>,
+    /// Since when librdkafka says that it has no coordinator of the group.
+    pub(super) astray_since: Option<Instant>,
     outbox: VecDeque<Told>,
     events: mpsc::Sender<Told>,
 }
@@ -58,6 +69,7 @@ impl Desk {
             seats: BTreeMap::new(),
             batches: Batches::default(),
             unplaced: BTreeSet::new(),
+            astray_since: None,
             outbox: VecDeque::new(),
             events,
         }
@@ -103,7 +115,7 @@ impl Desk {
     }
 
     pub(super) fn assign(&mut self, partition: i32) {
-        self.seats.insert(partition, Seat { next: None, reading: None, moved: clock::now() });
+        self.seats.insert(partition, Seat::new(None, None));
         self.say(Ok(LogEvent::Assigned(partition_id(partition))));
     }
 
@@ -122,7 +134,7 @@ impl Desk {
     pub(super) fn begin(&mut self, partition: i32, reading: Reading, next: i64) -> bool {
         self.batches.forget(partition);
         let Some(seat) = self.seats.get_mut(&partition) else { return false };
-        *seat = Seat { next: Some(next), reading: Some(reading), moved: clock::now() };
+        *seat = Seat::new(Some(reading), Some(next));
         true
     }
 
@@ -203,6 +215,19 @@ impl ClientContext for Hooks {
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.watcher.error(error, reason);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        if self.retired.load(Ordering::Acquire) {
+            return;
+        }
+        let Some(group) = statistics.cgrp else { return };
+        let mut desk = lock(&self.desk);
+        if group.state == "up" {
+            desk.astray_since = None;
+        } else {
+            desk.astray_since.get_or_insert_with(clock::now);
+        }
     }
 }
 

@@ -1,14 +1,16 @@
 //! The thread that polls a BaseConsumer.
 //!
 //! It hands batches over through a bounded channel. While that is full it stops polling for data; if that lasts, it
-//! pauses the partitions, so that it can go on polling for the group's sake. A watchdog compares positions with the
-//! log's ends, because librdkafka has been seen to stop fetching while it heartbeats: then another consumer is built.
+//! pauses the partitions, so that it can go on polling for the group's sake. A watchdog builds another consumer where
+//! librdkafka has been seen not to come back by itself: when it heartbeats and does not fetch, which positions show beside
+//! the log's ends, and when it looks for the group's coordinator and finds none although the broker answers others.
 
 use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -43,6 +45,8 @@ const FULL_INTERVAL: Duration = Duration::from_millis(50);
 const COMMIT_INTERVAL: Duration = Duration::from_millis(500);
 /// An error that stays is told so often.
 const ERROR_INTERVAL: Duration = Duration::from_secs(10);
+/// Consumers that are thrown away and not yet closed, at most; with more, no other is built.
+const CLOSING_MAX: usize = 4;
 /// Between attempts to seek in a partition that was only just assigned.
 const SEEK_RETRY: Duration = Duration::from_millis(50);
 
@@ -61,6 +65,8 @@ struct Reader {
     desk: Arc<Mutex<Desk>>,
     consumer: BaseConsumer<Hooks>,
     retired: Arc<AtomicBool>,
+    /// Threads that close consumers thrown away.
+    closing: Vec<JoinHandle<()>>,
     full_since: Option<Instant>,
     paused: bool,
     committed_at: Instant,
@@ -88,6 +94,7 @@ pub(super) fn start(
         desk,
         consumer,
         retired,
+        closing: Vec::new(),
         full_since: None,
         paused: false,
         committed_at: now,
@@ -130,7 +137,16 @@ fn config(plan: &Plan) -> ClientConfig {
         // After "error" a member could not seek again. Where a position is reset by itself instead, the check of jumps
         // and the watchdog find what that would skip.
         .set("auto.offset.reset", if plan.group.is_some() { "latest" } else { "error" });
+    if plan.group.is_some() {
+        // The watchdog learns from them whether the group's coordinator is known.
+        config.set("statistics.interval.ms", watch_interval(plan).as_millis().max(1).to_string());
+    }
     config
+}
+
+/// Between looks of the watchdog.
+fn watch_interval(plan: &Plan) -> Duration {
+    plan.kafka.watchdog_after / 4
 }
 
 fn build(
@@ -389,40 +405,89 @@ impl Reader {
         }
     }
 
-    /// Looks whether partitions that do not move should.
+    /// Looks for what librdkafka does not come back from by itself.
     fn watch(&mut self) {
         let (now, after) = (clock::now(), self.plan.kafka.watchdog_after);
-        if now.saturating_duration_since(self.checked_at) < after / 4 {
+        if now.saturating_duration_since(self.checked_at) < watch_interval(&self.plan) {
             return;
         }
         self.checked_at = now;
+        let lasts = |since: Instant| now.saturating_duration_since(since) >= after;
+        let astray = lock(&self.desk).astray_since.is_some_and(lasts);
+        if astray && self.answers_another(|client, wait| client.fetch_metadata(Some(&self.hub.topic), wait)) {
+            self.rebuild("the group's coordinator is not found, and the broker answers another client");
+            return;
+        }
         let resting: Vec<_> = {
             let desk = lock(&self.desk);
-            let resting =
-                desk.seats.iter().filter(|(_, seat)| now.saturating_duration_since(seat.moved) >= after / 4);
+            let resting = desk
+                .seats
+                .iter()
+                .filter(|(_, seat)| now.saturating_duration_since(seat.moved) >= watch_interval(&self.plan));
             resting.filter_map(|(&partition, seat)| Some((partition, seat.next?, seat.moved))).collect()
         };
+        let mut may_probe = true;
         for (partition, next, moved) in resting {
-            match self.bounds(partition) {
+            let bounds = self.bounds(partition);
+            let unanswered_since = {
+                let mut desk = lock(&self.desk);
+                let Some(seat) = desk.seats.get_mut(&partition) else { continue };
+                if bounds.is_ok() {
+                    seat.unanswered_since = None;
+                } else {
+                    // While the broker is away it need not move, and another consumer would not help.
+                    seat.moved = now;
+                    seat.unanswered_since.get_or_insert(now);
+                }
+                seat.unanswered_since
+            };
+            match bounds {
                 Ok((first, end)) if first > next || end < next => self.check_trimmed(partition),
                 Ok((_, end)) if end > next => {
-                    if now.saturating_duration_since(moved) >= after {
+                    if lasts(moved) {
                         self.rebuild("a partition has records but does not move");
                         return;
                     }
                 }
-                // At the end; or the broker is away, and then another consumer would not help.
-                Ok(_) | Err(_) => {
+                Ok(_) => {
                     if let Some(seat) = lock(&self.desk).seats.get_mut(&partition) {
                         seat.moved = now;
                     }
                 }
+                // One question to another client has to do: each may take as long as the broker is waited for.
+                Err(_) if unanswered_since.is_some_and(lasts) && std::mem::take(&mut may_probe) => {
+                    let topic = &self.hub.topic;
+                    if self.answers_another(|client, wait| client.fetch_watermarks(topic, partition, wait)) {
+                        self.rebuild("a partition's bounds are told to another client only");
+                        return;
+                    }
+                }
+                Err(_) => {}
             }
         }
     }
 
+    /// Whether a client that is new gets an answer where this one gets none.
+    fn answers_another<T>(
+        &self,
+        question: impl FnOnce(&BaseConsumer, Duration) -> Result<T, KafkaError>,
+    ) -> bool {
+        let client: Result<BaseConsumer, _> = client_config(&self.plan.kafka).create();
+        client.and_then(|client| question(&client, self.plan.kafka.connect_timeout)).is_ok()
+    }
+
     /// Throws the consumer away and builds another, which goes on where this one was.
     fn rebuild(&mut self, reason: &str) {
+        self.closing.retain(|thread| !thread.is_finished());
+        if self.closing.len() >= CLOSING_MAX {
+            tracing::warn!(
+                reason,
+                topic = self.hub.topic,
+                closing = self.closing.len(),
+                "another consumer is needed, but those thrown away before are still closing; restart this process"
+            );
+            return;
+        }
         tracing::warn!(reason, topic = self.hub.topic, "building another consumer");
         self.plan.live.consumer_restarts.add(1);
         if self.plan.group.is_some() {
@@ -441,27 +506,30 @@ impl Reader {
             }
         };
         self.retired.store(true, Ordering::Release);
-        drop_aside(std::mem::replace(&mut self.consumer, consumer));
+        self.closing.extend(drop_aside(std::mem::replace(&mut self.consumer, consumer)));
         self.retired = retired;
+        lock(&self.desk).astray_since = None;
         let started: Vec<_> = lock(&self.desk).started().collect();
         for (partition, next) in started {
             self.reposition(partition, next);
             if let Some(seat) = lock(&self.desk).seats.get_mut(&partition) {
                 seat.moved = clock::now();
+                seat.unanswered_since = None;
             }
         }
     }
 }
 
 /// Closing a consumer that hangs must not hang its successor.
-fn drop_aside(consumer: BaseConsumer<Hooks>) {
+fn drop_aside(consumer: BaseConsumer<Hooks>) -> Option<JoinHandle<()>> {
     let aside = std::thread::Builder::new().name("log-consumer-close".to_owned()).spawn(move || {
         consumer.unsubscribe();
         drop(consumer);
     });
-    if let Err(error) = aside {
+    if let Err(error) = &aside {
         tracing::warn!(%error, "no thread to close the old consumer; it was closed in place");
     }
+    aside.ok()
 }
 
 #[derive(Debug, PartialEq, Eq)]
