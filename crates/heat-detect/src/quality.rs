@@ -9,6 +9,7 @@
 //! the rest as soon as its scatter is. Findings clear when the signal has behaved for hours.
 
 mod beside;
+mod company;
 pub(crate) mod frozen;
 pub(crate) mod gate;
 mod peaks;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use self::{
     beside::{Moving, alone, is_contradicted, isolated},
+    company::Companies,
     frozen::Frozen,
     gate::{Gate, Judgement},
     peaks::Peak,
@@ -234,6 +236,7 @@ impl Quality {
                 gate.note_rest(site_moves);
             }
         }
+        self.note_company(layout);
         let mut said = Vec::new();
         self.frozen.close_bin(layout, &self.gates, at_us, &mut said);
         self.note_spikes(layout, at_us);
@@ -255,7 +258,10 @@ impl Quality {
                 Some(Fault::UnitSlip)
             } else if gate.beyond.shows(at_us) {
                 Some(Fault::Range)
-            } else if gate.shows_stuck(placed.role, at_us) && !self.rests(layout, signal) {
+            } else if gate.shows_stuck(placed.role, at_us)
+                && gate.should_have_moved(placed.role)
+                && !self.rests(layout, signal)
+            {
                 Some(Fault::Stuck)
             } else if gate.shows_spikes(at_us) {
                 Some(Fault::Spikes)
@@ -276,6 +282,18 @@ impl Quality {
         }
         self.clear(layout, at_us, &mut said);
         said
+    }
+
+    /// Notes where the company of each signal stands that has stood still.
+    fn note_company(&mut self, layout: &Layout) {
+        let companies = Companies::new(layout, &self.gates);
+        for signal in 0..self.gates.len() {
+            if self.gates[signal].is_fresh()
+                && let Some(value) = companies.of(layout, &self.gates, signal)
+            {
+                self.gates[signal].company.note(value);
+            }
+        }
     }
 
     /// Counts what left its signal's course alone and came back.
@@ -378,7 +396,9 @@ impl Quality {
                 Fault::Sentinel | Fault::UnitSlip | Fault::CounterReset | Fault::Range => CLEAR_US,
                 Fault::Swapped | Fault::Bias | Fault::Drift => continue,
             };
-            if at_us - gate.shown_us > rest_us {
+            // Silence is no health: only measurements show that values which were none are over.
+            let well_us = if fault.blinds() && fault != Fault::Stuck { gate.measured_us } else { at_us };
+            if well_us.saturating_sub(gate.shown_us) > rest_us {
                 self.gates[signal].fault = None;
                 let signal = u32::try_from(signal).expect("signals are bounded by the settings");
                 said.push(self.statement(layout, signal, fault, at_us, false));

@@ -169,6 +169,11 @@ impl Model {
     /// Takes a frame; NaN for a silent signal. `None` while it learns or the window fills.
     pub(crate) fn take(&mut self, frame: &[f64]) -> Option<Judged> {
         debug_assert_eq!(frame.len(), self.signals);
+        let begins = |(value, origin): (&f64, &f64)| origin.is_nan() && !value.is_nan();
+        if self.learned > 0 && frame.iter().zip(&self.origin).any(begins) {
+            // A signal that was announced long ago and has its first value now: what was learned without it is learned anew.
+            *self = Self::new(self.signals);
+        }
         for (signal, &value) in frame.iter().enumerate() {
             if value.is_nan() {
                 continue;
@@ -432,4 +437,26 @@ impl Model {
 /// The normal deviate that is as improbable as a squared Student's t (Wallace, Ann. Math. Stat. 30:1124, 1959).
 pub(super) fn normal_deviate(t_square: f64, freedom: f64) -> f64 {
     (8.0 * freedom + 1.0) / (8.0 * freedom + 3.0) * (freedom * (t_square / freedom).ln_1p()).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_whose_first_value_comes_late_is_learned_before_it_is_judged() {
+        let mut model = Model::new(4);
+        let frame = |number: u32, late: f64| {
+            let load = f64::from(number * 37 % 101) / 100.0;
+            let own = |signal: u32| f64::from((number * (11 + signal) + signal) % 17) / 100.0;
+            [load + own(1), 2.0 * load + own(2), own(3) - load, late + load]
+        };
+        let early = (0..2 * LEARN_FRAMES).filter_map(|number| model.take(&frame(number, f64::NAN))).count();
+        assert!(early > 0, "three signals are judged without the fourth");
+        let silent = (0..LEARN_FRAMES).all(|number| model.take(&frame(number, 300.0)).is_none());
+        assert!(silent, "nothing is judged before the fourth is known");
+        let later = (0..LEARN_FRAMES).filter_map(|number| model.take(&frame(number, 300.0)));
+        assert!(later.map(|judged| judged.off).collect::<Vec<_>>().iter().any(|off| !off));
+        assert_eq!(model.learning_left(), 0);
+    }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Fault,
+    company::Company,
     peaks::{Peak, Peaks},
     range::Beyond,
     steps::Steps,
@@ -224,6 +225,9 @@ pub(crate) struct Gate {
     peaks: Peaks,
     steps: Steps,
     pub(super) beyond: Beyond,
+    pub(super) company: Company,
+    /// The last value that was a measurement.
+    pub(super) measured_us: i64,
 }
 
 impl Gate {
@@ -274,6 +278,7 @@ impl Gate {
             self.note_slip(role, value, tracker.reference);
             return Judgement::NoMeasurement;
         }
+        self.measured_us = at_us;
         Judgement::Measurement
     }
 
@@ -415,6 +420,7 @@ impl Gate {
         self.high = (self.high * (1.0 - HIGH_FADES)).max(self.last.abs());
         self.rests = if self.changed { 0 } else { self.rests.saturating_add(1) };
         if self.changed {
+            self.company = Company::default();
             self.rested = self.still;
             self.still = 0;
             self.moved = self.moved.saturating_add(1);
@@ -479,9 +485,14 @@ impl Gate {
         self.still >= 4
     }
 
+    /// Of a flow: whether it is more than a standstill, where a meter cuts off.
+    pub(super) fn flows(&self) -> bool {
+        self.last.abs() >= STANDS_SHARE * self.high
+    }
+
     pub(super) fn shows_stuck(&self, role: Role, at_us: i64) -> bool {
         let is_known = self.looks >= HABIT_KNOWN && self.moved >= MOVED_MIN;
-        let stands = is_stream(role) && self.last.abs() < STANDS_SHARE * self.high;
+        let stands = is_stream(role) && !self.flows();
         if may_stand_still(role) || !is_known || stands || (self.last == 0.0 && !role.is_temperature()) {
             return false;
         }

@@ -308,6 +308,71 @@ fn a_room_that_cannot_be_so_hot_is_a_sensor_fault_and_reaches_no_detector() {
 }
 
 #[test]
+fn a_sensor_that_falls_silent_with_its_fault_has_it_still_when_it_comes_back() {
+    let (fails, silent, back, mends) = (DAY, DAY + 6 * HOUR, 2 * DAY, 2 * DAY + 6 * HOUR);
+    let mut feed = Feed::new(DetectSettings::default(), plant());
+    let run = |feed: &mut Feed, begin: i64, end: i64| {
+        feed.run_with(
+            begin,
+            end,
+            SCAN,
+            |_| CALM,
+            |at, list| {
+                swing(at, list);
+                let room = 21.0 + 0.1 * ((at / SCAN * 7) % 5) as f64;
+                let shown = if (fails..mends).contains(&at) { 150.0 + room } else { room };
+                if !(silent..back).contains(&at) {
+                    list.push(("a1", "room", vec![("indoor_temperature", "degC", shown)]));
+                }
+            },
+        );
+    };
+    let told = |feed: &Feed| -> Vec<AlarmState> {
+        of_class(feed, Class::SensorFault).iter().map(|fault| fault.alarm).collect()
+    };
+    run(&mut feed, 0, mends);
+    assert_eq!(told(&feed), [AlarmState::Unacknowledged], "{:?}", feed.incidents());
+    run(&mut feed, mends, mends + 8 * HOUR);
+    assert_eq!(told(&feed), [AlarmState::Cleared], "{:?}", feed.incidents());
+}
+
+#[test]
+fn a_return_that_stands_still_is_stuck_once_its_supply_has_risen_and_not_while_that_cools() {
+    let (rests, warms) = (7 * DAY, 7 * DAY + 18 * HOUR);
+    let mut feed = Feed::new(DetectSettings::default(), plant());
+    let run = |feed: &mut Feed, begin: i64, end: i64| {
+        feed.run_with(
+            begin,
+            end,
+            SCAN,
+            |_| CALM,
+            |at, list| {
+                swing(at, list);
+                for (_, _, values) in list.iter_mut() {
+                    values.retain(|(name, _, _)| name.ends_with("temperature"));
+                }
+                // Nothing but the station itself says what its supply should be.
+                list.retain(|(site, _, values)| *site == "b1" && !values.is_empty());
+                if at >= rests {
+                    *value(list, "b1", "primary_return_temperature") = 21.8;
+                    let cooling = -((at - rests) as f64) / (6.0 * HOUR as f64);
+                    let supply = if at < warms { 26.0 + 50.0 * cooling.exp() } else { 80.0 };
+                    *value(list, "b1", "primary_supply_temperature") = supply;
+                }
+            },
+        );
+    };
+    let stuck = |feed: &Feed| {
+        let faults = of_class(feed, Class::SensorFault);
+        faults.into_iter().filter(|fault| fault.kind.as_deref() == Some("stuck")).count()
+    };
+    run(&mut feed, 0, warms);
+    assert_eq!(stuck(&feed), 0, "{:?}", feed.incidents());
+    run(&mut feed, warms, warms + HOUR);
+    assert_eq!(stuck(&feed), 1, "{:?}", feed.incidents());
+}
+
+#[test]
 fn a_network_that_stops_is_told_once_and_what_comes_back_late_is_told_after_its_own_limit() {
     let (dead, stops, back) = (2 * DAY + HOUR, 3 * DAY, 3 * DAY + 6 * HOUR);
     let mut feed = Feed::new(DetectSettings::default(), plant());
