@@ -76,74 +76,79 @@ pub struct Unit {
     pub offset: f64,
 }
 
-const fn unit(dimension: Dimension, scale: f64) -> Option<Unit> {
-    Some(Unit { dimension, scale, offset: 0.0 })
-}
+/// Units as people write them, the plainest spelling first, with factor and summand to SI.
+const UNITS: [(&[&str], Dimension, f64, f64); 53] = {
+    use Dimension as D;
+    [
+        (&["degC", "°C", "℃", "C", "Cel", "celsius"], D::Temperature, 1.0, 0.0),
+        (&["K", "kelvin"], D::Temperature, 1.0, -273.15),
+        (&["degF", "°F", "F"], D::Temperature, 5.0 / 9.0, -160.0 / 9.0),
+        (&["Pa"], D::Pressure, 1.0, 0.0),
+        (&["hPa", "mbar"], D::Pressure, 100.0, 0.0),
+        (&["kPa"], D::Pressure, 1e3, 0.0),
+        (&["MPa"], D::Pressure, 1e6, 0.0),
+        (&["bar", "barg", "bar(g)"], D::Pressure, 1e5, 0.0),
+        (&["kgf/cm2", "kgf/cm²", "at"], D::Pressure, 98_066.5, 0.0),
+        (&["mH2O", "mWC", "mWS"], D::Pressure, 9_806.65, 0.0),
+        (&["kg/s"], D::MassFlow, 1.0, 0.0),
+        (&["kg/h"], D::MassFlow, 1.0 / 3_600.0, 0.0),
+        (&["t/h"], D::MassFlow, 1_000.0 / 3_600.0, 0.0),
+        (&["m3/s", "m³/s", "m^3/s"], D::VolumeFlow, 1.0, 0.0),
+        (&["m3/h", "m³/h", "m^3/h"], D::VolumeFlow, 1.0 / 3_600.0, 0.0),
+        (&["L/s", "l/s"], D::VolumeFlow, 1e-3, 0.0),
+        (&["L/min", "l/min"], D::VolumeFlow, 1e-3 / 60.0, 0.0),
+        (&["L/h", "l/h"], D::VolumeFlow, 1e-3 / 3_600.0, 0.0),
+        (&["W"], D::Power, 1.0, 0.0),
+        (&["kW"], D::Power, 1e3, 0.0),
+        (&["MW"], D::Power, 1e6, 0.0),
+        (&["GJ/h"], D::Power, 1e9 / 3_600.0, 0.0),
+        (&["J"], D::Energy, 1.0, 0.0),
+        (&["kJ"], D::Energy, 1e3, 0.0),
+        (&["MJ"], D::Energy, 1e6, 0.0),
+        (&["GJ"], D::Energy, 1e9, 0.0),
+        (&["Wh"], D::Energy, 3.6e3, 0.0),
+        (&["kWh"], D::Energy, 3.6e6, 0.0),
+        (&["MWh"], D::Energy, 3.6e9, 0.0),
+        (&["GWh"], D::Energy, 3.6e12, 0.0),
+        (&["Gcal"], D::Energy, 4.184e9, 0.0),
+        (&["m3", "m³", "m^3"], D::Volume, 1.0, 0.0),
+        (&["L", "l"], D::Volume, 1e-3, 0.0),
+        (&["m"], D::Length, 1.0, 0.0),
+        (&["cm"], D::Length, 1e-2, 0.0),
+        (&["mm"], D::Length, 1e-3, 0.0),
+        (&["1", ""], D::Ratio, 1.0, 0.0),
+        (&["%"], D::Ratio, 1e-2, 0.0),
+        (&["ohm", "Ohm", "Ω"], D::Resistance, 1.0, 0.0),
+        (&["kohm", "kOhm", "kΩ"], D::Resistance, 1e3, 0.0),
+        (&["Mohm", "MOhm", "MΩ"], D::Resistance, 1e6, 0.0),
+        (&["kg"], D::Mass, 1.0, 0.0),
+        (&["t"], D::Mass, 1e3, 0.0),
+        (&["m/s2", "m/s²"], D::Acceleration, 1.0, 0.0),
+        (&["g"], D::Acceleration, 9.806_65, 0.0),
+        (&["A"], D::Current, 1.0, 0.0),
+        (&["mA"], D::Current, 1e-3, 0.0),
+        (&["V"], D::Voltage, 1.0, 0.0),
+        (&["mV"], D::Voltage, 1e-3, 0.0),
+        (&["s"], D::Time, 1.0, 0.0),
+        (&["min"], D::Time, 60.0, 0.0),
+        (&["h"], D::Time, 3_600.0, 0.0),
+        (&["Hz"], D::Frequency, 1.0, 0.0),
+    ]
+};
 
 impl Unit {
     /// Looks a unit up as people write it; `None` if it is not known.
     ///
     /// Upper and lower case count (MW is not mW); surrounding spaces do not. `³`, `^3` and `℃`, `°C` are understood.
     pub fn parse(text: &str) -> Option<Self> {
-        use Dimension as D;
-        match text.trim() {
-            "degC" | "°C" | "℃" | "C" | "Cel" | "celsius" => unit(D::Temperature, 1.0),
-            "K" | "kelvin" => Some(Self { dimension: D::Temperature, scale: 1.0, offset: -273.15 }),
-            "degF" | "°F" | "F" => {
-                Some(Self { dimension: D::Temperature, scale: 5.0 / 9.0, offset: -160.0 / 9.0 })
-            }
-            "Pa" => unit(D::Pressure, 1.0),
-            "hPa" | "mbar" => unit(D::Pressure, 100.0),
-            "kPa" => unit(D::Pressure, 1e3),
-            "MPa" => unit(D::Pressure, 1e6),
-            "bar" | "barg" | "bar(g)" => unit(D::Pressure, 1e5),
-            "kgf/cm2" | "kgf/cm²" | "at" => unit(D::Pressure, 98_066.5),
-            "mH2O" | "mWC" | "mWS" => unit(D::Pressure, 9_806.65),
-            "kg/s" => unit(D::MassFlow, 1.0),
-            "kg/h" => unit(D::MassFlow, 1.0 / 3_600.0),
-            "t/h" => unit(D::MassFlow, 1_000.0 / 3_600.0),
-            "m3/s" | "m³/s" | "m^3/s" => unit(D::VolumeFlow, 1.0),
-            "m3/h" | "m³/h" | "m^3/h" => unit(D::VolumeFlow, 1.0 / 3_600.0),
-            "L/s" | "l/s" => unit(D::VolumeFlow, 1e-3),
-            "L/min" | "l/min" => unit(D::VolumeFlow, 1e-3 / 60.0),
-            "L/h" | "l/h" => unit(D::VolumeFlow, 1e-3 / 3_600.0),
-            "W" => unit(D::Power, 1.0),
-            "kW" => unit(D::Power, 1e3),
-            "MW" => unit(D::Power, 1e6),
-            "GJ/h" => unit(D::Power, 1e9 / 3_600.0),
-            "J" => unit(D::Energy, 1.0),
-            "kJ" => unit(D::Energy, 1e3),
-            "MJ" => unit(D::Energy, 1e6),
-            "GJ" => unit(D::Energy, 1e9),
-            "Wh" => unit(D::Energy, 3.6e3),
-            "kWh" => unit(D::Energy, 3.6e6),
-            "MWh" => unit(D::Energy, 3.6e9),
-            "GWh" => unit(D::Energy, 3.6e12),
-            "Gcal" => unit(D::Energy, 4.184e9),
-            "m3" | "m³" | "m^3" => unit(D::Volume, 1.0),
-            "L" | "l" => unit(D::Volume, 1e-3),
-            "m" => unit(D::Length, 1.0),
-            "cm" => unit(D::Length, 1e-2),
-            "mm" => unit(D::Length, 1e-3),
-            "1" | "" => unit(D::Ratio, 1.0),
-            "%" => unit(D::Ratio, 1e-2),
-            "ohm" | "Ohm" | "Ω" => unit(D::Resistance, 1.0),
-            "kohm" | "kOhm" | "kΩ" => unit(D::Resistance, 1e3),
-            "Mohm" | "MOhm" | "MΩ" => unit(D::Resistance, 1e6),
-            "kg" => unit(D::Mass, 1.0),
-            "t" => unit(D::Mass, 1e3),
-            "m/s2" | "m/s²" => unit(D::Acceleration, 1.0),
-            "g" => unit(D::Acceleration, 9.806_65),
-            "A" => unit(D::Current, 1.0),
-            "mA" => unit(D::Current, 1e-3),
-            "V" => unit(D::Voltage, 1.0),
-            "mV" => unit(D::Voltage, 1e-3),
-            "s" => unit(D::Time, 1.0),
-            "min" => unit(D::Time, 60.0),
-            "h" => unit(D::Time, 3_600.0),
-            "Hz" => unit(D::Frequency, 1.0),
-            _ => None,
-        }
+        let text = text.trim();
+        let (_, dimension, scale, offset) = UNITS.into_iter().find(|(names, ..)| names.contains(&text))?;
+        Some(Self { dimension, scale, offset })
+    }
+
+    /// The plainest spellings of the units that measure one of these.
+    pub fn spellings(dimensions: &[Dimension]) -> impl Iterator<Item = &'static str> {
+        UNITS.iter().filter(|(_, dimension, ..)| dimensions.contains(dimension)).map(|(names, ..)| names[0])
     }
 }
 
@@ -185,6 +190,22 @@ pub enum UnitFault {
     Unknown,
     /// The unit measures something else than the standard name says.
     WrongDimension,
+}
+
+impl UnitFault {
+    /// What is wrong with the unit of a standard name, and what may stand in its place.
+    pub fn explain(self, name: &str, unit: &str) -> String {
+        let dimensions = standard_dimensions(name).unwrap_or_default();
+        let fits = Unit::spellings(dimensions).collect::<Vec<_>>().join(", ");
+        let problem = match self {
+            Self::Unknown => format!("{unit:?} is not a known unit"),
+            Self::WrongDimension => format!("{unit:?} does not measure a {name}"),
+        };
+        let is_head = dimensions == [Dimension::Pressure]
+            && Unit::parse(unit).is_some_and(|unit| unit.dimension == Dimension::Length);
+        let head = if is_head { "; a head in metres of water is mH2O" } else { "" };
+        format!("{problem}: write one of {fits}{head}")
+    }
 }
 
 /// How a raw value of this name and unit becomes SI: `(SI unit, scale, offset)`.
@@ -235,6 +256,30 @@ mod tests {
     fn a_standard_name_refuses_a_unit_of_another_dimension() {
         assert_eq!(conversion("supply_temperature", Some("bar")), Err(UnitFault::WrongDimension));
         assert_eq!(conversion("supply_temperature", Some("furlong")), Err(UnitFault::Unknown));
+    }
+
+    #[test]
+    fn a_wrong_unit_is_told_with_those_that_fit() {
+        let told = UnitFault::WrongDimension.explain("primary_supply_pressure", "m");
+        assert_eq!(
+            told,
+            "\"m\" does not measure a primary_supply_pressure: write one of Pa, hPa, kPa, MPa, bar, kgf/cm2, mH2O; a head in \
+             metres of water is mH2O"
+        );
+        let told = UnitFault::Unknown.explain("supply_flow", "tph");
+        assert!(
+            told.starts_with("\"tph\" is not a known unit: write one of kg/s, kg/h, t/h, m3/s"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn no_spelling_stands_for_two_units() {
+        let mut all: Vec<&str> = UNITS.iter().flat_map(|(names, ..)| names.iter().copied()).collect();
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), count);
     }
 
     #[test]

@@ -2,10 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use heat_model::{
-    Lane, Quality,
-    unit::{UnitFault, conversion},
-};
+use heat_model::{Lane, Quality, unit::conversion};
 
 use super::{
     check::{CHECKS, Shared, one_meaning},
@@ -332,10 +329,7 @@ impl Builder<'_, '_> {
 /// Name and unit must be an id and go together; the fault names the part that is wrong.
 pub(super) fn check_signal(name: &str, unit: Option<&str>) -> Result<(), (&'static str, String)> {
     heat_model::SignalName::new(name).map_err(|fault| ("name", fault.to_string()))?;
-    conversion(name, unit).map(drop).map_err(|fault| match fault {
-        UnitFault::Unknown => ("unit", "it is not a known unit".to_owned()),
-        UnitFault::WrongDimension => ("unit", format!("it does not measure a {name}")),
-    })
+    conversion(name, unit).map(drop).map_err(|fault| ("unit", fault.explain(name, unit.unwrap_or(""))))
 }
 
 /// A value's slot, which must be its own element's.

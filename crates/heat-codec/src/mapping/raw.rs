@@ -1,9 +1,6 @@
 //! A mapping as it is written, and its checks.
 
-use heat_model::{
-    Lane,
-    unit::{UnitFault, conversion},
-};
+use heat_model::{Lane, unit::conversion};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
@@ -235,12 +232,8 @@ fn wide(raw: Vec<RawColumn>, default: &Absent, file_name: Option<&FileName>, fau
         if !signals.insert((raw.site.clone(), raw.device.clone(), raw.name.clone())) {
             faults.push(format!("{key}.name"), "another column is the same signal");
         }
-        match conversion(&raw.name, raw.unit.as_deref()) {
-            Ok(_) => {}
-            Err(UnitFault::Unknown) => faults.push(format!("{key}.unit"), "it is not a known unit"),
-            Err(UnitFault::WrongDimension) => {
-                faults.push(format!("{key}.unit"), format!("it does not measure a {}", raw.name));
-            }
+        if let Err(fault) = conversion(&raw.name, raw.unit.as_deref()) {
+            faults.push(format!("{key}.unit"), fault.explain(&raw.name, raw.unit.as_deref().unwrap_or("")));
         }
         let site = faults.id(&format!("{key}.site"), raw.site.as_deref());
         let device = faults.id(&format!("{key}.device"), raw.device.as_deref());

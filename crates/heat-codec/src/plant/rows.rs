@@ -8,7 +8,7 @@ use heat_model::{
         Circuit, CircuitKind, Medium, Network, Node, Pipe, PlantModel, SeasonPlan, SeasonState, Side,
         SignalSpec, Site, SiteKind, Valve, ValveState,
     },
-    unit::{Unit, UnitFault, conversion},
+    unit::{Dimension, Unit, UnitFault, conversion, standard_dimensions},
 };
 
 use super::{
@@ -149,11 +149,15 @@ const DIAMETER_MM: Bound = Bound::Within(10.0, 3_000.0);
 const ROUGHNESS_MM: Bound = Bound::Within(0.0, 20.0);
 /// Ten readings a second to one a month.
 const INTERVAL_S: Bound = Bound::Within(0.1, 2_678_400.0);
-/// Units that a slip is compared with.
-const UNITS: [&str; 37] = [
-    "degC", "K", "Pa", "kPa", "MPa", "bar", "kgf/cm2", "mH2O", "kg/s", "kg/h", "t/h", "m3/s", "m3/h", "L/s",
-    "L/min", "L/h", "W", "kW", "MW", "GJ/h", "J", "kJ", "MJ", "GJ", "kWh", "MWh", "Gcal", "m3", "L", "m",
-    "cm", "mm", "%", "ohm", "kohm", "min", "Hz",
+/// What a unit that is not known, of a signal of any name, is taken to have meant.
+const COMMON: [Dimension; 7] = [
+    Dimension::Temperature,
+    Dimension::Pressure,
+    Dimension::MassFlow,
+    Dimension::VolumeFlow,
+    Dimension::Power,
+    Dimension::Energy,
+    Dimension::Volume,
 ];
 const SIDES: [(&str, Side); 2] = [("supply", Side::Supply), ("return", Side::Return)];
 
@@ -372,22 +376,20 @@ fn begin(row: &mut Row<'_, '_>, text: &str, zone: Option<&jiff::tz::TimeZone>) -
 
 fn check_unit(row: &mut Row<'_, '_>, name: &SignalName) {
     let Some(unit) = row.text("unit") else { return };
-    let remedy = || match nearest(unit, UNITS) {
-        Some(meant) => format!("did you mean {meant}?"),
-        None => "write one such as degC, MPa, m3/h, kW".to_owned(),
-    };
+    let dimensions = standard_dimensions(name.as_str()).unwrap_or(&COMMON);
+    let meant = || nearest(unit, Unit::spellings(dimensions)).map(|meant| format!("did you mean {meant}?"));
+    let other = "correct the unit, or give the signal another name";
     match conversion(name.as_str(), Some(unit)) {
         Ok(_) if Unit::parse(unit).is_none() => {
             let problem = format!("the unit {unit:?} is not known: values are kept as they come");
-            row.warn("unit", problem, &remedy());
+            row.warn("unit", problem, meant().as_deref().unwrap_or("write one such as degC, MPa, m3/h, kW"));
         }
         Ok(_) => {}
-        Err(UnitFault::Unknown) => {
-            row.fault("unit", format!("the unit {unit:?} is not known"), &remedy());
+        Err(fault @ UnitFault::Unknown) => {
+            row.fault("unit", fault.explain(name.as_str(), unit), meant().as_deref().unwrap_or(other));
         }
-        Err(UnitFault::WrongDimension) => {
-            let problem = format!("{unit:?} does not measure a {name}");
-            row.fault("unit", problem, "correct the unit, or give the signal another name");
+        Err(fault @ UnitFault::WrongDimension) => {
+            row.fault("unit", fault.explain(name.as_str(), unit), other)
         }
     }
 }

@@ -2,11 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use heat_model::{
-    DeviceId, NetworkId, SignalName, SiteId,
-    time::parse_duration,
-    unit::{UnitFault, conversion},
-};
+use heat_model::{DeviceId, NetworkId, SignalName, SiteId, time::parse_duration, unit::conversion};
 use serde::Deserialize;
 
 use super::{address::is_level, names::ONLINE};
@@ -246,12 +242,8 @@ impl Faults {
         let mut units = BTreeMap::new();
         for (metric, unit) in raw {
             let name = names.get(&metric).map_or(metric.as_str(), SignalName::as_str);
-            match conversion(name, Some(&unit)) {
-                Ok(_) => {}
-                Err(UnitFault::Unknown) => self.push(format!("units.{metric:?}"), "it is not a known unit"),
-                Err(UnitFault::WrongDimension) => {
-                    self.push(format!("units.{metric:?}"), format!("it does not measure a {name}"));
-                }
+            if let Err(fault) = conversion(name, Some(&unit)) {
+                self.push(format!("units.{metric:?}"), fault.explain(name, &unit));
             }
             units.insert(metric, unit.into());
         }
