@@ -2,7 +2,7 @@
 
 use heat_model::{
     EventTime, SiteId,
-    incident::Class,
+    incident::{Class, Evidence},
     plant::{ModelLevel, SiteKind},
 };
 
@@ -82,12 +82,13 @@ pub(super) fn night(layout: &Layout, leak: &NightLeak, inflow_kg_s: f64) -> Find
     finding.strength = leak.strength;
     finding.loss_kg_s = Some(loss_kg_s);
     finding.loss_m3_h = Some(volume_flow_m3_h(loss_kg_s, None));
-    finding.evidence.push(evidence(layout, "night_flow_excess", loss_kg_s, "kg/s", since));
     let share = loss_kg_s / inflow_kg_s.max(1e-9);
-    finding.evidence.push(evidence(layout, "share_of_inflow", share, "1", since));
-    if let Some((bin, more)) = leak.further {
-        finding.evidence.push(evidence(layout, FURTHER_LOSS, more, "kg/s", at(bin)));
-    }
+    let further = leak.further.map(|(bin, more)| (FURTHER_LOSS, more, "kg/s", at(bin)));
+    let facts = [("night_flow_excess", loss_kg_s, "kg/s", since), ("share_of_inflow", share, "1", since)];
+    finding.evidence.extend(facts.into_iter().chain(further).map(|(what, value, unit, at)| Evidence {
+        detector: NIGHT_FLOW.to_owned(),
+        ..evidence(layout, what, value, unit, at)
+    }));
     finding.lacked.push("make_up_flow".to_owned());
     finding.lacked.push("return_flow".to_owned());
     finding
