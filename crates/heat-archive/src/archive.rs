@@ -1,6 +1,13 @@
 //! The archive as a whole: where a partition resumes, and publishing.
 
-use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    ops::ControlFlow,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use futures_util::StreamExt;
 use heat_ledger::commit::CommitLedger;
@@ -175,15 +182,24 @@ impl Archive {
         at(PublishStep::BeforeWrite)?;
         let files = manifest.files.iter().zip(&commit.files);
         let puts: Vec<_> = files.map(|(entry, bytes)| self.put(&entry.path, bytes.clone())).collect();
-        let mut puts = futures_util::stream::iter(puts).buffered(self.store.puts_at_once());
+        // After a failure those under way are waited for: the same file written again meanwhile could be renamed when half of
+        // it is there.
+        let failed = AtomicBool::new(false);
+        let goes_on = |_: &_| std::future::ready(!failed.load(Ordering::Relaxed));
+        let mut puts =
+            futures_util::stream::iter(puts).take_while(goes_on).buffered(self.store.puts_at_once());
+        let mut outcome = Ok(());
         let mut written = 0;
         while let Some(put) = puts.next().await {
-            put?;
-            written += 1;
-            if written < manifest.files.len() {
-                at(PublishStep::MidWrite(written))?;
+            if outcome.is_err() {
+                continue;
             }
+            written += 1;
+            let is_last = written == manifest.files.len();
+            outcome = put.and_then(|()| if is_last { Ok(()) } else { at(PublishStep::MidWrite(written)) });
+            failed.store(outcome.is_err(), Ordering::Relaxed);
         }
+        outcome?;
         drop(puts);
         at(PublishStep::FilesWritten)?;
         self.put(&manifest.ledger.path, commit.ledger.clone()).await?;

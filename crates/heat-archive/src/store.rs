@@ -61,10 +61,10 @@ impl Store {
         }
     }
 
-    /// How many puts are worth while at once: a store far away answers late, a disk gains nothing.
+    /// How many puts are worth while at once: a store far away answers late, and a disk syncs many files in the time of one.
     pub(crate) fn puts_at_once(&self) -> usize {
         match self {
-            Self::Local(_) => 1,
+            Self::Local(_) => local::PUTS_AT_ONCE,
             Self::Remote(_) => remote::REQUESTS_AT_ONCE,
         }
     }
