@@ -51,8 +51,6 @@ pub(crate) struct Behaviour {
     /// Sites that are off now.
     off: u32,
     #[serde(skip)]
-    index: BTreeMap<SignalKey, u32>,
-    #[serde(skip)]
     site_index: BTreeMap<SiteId, u32>,
 }
 
@@ -70,7 +68,6 @@ pub(crate) struct Step<'a> {
 impl Behaviour {
     /// Rebuilds what is derived, after a restore.
     pub(crate) fn restored(&mut self) {
-        self.index = self.keys.iter().cloned().zip(0..).collect();
         self.site_index = self.ids.iter().cloned().zip(0..).collect();
     }
 
@@ -81,8 +78,8 @@ impl Behaviour {
         is_plant: bool,
         settings: &DetectSettings,
     ) -> Option<u32> {
-        if let Some(index) = self.index.get(key) {
-            return Some(*index);
+        if let Some(index) = self.known(key) {
+            return Some(index);
         }
         let at = match self.site_index.get(&key.site) {
             Some(at) => *at,
@@ -117,8 +114,13 @@ impl Behaviour {
         }
         self.places.push((at, column));
         self.keys.push(key.clone());
-        self.index.insert(key.clone(), index);
         Some(index)
+    }
+
+    /// A site has few signals; a map of all of them would hold each name a second time.
+    fn known(&self, key: &SignalKey) -> Option<u32> {
+        let site = &self.sites[*self.site_index.get(&key.site)? as usize];
+        site.columns.iter().map(|column| column.key).find(|index| self.keys[*index as usize] == *key)
     }
 
     /// Takes a value; a finding if it closes a frame that changes something.
