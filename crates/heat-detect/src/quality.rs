@@ -1,7 +1,7 @@
 //! Signal quality: which signals are silent, whose clock is wrong, which values are no measurements.
 //!
-//! Each signal is judged against itself: its own rhythm ([`rhythm`]), its own scatter, its own habit of repeating values
-//! ([`gate`]). What needs a second signal to tell (bias, drift, swapped sensors) is told where the physics is: see
+//! Each signal is judged against itself: its own rhythm ([`rhythm`]), its own scatter ([`gate`]), its own habit of repeating
+//! values ([`habit`]). What needs a second signal to tell (bias, drift, swapped sensors) is told where the physics is: see
 //! `thermal`. A value that is known to be no measurement never reaches any detector; a signal with an open fault is not
 //! trusted ([`Quality::is_trusted`]), and other detectors leave it out.
 //!
@@ -12,10 +12,15 @@ mod beside;
 mod company;
 pub(crate) mod frozen;
 pub(crate) mod gate;
+mod habit;
+pub(crate) mod nature;
 mod peaks;
 mod range;
 pub(crate) mod rhythm;
+mod slips;
+mod spikes;
 mod steps;
+mod words;
 
 use std::collections::BTreeMap;
 
@@ -233,7 +238,8 @@ impl Quality {
             let site_moves = moving[placed.site as usize].besides(gate, placed.role) >= MOVING_SHARE;
             gate.close_bin(site_moves);
             if gate.is_fresh() {
-                gate.note_rest(site_moves);
+                let is_its_own = site_moves && gate.fault != Some(Fault::Stuck);
+                gate.habit.note_rest(is_its_own);
             }
         }
         self.note_company(layout);
@@ -247,23 +253,21 @@ impl Quality {
         }
         for signal in 0..self.gates.len() {
             let placed = layout.placed[signal];
+            let slipped = self.gates[signal].slips.take();
             let gate = &self.gates[signal];
             let is_plant = odd[&placed.role] > beside::SPIKES_OF_PLANT;
-            let shows = if gate.shows_sentinel(at_us)
+            let shows = if gate.words.shows(at_us)
                 && (placed.role.is_temperature()
-                    || (gate.is_known_word() || !is_plant) && is_contradicted(layout, trackers, signal))
+                    || (gate.words.is_known() || !is_plant) && is_contradicted(layout, trackers, signal))
             {
                 Some(Fault::Sentinel)
-            } else if gate.slipped && !is_plant {
+            } else if slipped && !is_plant {
                 Some(Fault::UnitSlip)
             } else if gate.beyond.shows(at_us) {
                 Some(Fault::Range)
-            } else if gate.shows_stuck(placed.role, at_us)
-                && gate.should_have_moved(placed.role)
-                && !self.rests(layout, signal)
-            {
+            } else if gate.shows_stuck(placed.role, at_us) && !self.rests(layout, signal) {
                 Some(Fault::Stuck)
-            } else if gate.shows_spikes(at_us) {
+            } else if gate.spikes.shows(at_us) {
                 Some(Fault::Spikes)
             } else if gate.reset {
                 Some(Fault::CounterReset)
@@ -272,7 +276,7 @@ impl Quality {
             } else {
                 None
             };
-            (self.gates[signal].reset, self.gates[signal].slipped) = (false, false);
+            self.gates[signal].reset = false;
             let signal = u32::try_from(signal).expect("signals are bounded by the settings");
             if let Some(fault) = shows
                 && let Some(onset_us) = self.opens(signal, fault, at_us)
@@ -308,7 +312,7 @@ impl Quality {
             }
         }
         for signal in spiked {
-            self.gates[signal as usize].spiked(at_us);
+            self.gates[signal as usize].spikes.note(at_us);
         }
     }
 
@@ -389,7 +393,7 @@ impl Quality {
             let gate = &self.gates[signal];
             let Some(fault) = gate.fault else { continue };
             let rest_us = match fault {
-                Fault::Stuck if gate.is_still() => i64::MAX,
+                Fault::Stuck if gate.habit.is_still() => i64::MAX,
                 Fault::Quantised if gate.shows_steps() => i64::MAX,
                 Fault::Stuck | Fault::Quantised => 0,
                 Fault::Spikes => 2 * CLEAR_US,
@@ -410,7 +414,7 @@ impl Quality {
     fn moving(&self, layout: &Layout) -> Vec<Moving> {
         let mut sites = vec![Moving::default(); layout.sites.len()];
         for (placed, gate) in layout.placed.iter().zip(&self.gates) {
-            if let Some(moved) = gate.has_moved().filter(|_| !gate::may_stand_still(placed.role)) {
+            if let Some(moved) = gate.has_moved().filter(|_| !nature::may_stand_still(placed.role)) {
                 let site = &mut sites[placed.site as usize];
                 site.all += 1;
                 site.moved += u32::from(moved);

@@ -13,7 +13,7 @@ use crate::{
     core::Emitter,
     layout::Layout,
     network::statements::Statement,
-    quality::{Quality, gate::may_stand_still},
+    quality::{Quality, nature::may_stand_still},
     thermal::Quarter,
 };
 

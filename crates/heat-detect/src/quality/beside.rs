@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    gate::{Gate, may_stand_still},
-    peaks::Peak,
-};
+use super::{gate::Gate, nature::may_stand_still, peaks::Peak};
 use crate::{
     bins::BIN_US,
     layout::{Layout, Role},

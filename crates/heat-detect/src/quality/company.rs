@@ -37,7 +37,7 @@ impl Company {
     }
 
     /// Whether a signal of this role should have followed it. Without company nothing speaks for the signal.
-    fn has_gone(&self, role: Role) -> bool {
+    pub(super) fn has_gone(&self, role: Role) -> bool {
         if self.low > self.high {
             return true;
         }
@@ -104,13 +104,6 @@ impl Companies {
 
 fn is_sound(gate: &Gate) -> bool {
     gate.fault.is_none() && gate.is_fresh()
-}
-
-impl Gate {
-    /// Whether a value that stands still should not, by its company.
-    pub(super) fn should_have_moved(&self, role: Role) -> bool {
-        self.company.has_gone(role)
-    }
 }
 
 #[cfg(test)]

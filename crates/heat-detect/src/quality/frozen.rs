@@ -10,7 +10,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    gate::{Gate, may_stand_still},
+    gate::Gate,
+    nature::may_stand_still,
     rhythm::{NETWORK_SHARE, NETWORK_SITES_MIN, told_anew},
 };
 use crate::{
@@ -65,13 +66,13 @@ impl Frozen {
         let mut sites = vec![Still::default(); layout.sites.len()];
         for (placed, gate) in layout.placed.iter().zip(gates) {
             if let Some(moved_us) =
-                gate.moved_us().filter(|_| !may_stand_still(placed.role) && gate.is_known_to_move())
+                gate.moved_us().filter(|_| !may_stand_still(placed.role) && gate.habit.is_known_to_move())
             {
                 let site = &mut sites[placed.site as usize];
                 site.moved_us = site.moved_us.max(moved_us);
                 if gate.is_fresh() {
                     site.signals += 1;
-                    site.log_chance += gate.log_chance_of_rest();
+                    site.log_chance += gate.habit.log_chance_of_rest();
                     // A station that is shut off has no flow for months.
                     site.always_moves |= always_moves(placed.role) && gate.last_seen() != 0.0;
                 }
