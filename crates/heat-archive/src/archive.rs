@@ -1,15 +1,8 @@
 //! The archive as a whole: where a partition resumes, and publishing.
 
-use std::{
-    collections::BTreeMap,
-    ops::ControlFlow,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream::FuturesOrdered};
 use heat_ledger::commit::CommitLedger;
 use heat_model::{AppendTime, Offset, PartitionId, record::NextOffset};
 use tokio::sync::Mutex;
@@ -181,26 +174,25 @@ impl Archive {
         }
         at(PublishStep::BeforeWrite)?;
         let files = manifest.files.iter().zip(&commit.files);
-        let puts: Vec<_> = files.map(|(entry, bytes)| self.put(&entry.path, bytes.clone())).collect();
-        // After a failure those under way are waited for: the same file written again meanwhile could be renamed when half of
-        // it is there.
-        let failed = AtomicBool::new(false);
-        let goes_on = |_: &_| std::future::ready(!failed.load(Ordering::Relaxed));
-        let mut puts =
-            futures_util::stream::iter(puts).take_while(goes_on).buffered(self.store.puts_at_once());
-        let mut outcome = Ok(());
-        let mut written = 0;
-        while let Some(put) = puts.next().await {
-            if outcome.is_err() {
-                continue;
+        let mut puts = files.map(|(entry, bytes)| self.put(&entry.path, bytes.clone()));
+        let mut under_way = FuturesOrdered::new();
+        let (mut outcome, mut written) = (Ok(()), 0);
+        loop {
+            if outcome.is_ok() {
+                let free = self.store.puts_at_once() - under_way.len();
+                under_way.extend(puts.by_ref().take(free));
             }
-            written += 1;
-            let is_last = written == manifest.files.len();
-            outcome = put.and_then(|()| if is_last { Ok(()) } else { at(PublishStep::MidWrite(written)) });
-            failed.store(outcome.is_err(), Ordering::Relaxed);
+            // After a failure those under way are waited for: the same file written again meanwhile could be renamed when half
+            // of it is there.
+            let Some(put) = under_way.next().await else { break };
+            if outcome.is_ok() {
+                written += 1;
+                let is_last = written == manifest.files.len();
+                outcome =
+                    put.and_then(|()| if is_last { Ok(()) } else { at(PublishStep::MidWrite(written)) });
+            }
         }
         outcome?;
-        drop(puts);
         at(PublishStep::FilesWritten)?;
         self.put(&manifest.ledger.path, commit.ledger.clone()).await?;
         at(PublishStep::BeforeManifest)?;
