@@ -159,8 +159,8 @@ fn commands(view: &View, state: &ApiState) -> Markup {
             @for (at, entry) in &entries {
                 li {
                     (view.time(at.as_event_now())) " " b { (entry.command.user) } " "
-                    (crate::routes::commands::word(&entry.command.action))
-                    @if let Some(incident) = crate::routes::commands::incident_of(&entry.command.action) {
+                    (words::action(view.lang, &entry.command.action))
+                    @if let Some(incident) = entry.command.action.incident() {
                         " " a href=(super::overview::incident_path(incident)) { (incident) }
                     }
                     @if entry.refused { " " span.badge.P3 { (view.t("被拒绝", "refused")) } }

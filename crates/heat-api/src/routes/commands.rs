@@ -126,21 +126,6 @@ pub(crate) fn checked_text(field: &str, text: String) -> Result<String, Problem>
     Ok(text)
 }
 
-/// The incident that an action is about.
-pub(crate) const fn incident_of(action: &Action) -> Option<IncidentId> {
-    match action {
-        Action::Acknowledge { incident, .. }
-        | Action::Shelve { incident, .. }
-        | Action::Unshelve { incident }
-        | Action::Work { incident, .. }
-        | Action::Repaired { incident, .. } => Some(*incident),
-        Action::Season { .. }
-        | Action::MaintenanceBegin { .. }
-        | Action::MaintenanceEnd { .. }
-        | Action::FollowUp { .. } => None,
-    }
-}
-
 /// The action's word in metrics and logs.
 pub(crate) const fn word(action: &Action) -> &'static str {
     match action {
