@@ -399,6 +399,13 @@ fn the_citys_topic_has_the_newest_state_of_every_network_site_and_incident_under
     assert!(held.values().all(|record| record["at"].is_string()), "{held:?}");
     let text = serde_json::to_string(&held).unwrap();
     assert!(["wang", "flat-12-3", "block-1"].iter().all(|secret| !text.contains(secret)), "{text}");
+
+    // What the log no longer keeps is taken away from the city as well.
+    bench.runtime.block_on(async {
+        let id = Some(Bytes::from(burst.id.to_string()));
+        bench.appender.append(topics::INCIDENTS, partition(), id, Bytes::new()).await.unwrap();
+        city_topic(&bench.log, |held| held.len() == 4 && !held.contains_key(&key)).await;
+    });
     bench.stop();
 }
 
@@ -420,7 +427,11 @@ async fn city_topic(
                 heat_log::LogEvent::Records { records, .. } => {
                     for record in records {
                         let key = String::from_utf8(record.key.unwrap().to_vec()).unwrap();
-                        held.insert(key, serde_json::from_slice(&record.payload).unwrap());
+                        if record.payload.is_empty() {
+                            held.remove(&key);
+                        } else {
+                            held.insert(key, serde_json::from_slice(&record.payload).unwrap());
+                        }
                     }
                 }
             }
