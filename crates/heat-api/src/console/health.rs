@@ -122,7 +122,7 @@ fn proof(view: &View, audit: Option<&Result<Value, Problem>>) -> Markup {
                 p { @if balances == Some(true) { span.badge.good { (view.t("平衡", "It balances")) } } @else { span.badge.P1 { (view.t("不平衡", "It does not balance")) } } }
                 (report_figures(report))
             }
-            Some(Err(problem)) => p.lacked { (words::problem(view.lang, problem.kind())) " " (problem.detail()) },
+            Some(Err(problem)) => p.lacked { (words::problem(view.lang, problem.kind())) " " (view.t(problem.chinese().unwrap_or(problem.detail()), problem.detail())) },
         }
         form method="get" action="/health" { input type="hidden" name="audit" value="now"; button { (view.t("立即审计", "Audit now")) } }
     }
