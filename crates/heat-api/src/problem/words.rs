@@ -24,7 +24,7 @@ pub(crate) fn refusal(reason: &RefusalReason) -> String {
 
 /// What is wrong with a field of a ticket, and what helps.
 pub(crate) fn ticket_fault(reason: RejectReason) -> (&'static str, &'static str) {
-    const FAULTS: [(RejectReason, &str, &str); 10] = [
+    const FAULTS: [(RejectReason, &str, &str); 13] = [
         (RejectReason::UnknownNetwork, "the plant model has no such network", "管网模型中没有这个热网"),
         (
             RejectReason::UnknownSite,
@@ -36,7 +36,10 @@ pub(crate) fn ticket_fault(reason: RejectReason) -> (&'static str, &'static str)
             "names a person or a telephone or identity number: leave it out",
             "不得包含姓名、电话或证件号码，请删去",
         ),
-        (RejectReason::MissingField, "is missing", "必须填写"),
+        (RejectReason::MissingField, "a ticket needs it", "必须填写"),
+        (RejectReason::BadJson, "no JSON", "不是 JSON"),
+        (RejectReason::WrongType, "has another type; see Ticket in /api/v1/openapi.json", "类型有误"),
+        (RejectReason::NumberOutOfRange, "lies beyond its range", "超出范围"),
         (
             RejectReason::UnknownField,
             "no field of a ticket; see Ticket in /api/v1/openapi.json",

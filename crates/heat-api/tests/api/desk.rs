@@ -109,6 +109,16 @@ fn a_ticket_for_a_network_or_site_that_the_plant_does_not_have_is_refused_with_t
         assert_eq!(status, 422, "{problem}");
         assert!(problem["detail"].as_str().unwrap().starts_with(place), "{problem}");
     }
+    let form = "kind=cold&network=town&site=st9&area=&external_id=&text=";
+    let (status, _, page) = raw_request(
+        bench.address,
+        "POST",
+        "/tickets",
+        &[("content-type", "application/x-www-form-urlencoded")],
+        form,
+    );
+    assert_eq!(status, 422);
+    assert!(page.contains("站点编号：该热网中没有这个站点，请核对编号"), "{page}");
     // A home is in the plant model; a new meter sends before anybody has entered it there.
     assert_eq!(ticket("town", json!("flat-12-3")).0, 202);
     bench.send_reading("st9", 80.0);
