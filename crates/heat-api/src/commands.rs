@@ -184,7 +184,7 @@ impl Outcomes {
                 (event.input_offset, Outcome::Applied { by: event.change.by.clone(), incident })
             }
             Output::Refused(refusal) => (refusal.input_offset, Outcome::Refused(refusal.clone())),
-            Output::Status(_) | Output::Ticket(_) => return,
+            Output::Status(_) | Output::Ticket(_) | Output::Forgotten(_) => return,
         };
         let mut remembered = lock(&self.remembered);
         remembered.outcomes.push_back(((partition, offset), outcome));

@@ -164,7 +164,7 @@ impl View {
         let body = html! {
             section.card.problem role="alert" {
                 h1 { (title) }
-                p { (problem.detail()) }
+                p { (self.t(problem.chinese().unwrap_or(problem.detail()), problem.detail())) }
                 p { a.button href=(back) { (self.t("返回", "Back")) } }
             }
         };

@@ -28,7 +28,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for StrictQuery<T>
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         match Query::<T>::try_from_uri(&parts.uri) {
             Ok(Query(query)) => Ok(Self(query)),
-            Err(rejection) => Err(Problem::bad_request(format!("query: {}", rejection.body_text()))),
+            Err(rejection) => {
+                let text = rejection.body_text();
+                let fault = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+                Err(Problem::bad_request(format!("query: {fault}")))
+            }
         }
     }
 }

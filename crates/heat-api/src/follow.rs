@@ -67,7 +67,7 @@ pub(crate) async fn follow(
             }
             FollowEvent::Records { partition, records } => {
                 for record in &records {
-                    match incidents(&state, topic, partition, &record.payload) {
+                    match incidents(&state, topic, partition, record) {
                         Ok(()) => count(&state, topic, 1, 0),
                         Err(error) => {
                             count(&state, topic, 0, 1);
@@ -217,14 +217,16 @@ fn plant(state: &ApiState, feed: &mut PlantFeed, records: &[Record]) {
     }
 }
 
-fn incidents(state: &ApiState, topic: &str, partition: PartitionId, payload: &[u8]) -> Result<(), FeedError> {
+fn incidents(
+    state: &ApiState,
+    topic: &str,
+    partition: PartitionId,
+    record: &Record,
+) -> Result<(), FeedError> {
     let applied = if topic == topics::INCIDENTS {
-        match feed::state(payload)? {
-            Some(incident) => lock(&state.board).apply_state(&incident),
-            None => Applied::Stale,
-        }
+        lock(&state.board).apply_record(&feed::state(record.key.as_deref(), &record.payload)?)
     } else {
-        let output = feed::output(payload)?;
+        let output = feed::output(&record.payload)?;
         let applied = lock(&state.board).apply(&output);
         // After the board, so that whoever was told by an event or an outcome reads no older state.
         state.outcomes.output(partition, &output);
@@ -243,7 +245,7 @@ fn incidents(state: &ApiState, topic: &str, partition: PartitionId, payload: &[u
         match &output {
             Output::Refused(refusal) => lock(&state.desk).refuse((partition, refusal.input_offset)),
             Output::Ticket(link) => lock(&state.desk).answer(link),
-            Output::Event(_) | Output::Status(_) => {}
+            Output::Event(_) | Output::Status(_) | Output::Forgotten(_) => {}
         }
         applied
     };

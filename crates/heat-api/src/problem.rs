@@ -1,5 +1,7 @@
 //! Errors as RFC 9457 problem details.
 
+pub(crate) mod words;
+
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -17,6 +19,8 @@ struct Inner {
     kind: &'static str,
     title: &'static str,
     detail: String,
+    /// The same in Chinese, where the console's own forms can bring it about.
+    chinese: Option<String>,
     header: Option<(header::HeaderName, HeaderValue)>,
 }
 
@@ -27,7 +31,7 @@ impl Problem {
         title: &'static str,
         detail: impl Into<String>,
     ) -> Self {
-        Self(Box::new(Inner { status, kind, title, detail: detail.into(), header: None }))
+        Self(Box::new(Inner { status, kind, title, detail: detail.into(), chinese: None, header: None }))
     }
 
     pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
@@ -79,6 +83,18 @@ impl Problem {
         &self.0.detail
     }
 
+    /// This case in Chinese, if it was given.
+    pub(crate) fn chinese(&self) -> Option<&str> {
+        self.0.chinese.as_deref()
+    }
+
+    /// Says this case in Chinese too, for who filled in a form of the console.
+    #[must_use]
+    pub(crate) fn in_chinese(mut self, detail: impl Into<String>) -> Self {
+        self.0.chinese = Some(detail.into());
+        self
+    }
+
     #[must_use]
     pub(crate) fn with_header(mut self, name: header::HeaderName, value: &'static str) -> Self {
         self.0.header = Some((name, HeaderValue::from_static(value)));
@@ -88,7 +104,7 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Inner { status, kind, title, detail, header: further } = *self.0;
+        let Inner { status, kind, title, detail, chinese: _, header: further } = *self.0;
         let body = ProblemDetails {
             kind: format!("urn:heatstream:problem:{kind}"),
             title: title.to_owned(),

@@ -8,7 +8,7 @@ use std::{
 use axum::{
     Router,
     extract::{MatchedPath, Request, State},
-    http::{HeaderValue, Method, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, Uri, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{MethodRouter, get, post},
@@ -82,7 +82,12 @@ pub(crate) fn router(state: ApiState) -> Router {
     }
     router
         .route(runbooks::PATH, get(runbooks::page))
-        .fallback(|| async { Problem::not_found("no route has this path; see /api/v1/openapi.json") })
+        .fallback(|uri: Uri| async move {
+            // A signal's id has slashes of its own.
+            let hint =
+                if uri.path().starts_with("/api/v1/signals/") { ", write / within an id as %2F" } else { "" };
+            Problem::not_found(format!("no route has this path; see /api/v1/openapi.json{hint}"))
+        })
         .method_not_allowed_fallback(|| async {
             let detail = "this path has other methods; see /api/v1/openapi.json";
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", "The method is not allowed", detail)

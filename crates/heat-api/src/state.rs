@@ -7,6 +7,7 @@ use std::{
 };
 
 use heat_archive::Archive;
+use heat_codec::plant::Places;
 use heat_log::Log;
 use heat_model::{
     CircuitId, EventTime, NetworkId, NodeId, PipeId, SiteId,
@@ -132,6 +133,7 @@ pub(crate) struct PlantIndex {
     pub(crate) pipes: BTreeMap<PipeId, Pipe>,
     pub(crate) valves: Vec<Valve>,
     pub(crate) privacy: Privacy,
+    pub(crate) places: Places,
     /// Drawings, worked out when they are first asked for.
     layouts: Mutex<BTreeMap<NetworkId, Option<Arc<Layout>>>>,
 }
@@ -152,6 +154,7 @@ impl PlantIndex {
             pipes: plant.pipes.iter().map(|row| (row.id.clone(), row.clone())).collect(),
             valves: plant.valves.clone(),
             privacy: Privacy::new(plant),
+            places: Places::new(plant),
             layouts: Mutex::default(),
         }
     }

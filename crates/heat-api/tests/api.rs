@@ -364,6 +364,28 @@ fn signals_and_networks_show_what_came_and_page_through_it() {
 }
 
 #[test]
+fn an_incident_that_the_log_no_longer_keeps_is_gone_from_list_page_and_city_feed() {
+    let over = Incident { alarm: AlarmState::Cleared, ..incident(1, 2) };
+    let open = opened(2);
+    let bench = Bench::with(RawApi::default(), &[event(1, over.clone(), ChangeKind::Cleared, "burst"), open]);
+    let ids = |page: &Value, items: &str| -> Vec<String> {
+        let items = page[items].as_array().into_iter().flatten();
+        items.filter_map(|item| item["id"].as_str().map(str::to_owned)).collect()
+    };
+    bench.until("/api/v1/incidents", |page| ids(page, "items").len() == 2);
+    let key = Some(Bytes::from(over.id.to_string()));
+    bench.runtime.block_on(async {
+        bench.appender.append(topics::INCIDENTS, partition(), key, Bytes::new()).await.unwrap();
+    });
+    let kept = [incident(2, 1).id.to_string()];
+    bench.until("/api/v1/incidents", |page| ids(page, "items") == kept);
+    assert_eq!(bench.get(&format!("/api/v1/incidents/{}", over.id)).0, 404);
+    let (status, city) = bench.get("/api/v1/feeds/city");
+    assert_eq!((status, ids(&city, "incidents")), (200, kept.to_vec()), "{city}");
+    bench.stop();
+}
+
+#[test]
 fn an_acknowledgement_is_in_the_log_with_its_user_before_it_is_answered() {
     let bench = Bench::with(RawApi::default(), &[opened(1)]);
     let id = incident(1, 1).id;

@@ -251,6 +251,13 @@ impl CommitWriter {
         Ok(())
     }
 
+    /// Takes a record that says only that its key is gone: there is nothing to keep of it.
+    pub fn append_tombstone(&mut self, position: &Position) -> Result<(), AppendError> {
+        self.check(position)?;
+        self.took(position, 0, 0);
+        Ok(())
+    }
+
     /// Takes a record of a topic other than the input as a row of a small table.
     pub fn append_row(
         &mut self,

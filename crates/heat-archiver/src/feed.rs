@@ -539,6 +539,11 @@ impl Part {
         if self.writer.should_close_before(position, 0) {
             return Ok(true);
         }
+        // An incident that is no longer kept in the log stays in the archive.
+        if record.payload.is_empty() {
+            self.writer.append_tombstone(position)?;
+            return Ok(false);
+        }
         let (dataset, row) = match kind {
             Kind::Rejected => (Dataset::Rejected, rows::rejected(position, record.payload.clone())),
             Kind::IncidentEvents => (Dataset::IncidentEvents, rows::output(&record.payload)),

@@ -15,9 +15,10 @@ use heat_log::{
     topics::{self, Retention, product_topics},
 };
 use heat_model::{
-    Body, PartitionId,
+    AppendTime, Body, EventTime, IncidentId, NetworkId, PartitionId,
+    incident::{Class, Incident},
     plant::PlantModel,
-    record::{Heartbeat, NextOffset},
+    record::{Heartbeat, NextOffset, Origin},
 };
 use heat_runtime::{Clock, Shutdown, admin::Health, metrics::Metrics};
 
@@ -129,4 +130,33 @@ async fn log_and_archive_that_moved_to_another_machine_go_on_where_they_ended() 
     assert!(
         partitions.map(|found| (found.first_offset, found.commits)).eq(vec![(0, 2); PARTITIONS as usize])
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_incident_that_the_log_no_longer_keeps_stays_in_the_archive() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, folder) = (log_with(&dir.path().join("log"), 0).await, dir.path().join("archive"));
+    let appender = log.appender(&[topics::INCIDENTS], AppenderSettings::default()).await.unwrap();
+    let network: NetworkId = "town".parse().unwrap();
+    let origin = Origin { gateway: "gw".parse().unwrap(), epoch: 1, seq: 1 };
+    let id = IncidentId::derive(&network, &origin, 0);
+    let (onset, opened) = (EventTime::from_micros(1), AppendTime::from_micros(2));
+    let incident = Incident::new(id, network, Class::Burst, onset, opened);
+    for payload in [serde_json::to_vec(&incident).unwrap(), Vec::new()] {
+        let key = Some(id.to_string().into());
+        appender.append(topics::INCIDENTS, PartitionId(0), key, payload.into()).await.unwrap();
+    }
+    assert!(appender.flush(Duration::from_secs(20)).await.unwrap());
+
+    archive(&log, folder.clone()).await.unwrap();
+
+    let archive = Archive::open(folder.to_str().unwrap()).await.unwrap();
+    let manifests = archive.manifests(topics::INCIDENTS, PartitionId(0)).await.unwrap();
+    let mut rows = 0;
+    for file in manifests.iter().flat_map(|manifest| &manifest.files) {
+        rows += archive.table_rows(&file.path).await.unwrap().len();
+    }
+    let resume = archive.resume(topics::INCIDENTS, PartitionId(0)).await.unwrap().next_offset;
+    assert_eq!((rows, resume), (1, Some(NextOffset(2))));
+    assert!(manifests.iter().all(|manifest| manifest.undecodable.is_empty()), "{manifests:?}");
 }

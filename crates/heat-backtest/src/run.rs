@@ -114,6 +114,8 @@ impl Run {
                 Output::Status(status) => self.record.network(&status.network).statuses.push(status),
                 // Recorded tickets are what the detectors see; what answers them concerns the hotline.
                 Output::Ticket(_) => {}
+                // What a recorded past showed stays shown.
+                Output::Forgotten(_) => {}
                 Output::Refused(refusal) => {
                     self.record.refused += 1;
                     self.record.first_refusal.get_or_insert(refusal.reason.to_string());

@@ -15,6 +15,7 @@ mod cells;
 mod check;
 mod classes;
 pub mod index;
+mod places;
 pub mod published;
 mod rows;
 mod suggest;
@@ -30,6 +31,7 @@ use xxhash_rust::xxh3::Xxh3;
 use table::RawRow;
 
 pub use index::{DeviceFacts, SiRange, SignalFacts, SignalIndex, UnknownPolicy, UnknownSignals};
+pub use places::Places;
 pub use survey::NetworkLevel;
 pub use table::Table;
 pub use write::write_tables;

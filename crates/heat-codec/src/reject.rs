@@ -78,6 +78,10 @@ reject_reasons! {
     WrongDimension = "wrong_dimension";
     /// A signal that the plant model does not have, where the policy refuses those.
     UnknownSignal = "unknown_signal";
+    /// A network that the plant model does not have, in a ticket.
+    UnknownNetwork = "unknown_network";
+    /// A site that the plant model does not have in that network, in a ticket.
+    UnknownSite = "unknown_site";
     /// An MQTT retained message, where the policy refuses those.
     Retained = "retained";
     /// The device may not speak for this network or site.

@@ -9,7 +9,7 @@
 //! A reject of a ticket never quotes the payload: its detail is empty or a field's name, masked like free text.
 
 use heat_model::{
-    EventTime, NetworkId, SiteId,
+    EventTime, IngestTime, NetworkId, SiteId,
     ids::ID_MAX_BYTES,
     ticket::{Ticket, TicketKind},
 };
@@ -31,6 +31,9 @@ pub const PAYLOAD_MAX_BYTES: usize = 16 * 1024;
 pub const TEXT_MAX_CHARS: usize = 2_000;
 /// Runs of this many digits are masked.
 pub const MASKED_RUN_MIN: usize = 7;
+
+/// How far a hotline's clock may be ahead.
+const AHEAD_MAX_US: i64 = 3_600_000_000;
 
 /// Fields of a ticket.
 pub const FIELDS: [&str; 9] =
@@ -135,6 +138,15 @@ pub fn decode(payload: &[u8], free_text: FreeText) -> Result<DecodedTicket, Reje
         text: fields.text("text")?.and_then(|text| kept(text, free_text)),
     };
     Ok(DecodedTicket { network, location, ticket })
+}
+
+/// Refuses a ticket of the future: it would stand first in every list until then.
+pub fn check_time(ticket: &Ticket, received: IngestTime) -> Result<(), Reject> {
+    let ahead = ticket.time.as_micros().saturating_sub(received.as_micros());
+    if ahead > AHEAD_MAX_US {
+        return Err(Reject::at(RejectReason::TimeOutOfRange, "/time".to_owned(), 0));
+    }
+    Ok(())
 }
 
 /// What is kept of a free text about a ticket, masked.
@@ -310,6 +322,16 @@ mod tests {
             (decoded.ticket.kind, decoded.ticket.external_id.as_deref()),
             (TicketKind::Cold, Some("12345-9"))
         );
+    }
+
+    #[test]
+    fn a_ticket_of_the_future_is_refused_and_one_of_the_past_is_history() {
+        let hours = |hours: i64| IngestTime::from_micros(1_795_478_400_000_000 + hours * 3_600_000_000);
+        let ticket = decode(GOOD.as_bytes(), FreeText::Drop).unwrap().ticket;
+        let verdict =
+            |received| check_time(&ticket, received).map_err(|reject| (reject.reason, reject.place));
+        assert_eq!((verdict(hours(9_000)), verdict(hours(0)), verdict(hours(-1))), (Ok(()), Ok(()), Ok(())));
+        assert_eq!(verdict(hours(-2)), Err((RejectReason::TimeOutOfRange, "/time".to_owned())));
     }
 
     #[test]

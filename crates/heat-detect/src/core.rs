@@ -15,7 +15,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Counters, DetectSettings, FreshMask, NetworkStatus, Output, Refusal, RefusalReason,
-    incidents::commands::incident_of,
     layout::{self, SignalKey},
     network::{Network, NetworkState, Sample},
     probe::NetworkProbe,
@@ -336,7 +335,7 @@ impl PartitionCore {
         };
         if let Err(reason) = result {
             let network = network.cloned();
-            let incident = incident_of(&command.action);
+            let incident = command.action.incident();
             let user = Some(command.user.clone());
             emit.push(|input_offset, ordinal, at| {
                 Output::Refused(Refusal { input_offset, ordinal, at, network, incident, user, reason })

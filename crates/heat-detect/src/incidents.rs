@@ -18,15 +18,19 @@ pub(crate) use fusion::is_loss;
 use fusion::{Place, is_network_loss, is_of};
 pub(crate) use hotline::Explains;
 
+use std::collections::VecDeque;
+
 use heat_model::{
-    EventTime, IncidentId, NetworkId,
+    AppendTime, EventTime, IncidentId, NetworkId,
     incident::{
         AlarmState, Change, ChangeKind, Class, Evidence, Incident, IncidentEvent, Priority, WorkState,
     },
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{DetectSettings, Finding, Output, core::Emitter, network::arrival::FOUND_LATE};
+use crate::{
+    DetectSettings, Finding, Output, core::Emitter, network::arrival::FOUND_LATE, output::Forgotten,
+};
 
 /// Changes of an incident's first quarter of an hour come at least this far apart, microseconds.
 const YOUNG_UPDATE_US: i64 = 5_000_000;
@@ -102,11 +106,21 @@ impl Window {
     }
 }
 
+/// An incident that is over, until its state goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Ended {
+    /// When the last was said of it.
+    at: AppendTime,
+    id: IncidentId,
+}
+
 /// All incidents of one network, in order of opening.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Book {
     pub(crate) kept: Vec<Kept>,
     pub(crate) windows: Vec<Window>,
+    /// In order of time. They outlive their place in `kept`, which is a matter of room.
+    ended: VecDeque<Ended>,
 }
 
 impl Book {
@@ -353,6 +367,18 @@ impl Book {
         }
     }
 
+    /// Has the states of incidents go that have been over for long, or are more than the bound. Nothing more can be said
+    /// of them, so the last word on each in its topic is that it is gone.
+    pub(crate) fn forget(&mut self, settings: &DetectSettings, network: &NetworkId, emit: &mut Emitter<'_>) {
+        while let Some(Ended { at, id }) = self.ended.front().copied()
+            && (emit.now().since(at) >= settings.incident_retention || self.ended.len() > settings.ended_max)
+        {
+            self.ended.pop_front();
+            self.kept.retain(|kept| kept.incident.id != id);
+            emit.push(|_, _, _| Output::Forgotten(Forgotten { network: network.clone(), incident: id }));
+        }
+    }
+
     fn unshelve(&mut self, index: usize, by: &str, reason: &str, emit: &mut Emitter<'_>) {
         let incident = &mut self.kept[index].incident;
         incident.alarm = AlarmState::Unacknowledged;
@@ -375,6 +401,10 @@ impl Book {
     /// Puts incidents as they were published in the place of all that are kept: the newest, up to the bound. One that is
     /// open counts as seen by its detector, which says otherwise if it is not.
     pub(crate) fn adopt(&mut self, settings: &DetectSettings, mut incidents: Vec<Incident>) {
+        let is_over = |incident: &&Incident| incident.alarm == AlarmState::Cleared;
+        let over = incidents.iter().filter(is_over);
+        self.ended = over.map(|incident| Ended { at: incident.updated, id: incident.id }).collect();
+        self.ended.make_contiguous().sort();
         incidents.sort_by_key(|incident| (incident.opened, incident.id));
         let surplus = incidents.len().saturating_sub(settings.incidents_max);
         self.kept = incidents.drain(..).skip(surplus).map(Kept::published).collect();
@@ -395,6 +425,10 @@ impl Book {
         text::fill(incident);
         let change = Change { kind, by: by.to_owned(), reason };
         let incident = incident.clone();
+        self.ended.retain(|ended| ended.id != incident.id);
+        if incident.alarm == AlarmState::Cleared {
+            self.ended.push_back(Ended { at: emit.now(), id: incident.id });
+        }
         emit.push(|input_offset, ordinal, at| {
             Output::Event(IncidentEvent { input_offset, ordinal, at, change, incident })
         });

@@ -51,7 +51,7 @@ pub use crate::{
     core::{PartitionCore, RestoreError, Snapshot, SnapshotRef},
     finding::Finding,
     output::{
-        Counters, DetectorState, DetectorStatus, NetworkStatus, Output, Refusal, RefusalReason,
+        Counters, DetectorState, DetectorStatus, Forgotten, NetworkStatus, Output, Refusal, RefusalReason,
         SeasonSuggestion, TicketCause, TicketLink,
     },
     settings::DetectSettings,

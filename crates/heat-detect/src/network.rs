@@ -364,6 +364,7 @@ impl Network {
         if second.rem_euclid(60) == 0 {
             self.pass_tickets(settings, emit);
         }
+        self.state.book.forget(settings, &self.state.id, emit);
         if self.state.book.needs_tick() {
             self.state.book.tick(settings, emit);
         }

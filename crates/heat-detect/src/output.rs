@@ -20,6 +20,17 @@ pub enum Output {
     Refused(Refusal),
     /// What a ticket is answered with.
     Ticket(TicketLink),
+    /// An incident has been over for long: its state is no longer kept.
+    Forgotten(Forgotten),
+}
+
+/// An incident that is no longer kept. It has no place among the outputs: said again after a restart, it changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forgotten {
+    /// The network.
+    pub network: NetworkId,
+    /// Which.
+    pub incident: IncidentId,
 }
 
 /// Whether the plant explains a ticket.

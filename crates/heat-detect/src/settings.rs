@@ -54,6 +54,10 @@ pub struct DetectSettings {
     pub ticket_places_max: usize,
     /// Incidents kept per network, cleared ones included.
     pub incidents_max: usize,
+    /// How long after the last word on it an incident that is over stays in the topic of states.
+    pub incident_retention: Duration,
+    /// Incidents of one network that are over and stay there.
+    pub ended_max: usize,
     /// Maintenance windows kept per network.
     pub maintenance_max: usize,
 }
@@ -87,6 +91,9 @@ impl Default for DetectSettings {
             behaviour_sites_max: 10_000,
             ticket_places_max: 20_000,
             incidents_max: 256,
+            // A season and the summer, so that a winter can be held against the one before.
+            incident_retention: hours(400 * 24),
+            ended_max: 4_096,
             maintenance_max: 256,
         }
     }

@@ -14,7 +14,7 @@ use heat_model::{IngestTime, PartitionId, plant::PlantModel};
 use heat_runtime::{Shutdown, admin::CatchUp, tasks::Chain};
 use heat_view::{
     Applied, IncidentBoard, Privacy, RoomTable,
-    feed::{self, InputFeed, PlantFeed},
+    feed::{self, InputFeed, PlantFeed, State},
 };
 
 use crate::{
@@ -105,7 +105,7 @@ impl Follower {
     }
 
     fn apply_incident(&self, topic: &str, partition: PartitionId, record: &Record) {
-        let applied = self.apply_output(topic, &record.payload);
+        let applied = self.apply_output(topic, record);
         match applied {
             Ok(applied) => {
                 self.count(topic, 1, 0);
@@ -120,15 +120,15 @@ impl Follower {
     }
 
     /// Pages go by the topic of states alone: there, states of one incident come in order.
-    fn apply_output(&self, topic: &str, payload: &[u8]) -> Result<Applied, feed::FeedError> {
+    fn apply_output(&self, topic: &str, record: &Record) -> Result<Applied, feed::FeedError> {
         let applied = if topic == topics::INCIDENTS {
-            let Some(incident) = feed::state(payload)? else { return Ok(Applied::Stale) };
-            if let Some(pager) = &self.pager {
-                pager.observe(&incident);
+            let state = feed::state(record.key.as_deref(), &record.payload)?;
+            if let (Some(pager), State::Is(incident)) = (&self.pager, &state) {
+                pager.observe(incident);
             }
-            lock(&self.board).apply_state(&incident)
+            lock(&self.board).apply_record(&state)
         } else {
-            let output = feed::output(payload)?;
+            let output = feed::output(&record.payload)?;
             lock(&self.board).apply(&output)
         };
         let held = lock(&self.board).len();

@@ -122,11 +122,20 @@ async fn what_is_in_the_log_is_scraped_and_is_there_again_after_a_restart() {
     append(&appender, topics::INPUT, beat.encode(&"gw".parse().unwrap(), 1, 1)).await;
     append(&appender, topics::INCIDENTS, serde_json::to_vec(&incident()).unwrap().into()).await;
 
+    // One that is over, and then no longer kept.
+    let over = Incident { alarm: AlarmState::Cleared, id: "00000000000000ff".parse().unwrap(), ..incident() };
+    for payload in [serde_json::to_vec(&over).unwrap(), Vec::new()] {
+        let key = Some(Bytes::from(over.id.to_string()));
+        appender.append(topics::INCIDENTS, PARTITION, key, payload.into()).await.unwrap();
+    }
+
     let value = "heat_supply_temperature_celsius{network=\"town\",site=\"st1\",device=\"plc\",circuit=\"primary\"} 81.25\n";
     let wanted = [
         value,
         "heat_incidents_active{network=\"town\",class=\"burst\",priority=\"P1\",state=\"unacknowledged\"} 1\n",
         "heat_exporter_records_total{outcome=\"undecodable\",topic=\"heat.input.v1\"} 1\n",
+        "heat_exporter_records_total{outcome=\"applied\",topic=\"heat.incidents.v1\"} 3\n",
+        "heat_exporter_incidents 1\n",
         "heat_pipeline_heartbeat_age_seconds{partition=\"1\"}",
     ];
     for _restart in 0..2 {

@@ -19,17 +19,19 @@ use heat_codec::{
     reject::{Reject, RejectReason},
     requeue::Request,
     sparkplug::{Rebirth, Sparkplug, SparkplugCounts, SparkplugSettings},
-    ticket::FreeText,
+    ticket::{DecodedTicket, FreeText},
     topic::{DeviceTopic, Topic},
 };
-use heat_model::{Body, EventTime, IngestTime, NetworkId, PartitionId};
+use heat_model::{Body, EventTime, IngestTime, NetworkId, PartitionId, SiteId};
 use heat_mqtt::Rights;
 
 use crate::clock_guard::{ClockBounds, ClockChange, ClockState};
 use devices::Devices;
+use heard::Heard;
 use records::Records;
 
 mod devices;
+mod heard;
 mod records;
 
 /// Topics and devices whose route and shapes are kept; beyond, all are worked out anew.
@@ -119,12 +121,21 @@ struct Context {
     bounds: ClockBounds,
     partitions: u32,
     signals: Arc<SignalIndex>,
+    heard: Heard,
     clock_changes: Vec<DeviceClockChange>,
 }
 
 impl Context {
     fn partition_of(&self, network: &NetworkId) -> PartitionId {
         heat_log::partition_of(network.as_str().as_bytes(), self.partitions)
+    }
+
+    /// The network that a ticket goes to.
+    fn network_of(&self, named: Option<&NetworkId>, site: Option<&SiteId>) -> Result<NetworkId, Reject> {
+        let places = self.signals.places();
+        let network = places.network_of(named, site, || self.heard.only(places.networks()))?;
+        places.check(&network, site, |site| self.heard.sends(&network, site))?;
+        Ok(network)
     }
 }
 
@@ -160,6 +171,7 @@ impl Intake {
             bounds: settings.clock,
             partitions,
             signals: Arc::default(),
+            heard: Heard::default(),
             clock_changes: Vec::new(),
         };
         Self {
@@ -291,8 +303,12 @@ impl Intake {
     /// Tickets carry people's words: the dead letter of a refused one keeps no payload (see the outbox).
     fn ticket(&self, message: &Message<'_>, outcome: &mut Outcome) {
         match heat_codec::ticket::decode(message.payload, FreeText::Drop) {
-            Ok(decoded) => {
-                self.spread(decoded.network.as_ref(), message, &Body::Ticket(decoded.ticket), outcome);
+            Ok(DecodedTicket { network, ticket, .. }) => {
+                let timely = heat_codec::ticket::check_time(&ticket, message.received);
+                match timely.and_then(|()| self.context.network_of(network.as_ref(), ticket.site.as_ref())) {
+                    Ok(network) => self.spread(Some(&network), message, &Body::Ticket(ticket), outcome),
+                    Err(reject) => outcome.reject(&reject),
+                }
             }
             Err(reject) => outcome.reject(&reject),
         }

@@ -26,6 +26,7 @@ mod canary;
 mod commands;
 mod inputs;
 mod outbox;
+mod refused;
 
 pub use buffer::{
     BufferError,

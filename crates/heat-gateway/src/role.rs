@@ -25,6 +25,7 @@ use crate::{
     metrics::GatewayMetrics,
     outbox::{Inner, Outbox, OutboxError, Parts, core::Rules},
     plant::{self, PlantChange, PlantFiles, PlantSettings, PlantWatch},
+    refused::RefusedTickets,
     requeue::{RequeueError, RequeueFeed, Requeued},
     settings::GatewaySettings,
 };
@@ -96,6 +97,7 @@ pub struct Gateway {
     beside: Option<Beside>,
     mqtt_address: Option<std::net::SocketAddr>,
     metrics: GatewayMetrics,
+    refused: RefusedTickets,
     health: Health,
 }
 
@@ -175,6 +177,7 @@ impl Gateway {
         Ok(Self {
             intake,
             metrics: GatewayMetrics::register(metrics),
+            refused: RefusedTickets::default(),
             clock,
             outbox,
             inputs: Inputs { events, requeues, plant, canary },
@@ -293,6 +296,7 @@ impl Gateway {
                 again: None,
             });
             self.count(&outcome);
+            self.refused.note(&delivery.topic, &outcome);
             let way = delivery.source.way;
             self.outbox.take(delivery, received, outcome)?;
             self.ask_for_births(way);
@@ -393,6 +397,7 @@ impl Gateway {
         self.links.show();
         self.metrics.sparkplug.show(self.intake.sparkplug_counts());
         self.metrics.clocks(self.intake.clocks());
+        self.refused.tell();
         for told in self.intake.take_clock_changes() {
             let (device, change) = (told.device, told.change);
             let offset_seconds = change.offset_us / MICROS_PER_SECOND;

@@ -200,6 +200,23 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// The incident that it is about, if it is about one.
+    pub const fn incident(&self) -> Option<IncidentId> {
+        match self {
+            Self::Acknowledge { incident, .. }
+            | Self::Shelve { incident, .. }
+            | Self::Unshelve { incident }
+            | Self::Work { incident, .. }
+            | Self::Repaired { incident, .. } => Some(*incident),
+            Self::Season { .. }
+            | Self::MaintenanceBegin { .. }
+            | Self::MaintenanceEnd { .. }
+            | Self::FollowUp { .. } => None,
+        }
+    }
+}
+
 /// Outdoor temperatures to come.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Forecast {

@@ -26,7 +26,7 @@ pub fn place(output: &Output) -> Option<OutputPlace> {
         Output::Event(event) => Some((event.input_offset, event.ordinal)),
         Output::Refused(refusal) => Some((refusal.input_offset, refusal.ordinal)),
         Output::Ticket(link) => Some((link.input_offset, link.ordinal)),
-        Output::Status(_) => None,
+        Output::Status(_) | Output::Forgotten(_) => None,
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use heat_archive::{Archive, ArchiveError};
-use heat_detect::{Counters, Output, RestoreError};
+use heat_detect::{Counters, Forgotten, Output, RestoreError};
 use heat_log::{
     AppendError, Appender, AppenderSettings, Consumer, ConsumerSettings, Log, LogEvent, Membership,
     ReadError, Record, topics,
@@ -263,6 +263,7 @@ impl Processor {
             Output::Status(status) => ("status", Some(status.network.to_string())),
             Output::Refused(refusal) => ("refused", refusal.network.as_ref().map(ToString::to_string)),
             Output::Ticket(link) => ("ticket", Some(link.network.to_string())),
+            Output::Forgotten(forgotten) => return self.forget(partition, forgotten).await,
         };
         self.metrics.outputs.with_label_values(&[kind]).inc();
         if let Output::Event(event) = output
@@ -290,6 +291,14 @@ impl Processor {
                 "{}", event.incident.text_en
             );
         }
+        Ok(())
+    }
+
+    /// Takes an incident's state out of its topic, which else would grow for ever.
+    async fn forget(&self, partition: PartitionId, forgotten: &Forgotten) -> Result<(), RunError> {
+        self.metrics.outputs.with_label_values(&["forgotten"]).inc();
+        let key = Bytes::from(forgotten.incident.to_string());
+        self.appender.append(topics::INCIDENTS, partition, Some(key), Bytes::new()).await?;
         Ok(())
     }
 

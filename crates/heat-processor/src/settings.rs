@@ -7,6 +7,9 @@ use heat_ledger::repeats::RepeatSettings;
 use heat_runtime::config::{Fault, parse_duration};
 use serde::Deserialize;
 
+/// Shortest retention of incidents that are over: tickets of the days after are still linked to them.
+const RETENTION_MIN: Duration = Duration::from_hours(7 * 24);
+
 /// The table as written.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -25,6 +28,8 @@ pub struct RawProcessor {
     pub learning: Option<String>,
     /// How long a burst's evidence must be gone before it clears, or its repair is verified; default "10min".
     pub burst_clear: Option<String>,
+    /// How long after the last word on it an incident that is over stays in `heat.incidents.v1`; default "400d".
+    pub incident_retention: Option<String>,
     /// Limits of pressures and of cooling water.
     pub limits: RawLimits,
 }
@@ -108,6 +113,10 @@ impl ProcessorSettings {
         take("burst_clear", raw.burst_clear, &mut detect.burst_clear, &mut faults);
         if !(Duration::from_secs(10)..=Duration::from_hours(24)).contains(&detect.burst_clear) {
             faults.push(Fault::new("processor.burst_clear", "must lie between \"10s\" and \"24h\""));
+        }
+        take("incident_retention", raw.incident_retention, &mut detect.incident_retention, &mut faults);
+        if detect.incident_retention < RETENTION_MIN {
+            faults.push(Fault::new("processor.incident_retention", "must be at least \"7d\""));
         }
         raw.limits.apply(&mut detect, &mut faults);
         for (key, value, (min, max), setting) in [

@@ -278,7 +278,11 @@ fn a_conversion_from_steam_is_no_leak_a_hole_in_the_steam_main_is_and_a_restart_
         .iter()
         .filter_map(|output| match output {
             Output::Event(event) if event.change.kind == ChangeKind::Opened => Some(&event.incident),
-            Output::Event(_) | Output::Status(_) | Output::Refused(_) | Output::Ticket(_) => None,
+            Output::Event(_)
+            | Output::Status(_)
+            | Output::Refused(_)
+            | Output::Ticket(_)
+            | Output::Forgotten(_) => None,
         })
         // What the pipes lose all the time is a share of what circulates, and that is little while so many are on steam.
         .filter(|incident| incident.class.priority() < Priority::P4)

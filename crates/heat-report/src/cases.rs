@@ -179,7 +179,7 @@ impl Cases {
                     self.links.insert(key, link);
                 }
             }
-            Output::Event(_) | Output::Status(_) | Output::Refused(_) => {}
+            Output::Event(_) | Output::Status(_) | Output::Refused(_) | Output::Forgotten(_) => {}
         }
     }
 

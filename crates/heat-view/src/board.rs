@@ -16,6 +16,8 @@ use heat_model::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::feed::State;
+
 /// Bounds of a board.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BoardSettings {
@@ -176,7 +178,7 @@ impl IncidentBoard {
         match output {
             Output::Event(event) => self.apply_event(event),
             Output::Status(status) => self.apply_status(status),
-            Output::Refused(Refusal { .. }) | Output::Ticket(_) => Applied::Stale,
+            Output::Refused(Refusal { .. }) | Output::Ticket(_) | Output::Forgotten(_) => Applied::Stale,
         }
     }
 
@@ -204,6 +206,21 @@ impl IncidentBoard {
             held.changes.pop_front();
         }
         applied
+    }
+
+    /// Takes a record of the topic of states.
+    pub fn apply_record(&mut self, state: &State) -> Applied {
+        match state {
+            State::Is(incident) => self.apply_state(incident),
+            State::Gone(id) => self.forget(*id),
+        }
+    }
+
+    fn forget(&mut self, id: IncidentId) -> Applied {
+        let Some(held) = self.incidents.remove(&id) else { return Applied::Stale };
+        self.list.remove(&ListKey::of(&held.incident));
+        self.cleared.remove(&(cleared_at(&held.incident), id));
+        Applied::Changed
     }
 
     /// Takes an incident's state if it is newer than the one held.
@@ -253,11 +270,9 @@ impl IncidentBoard {
 
     fn forget_cleared(&mut self) {
         while self.cleared.len() > self.settings.cleared_max {
-            let Some((_, id)) = self.cleared.pop_first() else { return };
-            if let Some(held) = self.incidents.remove(&id) {
-                self.list.remove(&ListKey::of(&held.incident));
-                self.counts.forgotten += 1;
-            }
+            let Some((_, id)) = self.cleared.first().copied() else { return };
+            self.forget(id);
+            self.counts.forgotten += 1;
         }
     }
 

@@ -7,7 +7,7 @@ use heat_codec::{
 };
 use heat_detect::Output;
 use heat_model::{
-    AppendTime, Body, Envelope, FreshMask, Offset, PartitionId, Position,
+    AppendTime, Body, Envelope, FreshMask, IncidentId, Offset, PartitionId, Position,
     incident::Incident,
     plant::{PlantHash, PlantModel},
 };
@@ -102,16 +102,24 @@ pub fn output(payload: &[u8]) -> Result<Output, FeedError> {
     })
 }
 
-/// Reads a record of `heat.incidents.v1`; an empty one says that the key was deleted.
-pub fn state(payload: &[u8]) -> Result<Option<Incident>, FeedError> {
+/// What a record of `heat.incidents.v1` says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum State {
+    /// The incident is so.
+    Is(Box<Incident>),
+    /// It has been over for long and is no longer kept.
+    Gone(IncidentId),
+}
+
+/// Reads a record of `heat.incidents.v1`; an empty one takes its key away.
+pub fn state(key: Option<&[u8]>, payload: &[u8]) -> Result<State, FeedError> {
+    let of = |expected| move |source| FeedError { topic: "heat.incidents.v1", expected, source };
     if payload.is_empty() {
-        return Ok(None);
+        let key = String::from_utf8_lossy(key.unwrap_or_default());
+        let id = serde_json::from_value(key.into()).map_err(of("an incident's id as its key"))?;
+        return Ok(State::Gone(id));
     }
-    serde_json::from_slice(payload).map(Some).map_err(|source| FeedError {
-        topic: "heat.incidents.v1",
-        expected: "an incident",
-        source,
-    })
+    serde_json::from_slice(payload).map(State::Is).map_err(of("an incident"))
 }
 
 #[cfg(test)]

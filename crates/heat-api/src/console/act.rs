@@ -107,13 +107,17 @@ fn wanted(
         "acknowledge" => Ok(Action::Acknowledge { incident, version: form.version }),
         "unshelve" => Ok(Action::Unshelve { incident }),
         "shelve" => {
-            let minutes = form.minutes.ok_or_else(|| Problem::unprocessable("minutes: say for how long"))?;
+            let minutes = form.minutes.ok_or_else(|| {
+                Problem::unprocessable("minutes: say for how long").in_chinese("请选择搁置多久")
+            })?;
             let until = view.now.as_micros().saturating_add(minutes.saturating_mul(60_000_000));
             let body = ShelveBody { until: ApiTime::from_micros(until), reason: form.reason };
             shelving(incident, body)
         }
         "work" => {
-            let state = form.state.ok_or_else(|| Problem::unprocessable("state: say which"))?;
+            let state = form
+                .state
+                .ok_or_else(|| Problem::unprocessable("state: say which").in_chinese("请选择抢修进展"))?;
             Ok(Action::Work { incident, state })
         }
         "repaired" => repair(state, incident, repaired(form)?),
@@ -124,11 +128,18 @@ fn wanted(
 fn repaired(form: IncidentForm) -> Result<RepairedBody, Problem> {
     let filled = |text: String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
     let pipe = filled(form.pipe)
-        .map(|pipe| PipeId::new(&pipe).map_err(|error| Problem::unprocessable(format!("pipe: {error}"))))
+        .map(|pipe| {
+            PipeId::new(&pipe).map_err(|error| {
+                Problem::unprocessable(format!("pipe: {error}")).in_chinese("管段：编号有误，请从列表中选择")
+            })
+        })
         .transpose()?;
     let size_kg_s = filled(form.size_t_h)
         .map(|size| {
-            let wrong = || Problem::unprocessable("size: a number of tons an hour, such as 12.5");
+            let wrong = || {
+                Problem::unprocessable("size: a number of tons an hour, such as 12.5")
+                    .in_chinese("失水量：请填写以 t/h 为单位的数，例如 12.5")
+            };
             size.replace(',', ".").parse::<f64>().map(|size| size * TON_PER_HOUR_KG_S).map_err(|_| wrong())
         })
         .transpose()?;
@@ -251,7 +262,8 @@ pub(crate) async fn begin_window(
         let user = view.user()?;
         let network = known_network(&state, user, &network)?;
         let until = format::input_time(&form.until, &state.time_zone(&network));
-        let until = until.ok_or_else(|| Problem::unprocessable("until: say until when"))?;
+        let until = until
+            .ok_or_else(|| Problem::unprocessable("until: say until when").in_chinese("请填写截止时间"))?;
         let place = Some(form.place).filter(|place| !place.trim().is_empty());
         let body = WindowBody { id: form.id, place, until: ApiTime(until), reason: form.reason };
         let action = window_action(&state, &network, body)?;
@@ -300,7 +312,9 @@ pub(crate) async fn season(
         let network = known_network(&state, user, &network)?;
         let is_ours = state.plant().circuits.get(&form.circuit).is_some_and(|row| row.network == network);
         if !is_ours {
-            return Err(Problem::unprocessable("circuit: none of this network"));
+            return Err(
+                Problem::unprocessable("circuit: none of this network").in_chinese("回路：不属于该热网")
+            );
         }
         let action = Action::Season { circuit: form.circuit, state: form.state };
         take(&state, user, &network, action).await

@@ -122,7 +122,7 @@ fn proof(view: &View, audit: Option<&Result<Value, Problem>>) -> Markup {
                 p { @if balances == Some(true) { span.badge.good { (view.t("平衡", "It balances")) } } @else { span.badge.P1 { (view.t("不平衡", "It does not balance")) } } }
                 (report_figures(report))
             }
-            Some(Err(problem)) => p.lacked { (words::problem(view.lang, problem.kind())) " " (problem.detail()) },
+            Some(Err(problem)) => p.lacked { (words::problem(view.lang, problem.kind())) " " (view.t(problem.chinese().unwrap_or(problem.detail()), problem.detail())) },
         }
         form method="get" action="/health" { input type="hidden" name="audit" value="now"; button { (view.t("立即审计", "Audit now")) } }
     }
@@ -159,8 +159,8 @@ fn commands(view: &View, state: &ApiState) -> Markup {
             @for (at, entry) in &entries {
                 li {
                     (view.time(at.as_event_now())) " " b { (entry.command.user) } " "
-                    (crate::routes::commands::word(&entry.command.action))
-                    @if let Some(incident) = crate::routes::commands::incident_of(&entry.command.action) {
+                    (words::action(view.lang, &entry.command.action))
+                    @if let Some(incident) = entry.command.action.incident() {
                         " " a href=(super::overview::incident_path(incident)) { (incident) }
                     }
                     @if entry.refused { " " span.badge.P3 { (view.t("被拒绝", "refused")) } }

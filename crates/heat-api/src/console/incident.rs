@@ -156,7 +156,7 @@ fn where_it_is(view: &View, state: &ApiState, incident: &Incident) -> Markup {
                         @for candidate in incident.candidates.iter().take(CANDIDATES_MAX) {
                             @let row = plant.pipes.get(&candidate.pipe);
                             tr {
-                                td { code { (candidate.pipe) } }
+                                td.name { code { (candidate.pipe) } }
                                 td.num { meter value=(format!("{:.3}", candidate.probability)) min="0" max="1" { } " " (format::percent(candidate.probability)) }
                                 td { @if let Some(side) = row.and_then(|row| row.side) { (side_word(view, side)) } }
                                 td.num { @if let Some(length) = row.and_then(|row| row.length_m) { (format!("{length:.0} m")) } }
@@ -247,7 +247,7 @@ fn evidence(view: &View, state: &ApiState, incident: &Incident) -> Markup {
                 @for evidence in &incident.evidence {
                     tr {
                         td { (words::evidence(view.lang, &evidence.what)) @if evidence.detector != "burst" { " " span.quiet.fine { (words::detector(view.lang, &evidence.detector)) } } }
-                        td { (evidence_place(view, state, &evidence.place)) }
+                        td.name { (evidence_place(view, state, &evidence.place)) }
                         td.num { (format::quantity(evidence.value, &evidence.unit)) }
                         td { (view.time(evidence.at)) }
                     }

@@ -2,6 +2,7 @@
 //! return of a trench lie side by side, so they are drawn as one line with the state of the worse.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
 };
@@ -209,6 +210,25 @@ fn best_share(trenches: &[Marked<'_>]) -> Markup {
     }
 }
 
+/// Widest name on a drawing, a Chinese character counting two; the site's page has it whole.
+const LABEL_WIDTH_MAX: usize = 28;
+
+/// A name that leaves room for the drawing.
+fn shortened(text: &str) -> Cow<'_, str> {
+    let width = |c: char| if c.is_ascii() { 1 } else { 2 };
+    if text.chars().map(width).sum::<usize>() <= LABEL_WIDTH_MAX {
+        return text.into();
+    }
+    let mut room = LABEL_WIDTH_MAX - 2;
+    let fits = |c: &char| {
+        let taken = room.checked_sub(width(*c));
+        room = taken.unwrap_or(0);
+        taken.is_some()
+    };
+    let short: String = text.chars().take_while(fits).collect();
+    format!("{}…", short.trim_end()).into()
+}
+
 /// A word beside a place: under it, or above it near the lower edge, and always whole within the drawing.
 fn label((x, y): Point, height: f64, text: &str) -> Markup {
     let (x, anchor) = match x {
@@ -217,7 +237,7 @@ fn label((x, y): Point, height: f64, text: &str) -> Markup {
         x => (x, "middle"),
     };
     let y = if y + LABEL_BELOW + 8.0 > height { y - 24.0 } else { y + LABEL_BELOW };
-    html! { text.name x=(fixed(x)) y=(fixed(y)) text-anchor=(anchor) { (text) } }
+    html! { text.name x=(fixed(x)) y=(fixed(y)) text-anchor=(anchor) { (shortened(text)) } }
 }
 
 /// The most urgent with a shape and a link each; the others as dots of their colour.

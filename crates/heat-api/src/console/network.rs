@@ -307,7 +307,7 @@ fn season_form(view: &View, state: &ApiState, network: &NetworkId) -> Markup {
                         select name="circuit" { @for circuit in circuits.iter().take(500) { option value=(circuit.id) { (circuit.id) } } }
                     }
                     label { (view.t("状态", "State"))
-                        select name="state" { @for (season, word) in words::SEASONS { option value=(word) { (words::season(view.lang, season)) } } }
+                        select name="state" { @for season in words::SEASONS { option value=(season.as_str()) { (words::season(view.lang, season)) } } }
                     }
                     button { (view.t("登记", "Submit")) }
                 }

@@ -43,8 +43,8 @@ pub(crate) async fn page(
     };
     let follow_up = match query.follow_up.as_deref().filter(|text| !text.is_empty()) {
         Some(text) => {
-            let known = words::FOLLOW_UPS.iter().find(|(_, word)| *word == text);
-            Some(known.ok_or_else(|| Problem::bad_request("query: follow_up is due, reopened or done"))?.0)
+            let known = words::FOLLOW_UPS.into_iter().find(|state| words::in_payloads(state) == text);
+            Some(known.ok_or_else(|| Problem::bad_request("query: follow_up is due, reopened or done"))?)
         }
         None => None,
     };
@@ -65,8 +65,8 @@ fn filters(view: &View, query: &TicketsQuery, chosen: Option<FollowUpState>) -> 
             label { (view.t("回访", "Call back")) " "
                 select name="follow_up" {
                     option value="" { (view.t("全部", "All")) }
-                    @for (state, word) in words::FOLLOW_UPS {
-                        option value=(word) selected[chosen == Some(state)] { (words::follow_up(view.lang, state)) }
+                    @for state in words::FOLLOW_UPS {
+                        option value=(words::in_payloads(&state)) selected[chosen == Some(state)] { (words::follow_up(view.lang, state)) }
                     }
                 }
             }
@@ -149,7 +149,7 @@ fn follow_up(view: &View, ticket: &TicketView) -> Markup {
                     input type="hidden" name="network" value=(ticket.network);
                     input type="hidden" name="ticket" value=(ticket.id);
                     label { (view.t("结果", "Outcome"))
-                        select name="outcome" { @for (outcome, word) in words::OUTCOMES { option value=(word) { (words::outcome(view.lang, outcome)) } } }
+                        select name="outcome" { @for outcome in words::OUTCOMES { option value=(words::in_payloads(&outcome)) { (words::outcome(view.lang, outcome)) } } }
                     }
                     label { (view.t("备注（不填姓名和电话）", "Note (no names, no telephone numbers)")) input name="note" maxlength="500" autocomplete="off"; }
                     button { (view.t("提交", "Submit")) }
@@ -167,7 +167,7 @@ fn form(view: &View, state: &ApiState) -> Result<Markup, Problem> {
             summary { (view.t("登记工单", "Enter a ticket")) }
             form.stacked method="post" action="/tickets" {
                 label { (view.t("类型", "Kind"))
-                    select name="kind" { @for (kind, word) in words::TICKET_KINDS { option value=(word) { (words::ticket_kind(view.lang, kind)) } } }
+                    select name="kind" { @for kind in words::TICKET_KINDS { option value=(words::in_payloads(&kind)) { (words::ticket_kind(view.lang, kind)) } } }
                 }
                 label { (view.t("热网", "Network"))
                     select name="network" {

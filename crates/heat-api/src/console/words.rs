@@ -5,12 +5,24 @@ mod terms;
 use heat_model::{
     incident::{AlarmState, ChangeKind, Class, Incident, Priority, WorkState},
     plant::{CircuitKind, SeasonState, SiteKind},
+    record::Action,
     ticket::{FollowUpOutcome, TicketKind},
 };
+
+use serde::Serialize;
+use serde_json::Value;
 
 pub(crate) use terms::{detector, evidence, kind, lacked};
 
 use crate::tickets::{FollowUpState, LinkBy, TicketStatus};
+
+/// The word that a value has in payloads.
+pub(crate) fn in_payloads(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(Value::String(word)) => word,
+        other => unreachable!("a value of a closed list is one word, not {other:?}"),
+    }
+}
 
 /// Name of the cookie that keeps the language.
 pub(crate) const COOKIE: &str = "heatstream_lang";
@@ -127,17 +139,17 @@ pub(crate) const fn circuit_kind(lang: Lang, kind: Option<CircuitKind>) -> &'sta
     }
 }
 
-/// Seasons in the order of the year, with their words in payloads.
-pub(crate) const SEASONS: [(SeasonState, &str); 9] = [
-    (SeasonState::Off, "off"),
-    (SeasonState::WetLayup, "wet_layup"),
-    (SeasonState::Filling, "filling"),
-    (SeasonState::PressureTest, "pressure_test"),
-    (SeasonState::ColdCirculation, "cold_circulation"),
-    (SeasonState::HeatingUp, "heating_up"),
-    (SeasonState::Heating, "heating"),
-    (SeasonState::ShuttingDown, "shutting_down"),
-    (SeasonState::Repair, "repair"),
+/// Seasons in the order of the year.
+pub(crate) const SEASONS: [SeasonState; 9] = [
+    SeasonState::Off,
+    SeasonState::WetLayup,
+    SeasonState::Filling,
+    SeasonState::PressureTest,
+    SeasonState::ColdCirculation,
+    SeasonState::HeatingUp,
+    SeasonState::Heating,
+    SeasonState::ShuttingDown,
+    SeasonState::Repair,
 ];
 
 pub(crate) const fn season(lang: Lang, state: SeasonState) -> &'static str {
@@ -155,13 +167,8 @@ pub(crate) const fn season(lang: Lang, state: SeasonState) -> &'static str {
 }
 
 /// Kinds of tickets with their words in payloads.
-pub(crate) const TICKET_KINDS: [(TicketKind, &str); 5] = [
-    (TicketKind::Cold, "cold"),
-    (TicketKind::Leak, "leak"),
-    (TicketKind::Noise, "noise"),
-    (TicketKind::WaterQuality, "water_quality"),
-    (TicketKind::Other, "other"),
-];
+pub(crate) const TICKET_KINDS: [TicketKind; 5] =
+    [TicketKind::Cold, TicketKind::Leak, TicketKind::Noise, TicketKind::WaterQuality, TicketKind::Other];
 
 pub(crate) const fn ticket_kind(lang: Lang, kind: TicketKind) -> &'static str {
     match kind {
@@ -187,9 +194,8 @@ pub(crate) const fn ticket_status(lang: Lang, status: TicketStatus) -> &'static 
     }
 }
 
-/// States of the call back with their words in payloads.
-pub(crate) const FOLLOW_UPS: [(FollowUpState, &str); 3] =
-    [(FollowUpState::Due, "due"), (FollowUpState::Reopened, "reopened"), (FollowUpState::Done, "done")];
+pub(crate) const FOLLOW_UPS: [FollowUpState; 3] =
+    [FollowUpState::Due, FollowUpState::Reopened, FollowUpState::Done];
 
 pub(crate) const fn follow_up(lang: Lang, state: FollowUpState) -> &'static str {
     match state {
@@ -199,12 +205,8 @@ pub(crate) const fn follow_up(lang: Lang, state: FollowUpState) -> &'static str 
     }
 }
 
-/// What a call back may give, with the words in payloads.
-pub(crate) const OUTCOMES: [(FollowUpOutcome, &str); 3] = [
-    (FollowUpOutcome::Satisfied, "satisfied"),
-    (FollowUpOutcome::NotResolved, "not_resolved"),
-    (FollowUpOutcome::NotReached, "not_reached"),
-];
+pub(crate) const OUTCOMES: [FollowUpOutcome; 3] =
+    [FollowUpOutcome::Satisfied, FollowUpOutcome::NotResolved, FollowUpOutcome::NotReached];
 
 pub(crate) const fn outcome(lang: Lang, outcome: FollowUpOutcome) -> &'static str {
     match outcome {
@@ -289,6 +291,21 @@ pub(crate) fn problem(lang: Lang, kind: &str) -> &'static str {
         "too-many" => lang.pick("请求过于频繁，请稍候", "Too many requests: wait a moment"),
         "forbidden" => lang.pick("没有权限", "Not allowed"),
         _ => lang.pick("暂时无法完成", "It cannot be done at present"),
+    }
+}
+
+/// What a command does.
+pub(crate) const fn action(lang: Lang, action: &Action) -> &'static str {
+    match action {
+        Action::Acknowledge { .. } => lang.pick("确认", "acknowledged"),
+        Action::Shelve { .. } => lang.pick("搁置", "shelved"),
+        Action::Unshelve { .. } => lang.pick("取消搁置", "unshelved"),
+        Action::Work { state, .. } => work(lang, *state),
+        Action::Repaired { .. } => lang.pick("报告已修复", "reported repaired"),
+        Action::Season { .. } => lang.pick("更改供热阶段", "changed a season"),
+        Action::MaintenanceBegin { .. } => lang.pick("开始检修", "began maintenance"),
+        Action::MaintenanceEnd { .. } => lang.pick("结束检修", "ended maintenance"),
+        Action::FollowUp { .. } => lang.pick("登记回访", "took down a call back"),
     }
 }
 

@@ -6,12 +6,14 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use heat_codec::ticket::{self, DecodedTicket};
+use heat_codec::{
+    reject::Reject,
+    ticket::{self, DecodedTicket},
+};
 use heat_detect::RefusalReason;
 use heat_model::{
     Body, IncidentId, NetworkId, SiteId,
     incident::Incident,
-    plant::Site,
     record::{Action, Command},
 };
 use heat_runtime::tasks::Chain;
@@ -25,7 +27,7 @@ use crate::{
         AcknowledgeBody, CommandAnswer, IncidentView, RepairedBody, ShelveBody, TicketAnswer, UnshelveBody,
         WorkBody, desk::TakenAnswer,
     },
-    problem::Problem,
+    problem::{Problem, words},
     state::{ApiState, lock},
 };
 
@@ -88,7 +90,7 @@ pub(crate) async fn repaired(
 pub(crate) fn shelving(incident: IncidentId, body: ShelveBody) -> Result<Action, Problem> {
     let reason = checked_text("reason", body.reason)?;
     if reason.trim().is_empty() {
-        return Err(Problem::unprocessable("reason: say why"));
+        return Err(without_reason());
     }
     Ok(Action::Shelve { incident, until: body.until.0, reason })
 }
@@ -97,7 +99,8 @@ pub(crate) fn shelving(incident: IncidentId, body: ShelveBody) -> Result<Action,
 /// truth that detectors are judged by.
 pub(crate) fn repair(state: &ApiState, incident: IncidentId, body: RepairedBody) -> Result<Action, Problem> {
     if body.size_kg_s.is_some_and(|size| !size.is_finite() || size < 0.0) {
-        return Err(Problem::unprocessable("size_kg_s: a mass flow in kg/s, not negative"));
+        return Err(Problem::unprocessable("size_kg_s: a mass flow in kg/s, not negative")
+            .in_chinese("失水量：请填写不小于 0 的数"));
     }
     if let Some(pipe) = &body.pipe {
         let plant = state.plant();
@@ -106,7 +109,8 @@ pub(crate) fn repair(state: &ApiState, incident: IncidentId, body: RepairedBody)
             plant.pipes_of(&network).next().is_some() && !plant.has_pipe(&network, pipe)
         });
         if unknown {
-            return Err(Problem::unprocessable("pipe: the plant model has no such pipe in this network"));
+            return Err(Problem::unprocessable("pipe: the plant model has no such pipe in this network")
+                .in_chinese("管段：该热网的管网模型中没有这个编号，请从列表中选择"));
         }
     }
     Ok(Action::Repaired {
@@ -118,27 +122,18 @@ pub(crate) fn repair(state: &ApiState, incident: IncidentId, body: RepairedBody)
     })
 }
 
+/// Whoever takes something out of sight says why.
+pub(crate) fn without_reason() -> Problem {
+    Problem::unprocessable("reason: say why").in_chinese("请填写原因")
+}
+
 /// Free text of an operator within its bound.
 pub(crate) fn checked_text(field: &str, text: String) -> Result<String, Problem> {
     if text.chars().count() > TEXT_MAX_CHARS {
-        return Err(Problem::unprocessable(format!("{field}: at most {TEXT_MAX_CHARS} characters")));
+        return Err(Problem::unprocessable(format!("{field}: at most {TEXT_MAX_CHARS} characters"))
+            .in_chinese(format!("填写的文字过长，最多 {TEXT_MAX_CHARS} 字")));
     }
     Ok(text)
-}
-
-/// The incident that an action is about.
-pub(crate) const fn incident_of(action: &Action) -> Option<IncidentId> {
-    match action {
-        Action::Acknowledge { incident, .. }
-        | Action::Shelve { incident, .. }
-        | Action::Unshelve { incident }
-        | Action::Work { incident, .. }
-        | Action::Repaired { incident, .. } => Some(*incident),
-        Action::Season { .. }
-        | Action::MaintenanceBegin { .. }
-        | Action::MaintenanceEnd { .. }
-        | Action::FollowUp { .. } => None,
-    }
 }
 
 /// The action's word in metrics and logs.
@@ -225,7 +220,8 @@ pub(crate) async fn take(
     if blinds_a_whole(&action) && !user.role.governs() {
         state.metrics.refused.with_label_values(&["role"]).inc();
         let detail = "a circuit's season, and a maintenance window without a place, are an admin's to set";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail));
+        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail)
+            .in_chinese("更改供热阶段、不指定地点的检修，须由管理员操作"));
     }
     let word = word(&action);
     let body = Body::Command(Command { user: user.name.as_ref().to_owned(), action });
@@ -253,6 +249,7 @@ fn refused(reason: &RefusalReason) -> Problem {
         | RefusalReason::UnknownModel(_) => "refused",
     };
     Problem::new(StatusCode::CONFLICT, kind, "The processor refused the command", reason.to_string())
+        .in_chinese(words::refusal(reason))
 }
 
 async fn submit(
@@ -265,8 +262,10 @@ async fn submit(
         state.metrics.commands.with_label_values(&[word, "not_durable"]).inc();
         tracing::warn!(error = %Chain(&error), action = word, "a command is not durable");
         match error {
-            SubmitError::Slow { .. } => Problem::unavailable(error.to_string()),
-            SubmitError::Append(_) => Problem::unavailable("the log does not take commands at present"),
+            SubmitError::Slow { .. } => Problem::unavailable(error.to_string())
+                .in_chinese("指令尚未写入日志，稍后仍可能生效，请刷新页面查看"),
+            SubmitError::Append(_) => Problem::unavailable("the log does not take commands at present")
+                .in_chinese("日志暂时不接受指令，请稍后再试"),
         }
     })
 }
@@ -286,58 +285,25 @@ pub(crate) async fn accept_ticket(
     user: &User,
     bytes: &[u8],
 ) -> Result<TicketAnswer, Problem> {
-    let decoded = ticket::decode(bytes, state.settings.ticket_text).map_err(|reject| {
-        state.metrics.commands.with_label_values(&["ticket", "refused"]).inc();
-        // The reject of a ticket names the field and never quotes it.
-        Problem::unprocessable(format!("{} {}", reject.reason.as_str(), reject.place).trim().to_owned())
-    })?;
-    let network = network_of(state, user, &decoded).ok_or_else(|| {
-        Problem::unprocessable("network: name one; neither the site nor the plant model tells it")
-    })?;
-    if !state.sight(user).of(&network) {
-        return Err(Problem::unprocessable("network: none that this user sees has this id"));
-    }
-    check_place(state, &network, decoded.ticket.site.as_ref()).inspect_err(|_| {
+    let decoded = ticket::decode(bytes, state.settings.ticket_text);
+    let placed = decoded.map_err(|reject| ticket_problem(&reject)).and_then(|decoded| {
+        ticket::check_time(&decoded.ticket, state.clock.now()).map_err(|reject| ticket_problem(&reject))?;
+        let network = ticket_network(state, user, &decoded)?;
+        Ok((network, decoded.ticket))
+    });
+    let (network, ticket) = placed.inspect_err(|_| {
         state.metrics.commands.with_label_values(&["ticket", "refused"]).inc();
     })?;
-    let id = decoded.ticket.id.clone();
-    submit(state, "ticket", &network, &Body::Ticket(decoded.ticket)).await?;
+    let id = ticket.id.clone();
+    submit(state, "ticket", &network, &Body::Ticket(ticket)).await?;
     state.metrics.commands.with_label_values(&["ticket", "applied"]).inc();
     Ok(TicketAnswer { id, network })
 }
 
-/// Whether a ticket's network, and its site within it, exist: a mistyped id would leave the ticket where no detector and no
-/// dispatcher looks. What the plant model leaves out, but sends readings, exists as well; without a plant model
-/// nobody can tell.
-fn check_place(state: &ApiState, network: &NetworkId, site: Option<&SiteId>) -> Result<(), Problem> {
+/// Where a ticket goes, by the rule that the gateway goes by too; what readings are of, all API's tables tell.
+fn ticket_network(state: &ApiState, user: &User, decoded: &DecodedTicket) -> Result<NetworkId, Problem> {
     let plant = state.plant();
-    let sends = |site: Option<&SiteId>| {
-        state.tables.iter().any(|table| {
-            lock(table).network(network).is_some_and(|live| {
-                site.is_none_or(|site| live.signals(None).any(|(entry, _)| entry.id.site == *site))
-            })
-        })
-    };
-    if !plant.networks.is_empty() && !plant.networks.contains_key(network) && !sends(None) {
-        return Err(Problem::unprocessable("network: the plant model has no such network"));
-    }
-    let Some(site) = site else { return Ok(()) };
-    let lies_here = |row: &Site| row.network.as_ref().is_none_or(|of| of == network);
-    if plant.sites.values().any(lies_here)
-        && !plant.sites.get(site).is_some_and(lies_here)
-        && !sends(Some(site))
-    {
-        return Err(Problem::unprocessable("site: the plant model has no such site in this network"));
-    }
-    Ok(())
-}
-
-/// The network that a ticket names, else its site's, else the only one there is.
-fn network_of(state: &ApiState, user: &User, ticket: &DecodedTicket) -> Option<NetworkId> {
-    let of_site = || {
-        let plant = state.plant();
-        plant.sites.get(ticket.ticket.site.as_ref()?)?.network.clone()
-    };
+    let site = decoded.ticket.site.as_ref();
     let only = || {
         let mut networks = super::networks::summaries(state, &state.sight(user)).into_iter();
         match (networks.next(), networks.next()) {
@@ -345,5 +311,30 @@ fn network_of(state: &ApiState, user: &User, ticket: &DecodedTicket) -> Option<N
             _ => None,
         }
     };
-    ticket.network.clone().or_else(of_site).or_else(only)
+    let network = plant.places.network_of(decoded.network.as_ref(), site, only).map_err(|_| {
+        Problem::unprocessable("network: name one; neither the site nor the plant model tells it")
+            .in_chinese("请选择热网：仅凭站点无法确定")
+    })?;
+    if !state.sight(user).of(&network) {
+        return Err(Problem::unprocessable("network: none that this user sees has this id")
+            .in_chinese("热网：没有这个编号，或您无权查看"));
+    }
+    let sends = |site: Option<&SiteId>| {
+        state.tables.iter().any(|table| {
+            lock(table).network(&network).is_some_and(|live| {
+                site.is_none_or(|site| live.signals(None).any(|(entry, _)| entry.id.site == *site))
+            })
+        })
+    };
+    plant.places.check(&network, site, sends).map_err(|reject| ticket_problem(&reject))?;
+    Ok(network)
+}
+
+/// The reject of a ticket names the field and never quotes it.
+fn ticket_problem(reject: &Reject) -> Problem {
+    let field = reject.place.trim_start_matches('/');
+    let (english, chinese) = words::ticket_fault(reject.reason);
+    let place = if field.is_empty() { "body" } else { field };
+    Problem::unprocessable(format!("{place}: {english} ({})", reject.reason))
+        .in_chinese(format!("{}：{chinese}", words::ticket_field(field)))
 }

@@ -10,7 +10,7 @@ use heat_codec::{labels, ticket};
 use heat_model::{CircuitId, NetworkId, label::Label, record::Action, ticket::TicketKind};
 use serde::Deserialize;
 
-use super::commands::{checked_text, take};
+use super::commands::{checked_text, take, without_reason};
 use crate::{
     auth::User,
     extract::{StrictJson, StrictQuery},
@@ -112,7 +112,9 @@ pub(crate) async fn call_back(
             .tickets_newest_first(None)
             .filter(|entry| entry.ticket.id == id && sight.of(&entry.network))
             .filter(|entry| network.as_ref().is_none_or(|wanted| entry.network == *wanted));
-        let entry = named.next().ok_or_else(|| Problem::not_found("no ticket that is kept has this id"))?;
+        let entry = named.next().ok_or_else(|| {
+            Problem::not_found("no ticket that is kept has this id").in_chinese("没有这个编号的工单")
+        })?;
         if named.next().is_some() {
             return Err(Problem::unprocessable(
                 "network: tickets of several networks have this id; name one",
@@ -122,7 +124,8 @@ pub(crate) async fn call_back(
         if case.follow_up.is_none() {
             let title = "The ticket is not closed";
             let detail = "there is nothing to call back about before the case is closed";
-            return Err(Problem::new(StatusCode::CONFLICT, "refused", title, detail));
+            return Err(Problem::new(StatusCode::CONFLICT, "refused", title, detail)
+                .in_chinese("工单尚未办结，无需回访"));
         }
         // Every call that reached nobody is a call of its own.
         let is_known = case.call.is_some_and(|call| call.outcome == outcome && call.note == note);
@@ -166,15 +169,17 @@ pub(crate) fn window_action(
     let id = id.trim().to_owned();
     if id.is_empty() || id.len() > WINDOW_ID_MAX_BYTES || id.chars().any(|c| c.is_control() || c == '/') {
         let detail = format!("id: a short name of at most {WINDOW_ID_MAX_BYTES} bytes, without /");
-        return Err(Problem::unprocessable(detail));
+        return Err(Problem::unprocessable(detail)
+            .in_chinese(format!("名称：请填写简短的名称，最多 {WINDOW_ID_MAX_BYTES} 字节，不含 /")));
     }
     let reason = checked_text("reason", reason)?;
     if reason.trim().is_empty() {
-        return Err(Problem::unprocessable("reason: say why"));
+        return Err(without_reason());
     }
     let ahead = until.0.as_micros().saturating_sub(state.now().as_micros());
     if !(1..=WINDOW_MAX_US).contains(&ahead) {
-        return Err(Problem::unprocessable("until: must lie within the next 30 days"));
+        return Err(Problem::unprocessable("until: must lie within the next 30 days")
+            .in_chinese("截止时间：须在今后 30 天之内"));
     }
     let place = place.map(|place| place.trim().to_owned()).filter(|place| !place.is_empty());
     if let Some(place) = &place {
@@ -185,7 +190,9 @@ pub(crate) fn window_action(
         });
         if !is_pipe && !is_site && !plant.sites.is_empty() {
             let detail = "place: the plant model has no such site or pipe in this network";
-            return Err(Problem::unprocessable(detail));
+            return Err(
+                Problem::unprocessable(detail).in_chinese("地点：该热网的管网模型中没有这个站点或管段")
+            );
         }
     }
     Ok(Action::MaintenanceBegin { id, place, until: until.0, reason })
@@ -214,7 +221,8 @@ pub(crate) async fn end(
         desk.windows(state.now()).any(|held| held.network == *network && held.id == window)
     };
     if !holds {
-        return Err(Problem::not_found(format!("no maintenance window {window:?} holds in this network")));
+        return Err(Problem::not_found(format!("no maintenance window {window:?} holds in this network"))
+            .in_chinese(format!("该热网没有名为“{window}”的检修")));
     }
     take(state, user, network, Action::MaintenanceEnd { id: window }).await
 }
@@ -236,7 +244,7 @@ pub(crate) async fn season(
 
 /// A network that this user sees.
 pub(crate) fn known_network(state: &ApiState, user: &User, id: &str) -> Result<NetworkId, Problem> {
-    let unknown = || Problem::not_found("no network has this id");
+    let unknown = || Problem::not_found("no network has this id").in_chinese("没有这个编号的热网");
     let id = NetworkId::new(id).map_err(|_| unknown())?;
     let is_known = state.plant().networks.contains_key(&id)
         || state.tables.iter().any(|table| lock(table).network(&id).is_some())

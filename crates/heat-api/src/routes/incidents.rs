@@ -110,9 +110,11 @@ pub(crate) fn detail(state: &ApiState, user: &User, id: IncidentId) -> Result<In
 }
 
 pub(crate) fn parse_id(text: &str) -> Result<IncidentId, Problem> {
-    text.parse().map_err(|error| Problem::bad_request(format!("{error}")))
+    text.parse()
+        .map_err(|error| Problem::bad_request(format!("{error}")).in_chinese("事件编号为 16 位十六进制数"))
 }
 
 pub(crate) fn unknown(id: IncidentId) -> Problem {
     Problem::not_found(format!("no incident known here has the id {id}"))
+        .in_chinese(format!("没有编号为 {id} 的事件，或已超过保留期限"))
 }

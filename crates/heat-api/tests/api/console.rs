@@ -230,10 +230,10 @@ fn what_the_processor_refuses_is_a_page_with_its_reason() {
             reason,
         })
     });
-    let (status, _, html) =
-        raw_request(bench.address, "POST", &format!("/incidents/{id}/acknowledge"), &[FORM], "version=1");
+    let path = format!("/incidents/{id}/acknowledge");
+    let (status, _, html) = raw_request(bench.address, "POST", &path, &[FORM], "version=1");
     assert_eq!(status, 409);
-    assert!(html.contains("事件已有新变化") && html.contains("version 4"), "{html}");
+    assert!(html.contains("事件已有新变化") && html.contains("事件已更新到第 4 版"), "{html}");
     bench.stop();
 }
 

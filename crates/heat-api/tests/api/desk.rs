@@ -109,6 +109,16 @@ fn a_ticket_for_a_network_or_site_that_the_plant_does_not_have_is_refused_with_t
         assert_eq!(status, 422, "{problem}");
         assert!(problem["detail"].as_str().unwrap().starts_with(place), "{problem}");
     }
+    let form = "kind=cold&network=town&site=st9&area=&external_id=&text=";
+    let (status, _, page) = raw_request(
+        bench.address,
+        "POST",
+        "/tickets",
+        &[("content-type", "application/x-www-form-urlencoded")],
+        form,
+    );
+    assert_eq!(status, 422);
+    assert!(page.contains("站点编号：该热网中没有这个站点，请核对编号"), "{page}");
     // A home is in the plant model; a new meter sends before anybody has entered it there.
     assert_eq!(ticket("town", json!("flat-12-3")).0, 202);
     bench.send_reading("st9", 80.0);
@@ -399,6 +409,13 @@ fn the_citys_topic_has_the_newest_state_of_every_network_site_and_incident_under
     assert!(held.values().all(|record| record["at"].is_string()), "{held:?}");
     let text = serde_json::to_string(&held).unwrap();
     assert!(["wang", "flat-12-3", "block-1"].iter().all(|secret| !text.contains(secret)), "{text}");
+
+    // What the log no longer keeps is taken away from the city as well.
+    bench.runtime.block_on(async {
+        let id = Some(Bytes::from(burst.id.to_string()));
+        bench.appender.append(topics::INCIDENTS, partition(), id, Bytes::new()).await.unwrap();
+        city_topic(&bench.log, |held| held.len() == 4 && !held.contains_key(&key)).await;
+    });
     bench.stop();
 }
 
@@ -420,7 +437,11 @@ async fn city_topic(
                 heat_log::LogEvent::Records { records, .. } => {
                     for record in records {
                         let key = String::from_utf8(record.key.unwrap().to_vec()).unwrap();
-                        held.insert(key, serde_json::from_slice(&record.payload).unwrap());
+                        if record.payload.is_empty() {
+                            held.remove(&key);
+                        } else {
+                            held.insert(key, serde_json::from_slice(&record.payload).unwrap());
+                        }
                     }
                 }
             }

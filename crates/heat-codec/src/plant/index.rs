@@ -1,4 +1,5 @@
-//! The plant model as the gateway asks it: what is known of a device's signals, and what to do with unknown ones.
+//! The plant model as the gateway asks it: what is known of a device's signals, what to do with unknown ones, and which
+//! networks and sites there are.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -9,6 +10,7 @@ use heat_model::{
 };
 use serde::Deserialize;
 
+use super::Places;
 use crate::reject::RejectReason;
 
 /// What happens to a signal that the plant model does not have.
@@ -139,6 +141,7 @@ pub struct SignalIndex {
     policy: UnknownPolicy,
     networks: BTreeMap<NetworkId, BTreeMap<SiteId, BTreeMap<DeviceId, Arc<DeviceFacts>>>>,
     signals: usize,
+    places: Places,
 }
 
 impl SignalIndex {
@@ -163,7 +166,7 @@ impl SignalIndex {
                 (network, sites.into_iter().map(|(site, devices)| (site, shared(devices))).collect())
             })
             .collect();
-        Self { policy, networks, signals: model.signals.len() }
+        Self { policy, networks, signals: model.signals.len(), places: Places::new(model) }
     }
 
     /// What is known of a device; of one that the model does not have, only the network's policy.
@@ -187,6 +190,11 @@ impl SignalIndex {
         name: &SignalName,
     ) -> Option<&SignalFacts> {
         self.networks.get(network)?.get(site)?.get(device)?.signal(name)
+    }
+
+    /// Where tickets may belong.
+    pub const fn places(&self) -> &Places {
+        &self.places
     }
 
     /// Signals in it.

@@ -64,14 +64,21 @@ pub(super) struct Site {
     first_us: Option<i64>,
     model: Option<Model>,
     episodes: Episodes,
-    /// Start of the episode that is on, microseconds.
-    off_since_us: Option<i64>,
-    /// That episode began at several sites at once.
-    is_common: bool,
+    /// The episode that is on.
+    off: Option<Off>,
     listed: bool,
     off_until_us: i64,
     #[serde(skip)]
     pub(super) last: Option<Frame>,
+}
+
+/// An episode that is on.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Off {
+    /// Its start, microseconds.
+    since_us: i64,
+    /// It began at several sites at once.
+    is_common: bool,
 }
 
 /// A frame that was closed, for onlookers.
@@ -105,8 +112,7 @@ impl Site {
             first_us: None,
             model: None,
             episodes: Episodes::default(),
-            off_since_us: None,
-            is_common: false,
+            off: None,
             listed: false,
             off_until_us: 0,
             last: None,
@@ -136,22 +142,24 @@ impl Site {
     }
 
     pub(super) fn is_off(&self) -> bool {
-        self.off_since_us.is_some()
+        self.off.is_some()
     }
 
     /// Whether the episode that is on began less than a window before this time.
     pub(super) fn began_with(&self, at_us: i64) -> bool {
         let window_us = self.step_us().map_or(0, |step| WINDOW as i64 * step);
-        self.off_since_us.is_some_and(|since| at_us - since <= window_us)
+        self.off.is_some_and(|off| at_us - off.since_us <= window_us)
     }
 
     /// What is on began at several sites at once, and is none of its own, however long it lasts here.
     pub(super) fn share(&mut self) {
-        self.is_common = true;
+        if let Some(off) = &mut self.off {
+            off.is_common = true;
+        }
     }
 
     fn end_episode(&mut self) {
-        (self.off_since_us, self.is_common) = (None, false);
+        self.off = None;
         self.episodes.end();
     }
 
@@ -269,7 +277,7 @@ impl Site {
         }
         if self.delivered_us != i64::MIN && start_us - self.delivered_us > REST_US {
             model.resume();
-            (self.off_since_us, self.is_common) = (None, false);
+            self.off = None;
             self.episodes.end();
         }
         self.delivered_us = start_us;
@@ -285,12 +293,13 @@ impl Site {
             return std::mem::take(&mut self.listed).then_some(Change::Well);
         }
         if !judged.off {
-            (self.off_since_us, self.is_common) = (None, false);
+            self.off = None;
             self.episodes.take(None, budget);
             return self.well(start_us);
         }
-        let since_us = *self.off_since_us.get_or_insert(start_us);
-        let counts = may_list && !judged.most && !self.is_common;
+        let Off { since_us, is_common } =
+            *self.off.get_or_insert(Off { since_us: start_us, is_common: false });
+        let counts = may_list && !judged.most && !is_common;
         let heavy = self.episodes.take(Some(if counts { judged.deviate } else { 0.0 }), budget);
         if self.listed {
             self.off_until_us = start_us;

@@ -247,21 +247,6 @@ fn steam_part(incident: &Incident) -> Option<Part> {
     }
 }
 
-/// The incident that a command is about.
-pub(crate) const fn incident_of(action: &Action) -> Option<IncidentId> {
-    match action {
-        Action::Acknowledge { incident, .. }
-        | Action::Shelve { incident, .. }
-        | Action::Unshelve { incident }
-        | Action::Work { incident, .. }
-        | Action::Repaired { incident, .. } => Some(*incident),
-        Action::Season { .. }
-        | Action::MaintenanceBegin { .. }
-        | Action::MaintenanceEnd { .. }
-        | Action::FollowUp { .. } => None,
-    }
-}
-
 const fn name(alarm: AlarmState) -> &'static str {
     match alarm {
         AlarmState::Unacknowledged => "unacknowledged",

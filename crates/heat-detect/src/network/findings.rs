@@ -165,11 +165,15 @@ fn lost_pressure(
     affected.sort();
 }
 
+/// What a loss is called by how it began.
+pub(crate) const fn leak_class(abrupt: bool) -> Class {
+    if abrupt { Class::LeakAbrupt } else { Class::LeakIncipient }
+}
+
 /// A leak that the balance says.
 pub(crate) fn leak(layout: &Layout, places: &Places, leak: &Leak, circulation: f64) -> Finding {
-    let class = if leak.abrupt { Class::LeakAbrupt } else { Class::LeakIncipient };
     let onset = bin_start(leak.onset_bin);
-    let mut finding = empty("water_balance", class, onset, layout.level());
+    let mut finding = empty("water_balance", leak_class(leak.abrupt), onset, layout.level());
     finding.strength = leak.strength;
     finding.evidence.push(evidence(layout, "make_up_excess", leak.loss_kg_s, "kg/s", onset));
     finding.evidence.push(evidence(

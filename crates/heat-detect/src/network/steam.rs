@@ -6,7 +6,11 @@ use heat_model::{
     plant::SiteKind,
 };
 
-use super::{Network, findings::empty, water::bin_start_us};
+use super::{
+    Network,
+    findings::{empty, leak_class},
+    water::bin_start_us,
+};
 use crate::{
     DetectSettings, DetectorState, DetectorStatus, Finding,
     balance::Judging,
@@ -69,7 +73,7 @@ impl Network {
         };
         let mut finding = match loss.cause {
             Cause::Lost(station) => {
-                let class = if loss.abrupt { Class::LeakAbrupt } else { Class::LeakIncipient };
+                let class = leak_class(loss.abrupt);
                 let mut finding = empty(DETECTOR, class, onset, layout.level());
                 finding.kind = Some(kind.to_owned());
                 finding.loss_kg_s = Some(loss.loss_kg_s);

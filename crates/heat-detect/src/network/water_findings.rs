@@ -7,7 +7,7 @@ use heat_model::{
 };
 
 use super::{
-    findings::{empty, evidence, volume_flow_m3_h},
+    findings::{empty, evidence, leak_class, volume_flow_m3_h},
     water::bin_start_us,
 };
 use crate::{
@@ -97,10 +97,6 @@ pub(super) fn night(layout: &Layout, leak: &NightLeak, inflow_kg_s: f64) -> Find
 /// It is over.
 pub(super) fn night_over(bin: i64) -> Finding {
     over(empty(NIGHT_FLOW, Class::LeakIncipient, at(bin), ModelLevel::L0))
-}
-
-const fn leak_class(abrupt: bool) -> Class {
-    if abrupt { Class::LeakAbrupt } else { Class::LeakIncipient }
 }
 
 fn of_station(layout: &Layout, site: u32, class: Class, since: i64, loss_kg_s: f64) -> Finding {

@@ -122,7 +122,7 @@ fn answers(feed: &Feed) -> Vec<(String, TicketCause, bool)> {
         .iter()
         .filter_map(|output| match output {
             Output::Ticket(link) => Some((link.ticket.clone(), link.cause, link.incident.is_some())),
-            Output::Event(_) | Output::Status(_) | Output::Refused(_) => None,
+            Output::Event(_) | Output::Status(_) | Output::Refused(_) | Output::Forgotten(_) => None,
         })
         .collect()
 }

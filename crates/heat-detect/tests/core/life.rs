@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use heat_detect::{DetectSettings, Output, RefusalReason};
 use heat_model::{
     EventTime, IncidentId,
@@ -30,7 +32,7 @@ fn refusals(feed: &Feed) -> Vec<RefusalReason> {
         .iter()
         .filter_map(|output| match output {
             Output::Refused(refusal) => Some(refusal.reason.clone()),
-            Output::Event(_) | Output::Status(_) | Output::Ticket(_) => None,
+            Output::Event(_) | Output::Status(_) | Output::Ticket(_) | Output::Forgotten(_) => None,
         })
         .collect()
 }
@@ -181,4 +183,70 @@ fn a_closed_incident_makes_room_for_the_next_and_counts_as_nothing_lost() {
     feed.run_with(2 * DAY + 6 * HOUR, 2 * DAY + 6 * HOUR + 900, 10, leak, calm);
     assert_eq!(feed.incidents()[1].class, Class::Burst);
     assert_eq!(feed.core.counters().incidents_dropped, 0);
+}
+
+fn forgotten(feed: &Feed) -> Vec<IncidentId> {
+    let id = |output: &Output| match output {
+        Output::Forgotten(forgotten) => Some(forgotten.incident),
+        Output::Event(_) | Output::Status(_) | Output::Refused(_) | Output::Ticket(_) => None,
+    };
+    feed.out.iter().filter_map(id).collect()
+}
+
+#[test]
+fn an_incident_that_has_been_over_for_long_goes_once_and_nothing_is_said_of_it_any_more() {
+    let settings =
+        DetectSettings { incident_retention: Duration::from_secs(7_200), ..DetectSettings::default() };
+    let mut feed = Feed::new(settings, plant());
+    feed.run(0, HOUR, 10, |_| CALM);
+    feed.run(HOUR, HOUR + 900, 10, |_| Now { leak: Some((1, 5.0)), ..CALM });
+    feed.run(HOUR + 900, 2 * HOUR + 900, 10, |_| CALM);
+    let (incident, over) = (state(&feed).id, state(&feed).updated.second());
+    assert_eq!(state(&feed).alarm, AlarmState::Cleared);
+
+    // A word on it, and it stays for as long again.
+    feed.command(over + HOUR, "li", Action::Work { incident, state: WorkState::Dispatched });
+    let last = state(&feed).updated.second();
+    assert_eq!(last, over + HOUR);
+    feed.pass(last + 2 * HOUR - 1);
+    assert_eq!(forgotten(&feed), []);
+    feed.pass(last + 2 * HOUR);
+    assert_eq!(forgotten(&feed), [incident]);
+
+    feed.command(last + 2 * HOUR + 1, "li", Action::Work { incident, state: WorkState::OnSite });
+    assert_eq!(refusals(&feed), [RefusalReason::UnknownIncident]);
+    feed.pass(last + 9 * HOUR);
+    assert_eq!(forgotten(&feed), [incident]);
+}
+
+#[test]
+fn of_more_ended_incidents_than_the_bound_the_one_of_which_nothing_was_said_for_longest_goes() {
+    let mut feed = Feed::new(DetectSettings { ended_max: 1, ..DetectSettings::default() }, plant());
+    feed.run(0, HOUR, 10, |_| CALM);
+    for burst in 0..2 {
+        let begins = HOUR + burst * 6 * HOUR;
+        feed.run(begins, begins + 900, 10, |_| Now { leak: Some((1, 5.0)), ..CALM });
+        feed.run(begins + 900, begins + 6 * HOUR, 10, |_| CALM);
+    }
+    let ids: Vec<IncidentId> = feed.incidents().iter().map(|incident| incident.id).collect();
+    assert_eq!(ids.len(), 2, "two bursts, hours apart");
+    assert_eq!(forgotten(&feed), ids[..1]);
+}
+
+#[test]
+fn incidents_taken_over_as_they_were_published_go_when_their_time_has_come() {
+    let (mut feed, _) = with_a_burst();
+    feed.run(HOUR + 900, 2 * HOUR + 900, 10, |_| CALM);
+    let settings =
+        DetectSettings { incident_retention: Duration::from_secs(7_200), ..DetectSettings::default() };
+    let mut rebuilt = Feed::new(settings, plant());
+    let (over, open) =
+        (state(&feed), Incident { id: "00000000000000ff".parse().unwrap(), ..with_a_burst_on() });
+    rebuilt.core.adopt_incidents([open, over.clone()]);
+    rebuilt.pass(over.updated.second() + 3 * HOUR);
+    assert_eq!(forgotten(&rebuilt), [over.id], "an open one stays, however long nothing is said of it");
+}
+
+fn with_a_burst_on() -> Incident {
+    state(&with_a_burst().0)
 }

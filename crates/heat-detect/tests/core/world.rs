@@ -330,7 +330,7 @@ impl Feed {
             .iter()
             .filter_map(|output| match output {
                 Output::Event(event) => Some(event),
-                Output::Status(_) | Output::Refused(_) | Output::Ticket(_) => None,
+                Output::Status(_) | Output::Refused(_) | Output::Ticket(_) | Output::Forgotten(_) => None,
             })
             .collect()
     }

@@ -19,6 +19,8 @@ pub(super) struct Device {
     pub(super) shapes: DeviceShapes,
     pub(super) facts: Arc<DeviceFacts>,
     pub(super) clock: DeviceClock,
+    /// Whether its site is noted as one that sends readings.
+    pub(super) is_heard: bool,
 }
 
 /// The devices of one format, by the index that its decoder gives them.
@@ -45,6 +47,7 @@ impl Devices {
                 facts: facts(&topic, &context.signals),
                 shapes: DeviceShapes::new(topic),
                 clock: DeviceClock::default(),
+                is_heard: false,
             }
         })
     }

@@ -70,6 +70,10 @@ impl<'a> Records<'a> {
                 self.refuse(decoded, item, device.shapes.topic());
                 continue;
             }
+            if !device.is_heard {
+                device.is_heard = true;
+                self.context.heard.note(device.shapes.topic());
+            }
             self.item(decoded, item, index, device, &mut open);
         }
         self.close(open);

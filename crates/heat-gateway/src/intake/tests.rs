@@ -287,3 +287,53 @@ fn a_brokers_stored_copy_is_history_and_marked() {
         (Lane::Backfill, Quality::Uncertain, QualityCode::Retained)
     );
 }
+
+/// What became of a ticket: the network it went to, or reason and place.
+fn ticket(intake: &mut Intake, place: &str) -> String {
+    let payload = format!(r#"{{"id":"T1","time":1763942400000,"kind":"cold"{place}}}"#);
+    let outcome = take_by(intake, "heat/v1/tickets", &payload, None, NOW);
+    if let Some(fault) = outcome.faults.first() {
+        assert!(outcome.drafts.is_empty() && fault.detail.is_empty(), "{fault:?}");
+        return format!("{} {}", fault.reason, fault.place);
+    }
+    let mut drafts = outcome.drafts.into_iter();
+    let (Some((_, draft)), None) = (drafts.next(), drafts.next()) else { panic!("one record") };
+    let gateway = "gw".parse().unwrap();
+    let envelope = EnvelopeDecoder::default().decode(draft.encode(&gateway, 1, 0)).unwrap();
+    envelope.network.expect("a ticket goes to one network").to_string()
+}
+
+#[test]
+fn a_ticket_for_a_place_that_nobody_knows_is_refused_and_one_that_sends_readings_is_known() {
+    let tables = [("networks.csv", "id\nnorth\nsouth\n"), ("sites.csv", "id,network\nst1,north\n")];
+    let model = heat_codec::plant::read(&tables).unwrap();
+    let index = SignalIndex::new(&model, heat_codec::plant::UnknownPolicy::default());
+    let mut intake = Intake::new(IntakeSettings::default(), 4);
+    intake.adopt(Arc::new(index), Vec::new());
+    assert_eq!(ticket(&mut intake, r#","network":"north","site":"st1""#), "north");
+    assert_eq!(ticket(&mut intake, r#","site":"st1""#), "north", "its site tells its network");
+    assert_eq!(ticket(&mut intake, r#","network":"norht""#), "unknown_network /network");
+    assert_eq!(ticket(&mut intake, r#","network":"north","site":"st2""#), "unknown_site /site");
+    assert_eq!(ticket(&mut intake, r#","area":"Block 5""#), "missing_field /network");
+
+    let rights = Rights::parse(&["south".to_owned()], &[]).unwrap();
+    take_by(&mut intake, "heat/v1/north/st2/meter", r#"{"values":{"a":1}}"#, Some(&rights), NOW);
+    assert_eq!(
+        ticket(&mut intake, r#","network":"north","site":"st2""#),
+        "unknown_site /site",
+        "what may not speak for it does not make it known"
+    );
+    take_by(&mut intake, "heat/v1/north/st2/meter", r#"{"values":{"a":1}}"#, None, NOW);
+    assert_eq!(ticket(&mut intake, r#","network":"north","site":"st2""#), "north");
+}
+
+#[test]
+fn without_a_plant_model_a_ticket_that_names_no_network_goes_to_the_only_one_that_sends() {
+    let mut intake = Intake::new(IntakeSettings::default(), 4);
+    assert_eq!(ticket(&mut intake, ""), "missing_field /network");
+    assert_eq!(ticket(&mut intake, r#","network":"anywhere","site":"at-all""#), "anywhere");
+    take_by(&mut intake, "heat/v1/town/st1/meter", r#"{"values":{"a":1}}"#, None, NOW);
+    assert_eq!(ticket(&mut intake, ""), "town");
+    take_by(&mut intake, "heat/v1/village/st1/meter", r#"{"values":{"a":1}}"#, None, NOW);
+    assert_eq!(ticket(&mut intake, ""), "missing_field /network");
+}

@@ -238,6 +238,13 @@ impl Processor {
         let mut incidents: BTreeMap<IncidentId, Incident> = BTreeMap::new();
         while let Some(records) = scan.next().await? {
             for record in records {
+                if record.payload.is_empty() {
+                    let key = record.key.as_deref().and_then(|key| std::str::from_utf8(key).ok());
+                    if let Some(gone) = key.and_then(|key| key.parse().ok()) {
+                        incidents.remove(&gone);
+                    }
+                    continue;
+                }
                 match serde_json::from_slice::<Incident>(&record.payload) {
                     Ok(incident) => {
                         incidents.insert(incident.id, incident);

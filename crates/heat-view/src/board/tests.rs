@@ -123,3 +123,24 @@ fn a_position_is_read_as_it_is_written() {
         assert_eq!(text.parse::<OutputPosition>(), Err(InvalidOutputPosition), "{text}");
     }
 }
+
+#[test]
+fn an_incident_that_is_no_longer_kept_leaves_the_list_and_one_that_was_never_held_changes_nothing() {
+    let mut board = IncidentBoard::new(BoardSettings::default());
+    let (over, open) = (incident(1, 2, AlarmState::Cleared), incident(2, 1, AlarmState::Unacknowledged));
+    for held in [&over, &open] {
+        assert_eq!(board.apply_record(&State::Is(Box::new(held.clone()))), Applied::Changed);
+    }
+    let gone = crate::feed::state(Some(over.id.to_string().as_bytes()), b"").unwrap();
+    assert_eq!(board.apply_record(&gone), Applied::Changed);
+    assert_eq!(board.apply_record(&gone), Applied::Stale);
+    assert_eq!(board.list(None).map(|incident| incident.id).collect::<Vec<_>>(), [open.id]);
+    assert_eq!((board.len(), board.counts().forgotten), (1, 0));
+}
+
+#[test]
+fn an_empty_record_without_an_incidents_id_as_its_key_is_an_error() {
+    for key in [None, Some(b"town".as_slice()), Some(b"\xff".as_slice())] {
+        assert!(crate::feed::state(key, b"").is_err(), "{key:?}");
+    }
+}

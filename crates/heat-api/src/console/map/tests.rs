@@ -154,3 +154,11 @@ fn names_stay_text_and_ids_stay_one_segment() {
     assert!(!drawn.contains("<script"), "{drawn}");
     assert_eq!(segment("a/b ?热"), "a%2Fb%20%3F%E7%83%AD");
 }
+
+#[test]
+fn a_long_name_is_cut_where_it_would_cross_the_drawing_and_a_short_one_is_whole() {
+    assert_eq!(shortened("城北区热源"), "城北区热源");
+    assert_eq!(shortened("Heating plant Nordwest 1"), "Heating plant Nordwest 1");
+    assert_eq!(shortened("Fernwärmeübergabestation Nordwestlicher Stadtteil"), "Fernwärmeübergabestation…");
+    assert_eq!(shortened("和平小区第三期东区换热站（原纺织厂宿舍院内）"), "和平小区第三期东区换热站（…");
+}
