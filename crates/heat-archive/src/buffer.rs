@@ -7,11 +7,12 @@
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashTable};
 use heat_model::{
     Envelope, GatewayId, NetworkId, Position, Quality, QualityCode, Reading, SignalSet, SignalSetId,
     record::Readings, time::MICROS_PER_DAY,
 };
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     digest::{self, HourDigests, RowLayout, SharedFields},
@@ -30,7 +31,7 @@ const REMEMBERED_SIGNALS_MAX: usize = 200_000;
 const REMEMBERED_IN_SETS_MAX: usize = 5 * REMEMBERED_SIGNALS_MAX;
 
 /// Names of one signal, with its units.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Signal {
     pub(crate) network: NetworkId,
     /// `network/site/device/name`.
@@ -40,6 +41,38 @@ pub(crate) struct Signal {
     pub(crate) name: Arc<str>,
     pub(crate) unit: Arc<str>,
     pub(crate) raw_unit: Arc<str>,
+}
+
+impl Signal {
+    fn is_of(&self, set: &SignalSet, index: usize) -> bool {
+        let decl = &set.signals[index];
+        *self.name == *decl.name.as_str()
+            && *self.unit == *decl.unit
+            && *self.raw_unit == *decl.raw_unit
+            && *self.device == *set.device.as_str()
+            && *self.site == *set.site.as_str()
+            && self.network == set.network
+    }
+}
+
+/// Texts that many signals share, each once: a city has thousands of signals to a name or a unit.
+#[derive(Debug, Default)]
+struct Texts(HashTable<Arc<str>>);
+
+impl Texts {
+    fn shared(&mut self, text: &str) -> Arc<str> {
+        let hash = xxh3_64(text.as_bytes());
+        if let Some(known) = self.0.find(hash, |known| **known == *text) {
+            return Arc::clone(known);
+        }
+        let known: Arc<str> = text.into();
+        self.0.insert_unique(hash, Arc::clone(&known), |known| xxh3_64(known.as_bytes()));
+        known
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
+    }
 }
 
 /// What the rows of one message share.
@@ -128,7 +161,9 @@ pub(crate) struct Buffer {
     filings: Vec<Filing>,
     /// Places of the known signals in the order of files; of those known when it was last asked for.
     ranks: Vec<u32>,
-    signal_of: HashMap<Signal, u32, FixedState>,
+    /// The known signals by the hash of their names; the names stand in `known` alone.
+    signal_of: HashTable<u32>,
+    texts: Texts,
     /// The signals of all sets; where a set's begin.
     set_signals: Vec<u32>,
     set_of: HashMap<SignalSetId, usize, FixedState>,
@@ -156,7 +191,8 @@ impl Buffer {
             known: Vec::new(),
             filings: Vec::new(),
             ranks: Vec::new(),
-            signal_of: HashMap::with_hasher(FixedState::default()),
+            signal_of: HashTable::new(),
+            texts: Texts::default(),
             set_signals: Vec::new(),
             set_of: HashMap::with_hasher(FixedState::default()),
             last_set: None,
@@ -309,26 +345,27 @@ impl Buffer {
     }
 
     fn signal_index(&mut self, set: &SignalSet, index: usize) -> u32 {
+        let hash = digest::signal_hash_of(set, index);
+        let is_it = |&known: &u32| self.known[known as usize].signal.is_of(set, index);
+        if let Some(&known) = self.signal_of.find(hash, is_it) {
+            return known;
+        }
+        let next = u32::try_from(self.known.len()).expect("the memory of signals is bounded far below");
         let decl = &set.signals[index];
         let signal = Signal {
             network: set.network.clone(),
             id: set.signal_id(index).to_string().into(),
-            site: set.site.as_str().into(),
-            device: set.device.as_str().into(),
-            name: decl.name.as_str().into(),
-            unit: (&*decl.unit).into(),
-            raw_unit: (&*decl.raw_unit).into(),
+            site: self.texts.shared(set.site.as_str()),
+            device: self.texts.shared(set.device.as_str()),
+            name: self.texts.shared(decl.name.as_str()),
+            unit: self.texts.shared(&decl.unit),
+            raw_unit: self.texts.shared(&decl.raw_unit),
         };
-        if let Some(&known) = self.signal_of.get(&signal) {
-            return known;
-        }
-        let next = u32::try_from(self.known.len()).expect("the memory of signals is bounded far below");
-        let hash = digest::signal_hash_of(set, index);
         let is_private = self.households.as_ref().is_some_and(|households| households(set, index));
         let dataset = if is_private { Dataset::Households } else { Dataset::Readings };
-        self.known.push(Known { signal: signal.clone(), dataset });
+        self.known.push(Known { signal, dataset });
         self.filings.push(Filing { hash, day: 0, bucket: NOWHERE, file: NOWHERE });
-        self.signal_of.insert(signal, next);
+        self.signal_of.insert_unique(hash, next, |&known| self.filings[known as usize].hash);
         next
     }
 
@@ -365,6 +402,7 @@ impl Buffer {
         self.filings.clear();
         self.ranks.clear();
         self.signal_of.clear();
+        self.texts.clear();
         self.set_signals.clear();
         self.set_of.clear();
         self.last_set = None;

@@ -27,7 +27,7 @@ mod columns;
 mod page;
 mod pairs;
 
-use chunk::Zstd;
+pub(crate) use chunk::Zstd;
 
 use crate::{
     buffer::{FileRows, Message, Row, Signal},
@@ -54,15 +54,16 @@ pub(crate) struct Shared<'a> {
 /// Encodes one file.
 pub(crate) fn readings_file(
     shared: &Shared<'_>,
+    zstd: &mut Zstd,
     file: &FileRows<'_>,
     metadata: Vec<KeyValue>,
 ) -> Result<Vec<u8>, ParquetError> {
-    let mut writer = ReadingsFile::new(shared.zstd_level)?;
+    let mut writer = ReadingsFile::new()?;
     let mut runs = file.runs.as_slice();
     let mut split = None;
     for rows in file.rows.chunks(ROW_GROUP_ROWS) {
         let of_group = runs_of_group(&mut runs, &mut split, rows.len());
-        writer.write_group(shared, &of_group, rows)?;
+        writer.write_group(shared, zstd, &of_group, rows)?;
     }
     writer.finish(metadata)
 }
@@ -71,30 +72,29 @@ pub(crate) fn readings_file(
 pub(crate) struct ReadingsFile {
     writer: SerializedFileWriter<Vec<u8>>,
     columns: Vec<ColumnDescPtr>,
-    zstd: Zstd,
 }
 
 impl ReadingsFile {
-    pub(crate) fn new(zstd_level: i32) -> Result<Self, ParquetError> {
-        let zstd = Zstd::new(zstd_level).map_err(|error| ParquetError::External(Box::new(error)))?;
+    pub(crate) fn new() -> Result<Self, ParquetError> {
         let sorting = schema::SORT_COLUMNS
             .map(|column_idx| SortingColumn { column_idx, descending: false, nulls_first: false })
             .to_vec();
         let properties = WriterProperties::builder().set_sorting_columns(Some(sorting)).build();
         let writer = SerializedFileWriter::new(Vec::new(), schema::readings(), Arc::new(properties))?;
         let columns = writer.schema_descr().columns().to_vec();
-        Ok(Self { writer, columns, zstd })
+        Ok(Self { writer, columns })
     }
 
     /// Rows in order of (signal, event time), no more than fit a row group, with the runs of their signals.
     pub(crate) fn write_group(
         &mut self,
         shared: &Shared<'_>,
+        zstd: &mut Zstd,
         runs: &[(&Signal, usize)],
         rows: &[Row],
     ) -> Result<(), ParquetError> {
         let mut group = self.writer.next_row_group()?;
-        columns::write_group(&mut group, &self.columns, &mut self.zstd, shared, runs, rows)?;
+        columns::write_group(&mut group, &self.columns, zstd, shared, runs, rows)?;
         group.close()?;
         Ok(())
     }
@@ -222,7 +222,9 @@ mod tests {
         let message =
             Message { ingest_time: 7, append_time: 8, epoch: 1, seq: 2, offset: 3, gateway: 0, lane: 0 };
         let shared = Shared { messages: &[message], gateways: &["g"], partition: 0, zstd_level: 3, weighs };
-        let bytes = bytes::Bytes::from(readings_file(&shared, &file, Vec::new()).expect("encodes"));
+        let mut zstd = Zstd::new(shared.zstd_level).expect("a level of zstd");
+        let bytes = readings_file(&shared, &mut zstd, &file, Vec::new()).expect("encodes");
+        let bytes = bytes::Bytes::from(bytes);
         let metadata = ParquetMetaDataReader::new().parse_and_finish(&bytes).expect("Parquet");
         metadata.row_group(0).clone()
     }

@@ -356,10 +356,12 @@ impl CommitWriter {
             zstd_level: self.zstd_level,
             weighs: false,
         };
+        let mut zstd = encode::Zstd::new(self.zstd_level)
+            .map_err(|source| SealError { path: stretch.ledger_path(), source })?;
         for rows in self.buffer.files() {
             let path = stretch.readings_path(rows.dataset, rows.day, rows.network);
             let metadata = schema::metadata(&stretch, rows.rows.len() as u64);
-            let bytes = encode::readings_file(&shared, &rows, metadata)
+            let bytes = encode::readings_file(&shared, &mut zstd, &rows, metadata)
                 .map_err(|source| SealError { path: path.clone(), source })?;
             files.push((readings_entry(path, &rows, bytes.len()), bytes::Bytes::from(bytes)));
         }

@@ -4,7 +4,7 @@
 //! costs one hash of the set's bytes and no string. Records of readings in the form in which they are written are read by
 //! `wire`, all others by prost.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use hashbrown::HashTable;
@@ -15,7 +15,7 @@ use heat_model::{
     record::{Command, DeviceSeq, Forecast, Heartbeat, HourCounts, Readings},
 };
 use prost::Message as _;
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 mod wire;
 
@@ -27,6 +27,8 @@ pub mod pb {
 
 /// Sets that a decoder keeps before it starts anew; 65,536 devices are more than one partition carries.
 pub const SETS_MAX: usize = 65_536;
+/// Any but the id's own, which is zero.
+const CHECK_SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Why bytes are not an envelope.
 #[derive(Debug, thiserror::Error)]
@@ -76,11 +78,37 @@ pub enum DecodeError {
 /// Decodes records; keeps what repeats. One per reader.
 #[derive(Debug, Default)]
 pub struct EnvelopeDecoder {
-    sets: HashTable<(u64, Box<[u8]>, Arc<SignalSet>)>,
+    sets: HashTable<KnownSet>,
+    /// Factor and summand of each signal of the sets, side by side: a record needs nothing else of its signals.
+    conversions: Vec<Conversion>,
     networks: HashTable<NetworkId>,
     gateways: HashTable<GatewayId>,
     /// Used again for each set's hash.
     hashed: Vec<u8>,
+}
+
+/// A set that was seen. It is known again by 128 bits of its bytes' hashes: to hold the bytes against those of each record
+/// costs as much as all else of a record's set, since a city's sets lie in no cache.
+#[derive(Debug)]
+struct KnownSet {
+    check: u64,
+    id: SignalSetId,
+    set: Arc<SignalSet>,
+    /// Its signals' places in [`EnvelopeDecoder::conversions`].
+    conversions: Range<usize>,
+}
+
+/// From a raw value to SI, as [`SignalDecl::value_of`] does it.
+#[derive(Debug, Clone, Copy)]
+struct Conversion {
+    scale: f64,
+    offset: f64,
+}
+
+impl Conversion {
+    fn value_of(self, raw: f64) -> f64 {
+        raw * self.scale + self.offset
+    }
 }
 
 impl EnvelopeDecoder {
@@ -102,8 +130,8 @@ impl EnvelopeDecoder {
             _ => return None,
         };
         let network = self.network(record.network).ok()?;
-        let set = self.set(&network, columns.signal_set).ok()?;
-        let readings = wire::rows(&set, columns)?;
+        let (set, conversions) = self.set(&network, columns.signal_set).ok()?;
+        let readings = wire::rows(&self.conversions[conversions], columns)?;
         let device_seq = columns.device_seq.map(|seq| DeviceSeq { boot: columns.boot.into(), seq });
         let gateway = self.gateway(record.gateway).ok()?;
         Some(Envelope {
@@ -148,25 +176,33 @@ impl EnvelopeDecoder {
         };
         let device_seq =
             readings.device_seq.map(|seq| DeviceSeq { boot: readings.boot.as_str().into(), seq });
-        let set = self.set(&network, &readings.signal_set)?;
+        let (set, _) = self.set(&network, &readings.signal_set)?;
         let rows = rows(&set, &readings)?;
         Ok(Readings { set, lane, device_seq, readings: rows })
     }
 
-    fn set(&mut self, network: &NetworkId, bytes: &[u8]) -> Result<Arc<SignalSet>, DecodeError> {
+    fn set(
+        &mut self,
+        network: &NetworkId,
+        bytes: &[u8],
+    ) -> Result<(Arc<SignalSet>, Range<usize>), DecodeError> {
         let id = set_id(network, bytes, &mut self.hashed);
-        let known = |(hash, set_bytes, set): &(u64, Box<[u8]>, Arc<SignalSet>)| {
-            *hash == id.0 && **set_bytes == *bytes && set.network == *network
-        };
-        if let Some((_, _, set)) = self.sets.find(id.0, known) {
-            return Ok(Arc::clone(set));
+        let check = xxh3_64_with_seed(&self.hashed, CHECK_SEED);
+        if let Some(known) = self.sets.find(id.0, |known| known.id == id && known.check == check) {
+            return Ok((Arc::clone(&known.set), known.conversions.clone()));
         }
         if self.sets.len() >= SETS_MAX {
             self.sets.clear();
+            self.conversions.clear();
         }
         let set = Arc::new(decode_set(network.clone(), id, bytes)?);
-        self.sets.insert_unique(id.0, (id.0, bytes.into(), Arc::clone(&set)), |(hash, _, _)| *hash);
-        Ok(set)
+        let first = self.conversions.len();
+        let conversion = |signal: &SignalDecl| Conversion { scale: signal.scale, offset: signal.offset };
+        self.conversions.extend(set.signals.iter().map(conversion));
+        let conversions = first..self.conversions.len();
+        let known = KnownSet { check, id, set: Arc::clone(&set), conversions: conversions.clone() };
+        self.sets.insert_unique(id.0, known, |known| known.id.0);
+        Ok((set, conversions))
     }
 
     fn network(&mut self, text: &str) -> Result<NetworkId, DecodeError> {
@@ -215,7 +251,7 @@ fn decode_set(network: NetworkId, id: SignalSetId, bytes: &[u8]) -> Result<Signa
     let set = pb::SignalSet::decode(bytes)?;
     let site = SiteId::new(&set.site).map_err(|source| DecodeError::Id { field: "site", source })?;
     let device = DeviceId::new(&set.device).map_err(|source| DecodeError::Id { field: "device", source })?;
-    let signals = set
+    let mut signals = set
         .signals
         .into_iter()
         .map(|signal| {
@@ -228,7 +264,9 @@ fn decode_set(network: NetworkId, id: SignalSetId, bytes: &[u8]) -> Result<Signa
                 offset: signal.offset,
             })
         })
-        .collect::<Result<_, DecodeError>>()?;
+        .collect::<Result<Vec<_>, DecodeError>>()?;
+    // They were collected in place of prost's, which take more; a set stays for long.
+    signals.shrink_to_fit();
     Ok(SignalSet { id, network, site, device, signals })
 }
 

@@ -17,7 +17,7 @@ use std::mem;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use heat_model::{Lane, NetworkId, record::Readings};
+use heat_model::{Lane, NetworkId, SignalSet, SignalSetId, record::Readings};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
@@ -31,6 +31,8 @@ pub const LATE_MAX: u64 = 64;
 pub const NAMED_MAX: usize = 64;
 /// Names that take no more bytes are hashed in one go.
 const HASHED_AT_ONCE_MAX: usize = 192;
+/// Sets whose devices are kept; beyond, they are hashed anew.
+const SETS_MAX: usize = 65_536;
 /// Devices remembered, unless configured.
 pub const DEVICES_MAX: usize = 65_536;
 
@@ -160,6 +162,8 @@ pub struct DeviceTracker {
     forgotten: u64,
     /// The last message that had a number, for its further records.
     last: Option<(u64, u64, u64)>,
+    /// The device of each set that was seen: a set names one device, and to read its names costs more than all else.
+    keys: HashMap<SignalSetId, u64, FixedState>,
 }
 
 /// A tracker's state, in an order of its own: equal trackers have equal snapshots.
@@ -187,6 +191,7 @@ impl DeviceTracker {
             old: Devices::default(),
             forgotten: 0,
             last: None,
+            keys: HashMap::default(),
         }
     }
 
@@ -194,7 +199,7 @@ impl DeviceTracker {
     /// is the record's: a further record of a message says nothing new.
     pub fn observe(&mut self, network: &NetworkId, readings: &Readings, messages: u32) -> Option<Sequence> {
         let numbered = readings.device_seq.as_ref()?;
-        let key = hash(&[network.as_str(), readings.set.site.as_str(), readings.set.device.as_str()]);
+        let key = self.key(network, &readings.set);
         let this = (key, hash(&[&numbered.boot]), numbered.seq);
         if messages == 0 && self.last == Some(this) {
             return None;
@@ -247,12 +252,22 @@ impl DeviceTracker {
             old: snapshot.old.into_iter().collect(),
             forgotten: snapshot.forgotten,
             last: snapshot.last,
+            keys: HashMap::default(),
         }
+    }
+
+    fn key(&mut self, network: &NetworkId, set: &SignalSet) -> u64 {
+        if self.keys.len() >= SETS_MAX && !self.keys.contains_key(&set.id) {
+            self.keys.clear();
+        }
+        let of_names = || hash(&[network.as_str(), set.site.as_str(), set.device.as_str()]);
+        *self.keys.entry(set.id).or_insert_with(of_names)
     }
 
     /// A device that is remembered; it is young then.
     fn device(&mut self, key: u64) -> Option<&mut Device> {
-        if !self.young.contains_key(&key)
+        if !self.old.is_empty()
+            && !self.young.contains_key(&key)
             && let Some(device) = self.old.remove(&key)
         {
             self.insert(key, device);

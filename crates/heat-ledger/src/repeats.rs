@@ -27,7 +27,8 @@ const SETS_MAX: usize = 65_536;
 pub struct RepeatSettings {
     /// Offsets in a block.
     pub block_records: u64,
-    /// Readings after which a block is cut early, to bound memory (10 to 32 bytes each, 90 for a signal's only one; two blocks).
+    /// Readings after which a block is cut early, to bound memory (10 to 32 bytes each, 90 for a signal's only one; two
+    /// blocks, of which the older is packed: 8 to 9 bytes of those in order).
     pub block_readings_max: usize,
 }
 
@@ -120,6 +121,7 @@ impl RepeatWindow {
 
     fn turn_over(&mut self) {
         mem::swap(&mut self.previous, &mut self.current);
+        self.previous.pack();
         self.current.clear();
         self.turn += 1;
     }

@@ -17,7 +17,7 @@ use crate::{
     archive::{Archive, ArchiveError},
     buffer::{Message, Row, Signal},
     digest::{Digest, HourDigests},
-    encode::{ReadingsFile, Shared},
+    encode::{ReadingsFile, Shared, Zstd},
     layout::{Dataset, Stretch},
     manifest::{FileEntry, OffsetSpan},
     read::{ArchivedReading, ArchivedSignal},
@@ -77,6 +77,7 @@ pub(super) async fn merge(
 /// The file being written.
 struct OpenFile {
     file: ReadingsFile,
+    zstd: Zstd,
     rows: u64,
     hours: HourDigests,
     offsets: OffsetSpan,
@@ -170,12 +171,13 @@ impl<'a> Writer<'a> {
 
     fn push(&mut self, row: &ArchivedReading, hash: u128) -> Result<(), ArchiveError> {
         if self.open.is_none() {
-            let file = ReadingsFile::new(self.target.settings.zstd_level).map_err(|e| self.encode(e))?;
+            let file = ReadingsFile::new().map_err(|error| self.encode(error))?;
+            let zstd = Zstd::new(self.target.settings.zstd_level).map_err(|error| self.encode(error))?;
             let offsets = OffsetSpan { first: row.offset, last: row.offset };
             let time = row.event_time.as_micros();
             let event_times = (time, time);
             let hours = HourDigests::default();
-            self.open = Some(OpenFile { file, rows: 0, hours, offsets, event_times });
+            self.open = Some(OpenFile { file, zstd, rows: 0, hours, offsets, event_times });
         }
         let Some(open) = &mut self.open else { return Ok(()) };
         let time = row.event_time.as_micros();
@@ -205,7 +207,7 @@ impl<'a> Writer<'a> {
         };
         let runs: Vec<(&Signal, usize)> =
             self.group.runs.iter().map(|(signal, rows)| (signal, *rows)).collect();
-        let written = open.file.write_group(&shared, &runs, &self.group.rows);
+        let written = open.file.write_group(&shared, &mut open.zstd, &runs, &self.group.rows);
         let is_full = open.rows >= self.target.settings.file_rows;
         written.map_err(|error| self.encode(error))?;
         self.group.clear();

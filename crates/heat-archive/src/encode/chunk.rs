@@ -28,37 +28,38 @@ use super::{Group, page::IndexPage};
 /// within a page.
 pub(super) const PAGE_ROWS: usize = 65_536;
 
-/// One zstd context, used for all pages of a file.
-pub(super) struct Zstd {
+/// One zstd context, used for all pages of a commit or of a merged date.
+pub(crate) struct Zstd {
     compressor: zstd::bulk::Compressor<'static>,
     level: i32,
 }
 
 impl Zstd {
-    pub(super) fn new(level: i32) -> std::io::Result<Self> {
-        Ok(Self { compressor: zstd::bulk::Compressor::new(level)?, level })
+    pub(crate) fn new(level: i32) -> Result<Self> {
+        let compressor = zstd::bulk::Compressor::new(level).map_err(external)?;
+        Ok(Self { compressor, level })
     }
 
     /// Takes this level for what comes next.
     pub(super) fn set_level(&mut self, level: i32) -> Result<()> {
         if level != self.level {
-            let set = self.compressor.set_compression_level(level);
-            set.map_err(|error| ParquetError::External(Box::new(error)))?;
+            self.compressor.set_compression_level(level).map_err(external)?;
             self.level = level;
         }
         Ok(())
     }
 
     pub(super) fn compress(&mut self, bytes: &[u8]) -> Result<Bytes> {
-        self.compressor
-            .compress(bytes)
-            .map(Bytes::from)
-            .map_err(|error| ParquetError::External(Box::new(error)))
+        self.compressor.compress(bytes).map(Bytes::from).map_err(external)
     }
 
     pub(super) fn codec(&self) -> Result<Compression> {
         Ok(Compression::ZSTD(ZstdLevel::try_new(self.level)?))
     }
+}
+
+fn external(error: std::io::Error) -> ParquetError {
+    ParquetError::External(Box::new(error))
 }
 
 /// A dictionary: its values in `PLAIN` encoding.

@@ -3,7 +3,9 @@
 //! Each field at most once, columns packed. Whatever else protobuf allows, and all other bodies, is left to prost, which
 //! makes a dozen allocations of a record: this is for the log's millions, that for the rest.
 
-use heat_model::{EventTime, Quality, QualityCode, Reading, SignalSet};
+use heat_model::{EventTime, Quality, QualityCode, Reading};
+
+use super::Conversion;
 
 /// A record of readings; texts and columns lie in the record's bytes.
 #[derive(Debug, Default, PartialEq)]
@@ -165,13 +167,13 @@ fn varint(rest: &mut &[u8]) -> Option<u64> {
     None
 }
 
-/// The rows of plain columns; `None` where the other way names a fault.
-pub(super) fn rows(set: &SignalSet, columns: &Columns<'_>) -> Option<Vec<Reading>> {
+/// The rows of plain columns, whose set has a conversion for each signal; `None` where the other way names a fault.
+pub(super) fn rows(conversions: &[Conversion], columns: &Columns<'_>) -> Option<Vec<Reading>> {
     let expected = columns.raw.len() / size_of::<f64>();
     let numbers = [count(columns.time_deltas)?, count(columns.signals)?];
     let found = [numbers[0], numbers[1], columns.quality.len(), columns.code.len()];
     if !found.iter().all(|&found| found == 0 || found == expected)
-        || (columns.signals.is_empty() && expected > set.signals.len())
+        || (columns.signals.is_empty() && expected > conversions.len())
     {
         return None;
     }
@@ -193,7 +195,7 @@ pub(super) fn rows(set: &SignalSet, columns: &Columns<'_>) -> Option<Vec<Reading
             signal,
             event_time: EventTime::from_micros(columns.base_time_us.saturating_add(delta)),
             raw,
-            value: set.signals.get(signal as usize)?.value_of(raw),
+            value: conversions.get(signal as usize)?.value_of(raw),
             quality: Quality::from_number(columns.quality.get(index).copied().unwrap_or(0))?,
             code: QualityCode::from_number(columns.code.get(index).copied().unwrap_or(0))?,
         });

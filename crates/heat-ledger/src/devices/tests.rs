@@ -7,7 +7,7 @@ use super::*;
 
 fn readings(device: &str, boot: &str, seq: u64, lane: Lane) -> Readings {
     let set = SignalSet {
-        id: SignalSetId(0),
+        id: SignalSetId(xxh3_64(device.as_bytes())),
         network: "town".parse().unwrap(),
         site: "st01".parse().unwrap(),
         device: device.parse().unwrap(),

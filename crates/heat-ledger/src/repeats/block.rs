@@ -3,8 +3,11 @@
 //! Nearly every reading is newer than all others of its signal. Such readings form the signal's run, whose last time
 //! alone proves a newer one to be unseen: one line of memory, and no search. A run lies in one store with all others, in
 //! chunks of 8 bytes a reading that grow as the run does: time since the chunk's first, and the value's fingerprint. A
-//! chunk that begins at a whole millisecond counts in milliseconds and reaches over 49 days.
+//! chunk that begins at a whole millisecond counts in milliseconds and reaches over 49 days. A block that grows no more is
+//! packed: a run then lies in one piece, without the room that its chunks had left.
 //! What comes out of order, or again with another value, strays from the run into a hash table of exact keys.
+
+use std::ops::Range;
 
 use hashbrown::{HashMap, HashTable};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -156,6 +159,23 @@ impl Block {
         track.filled += 1;
     }
 
+    /// Puts each run in as few chunks as it needs, for a block that takes no more readings.
+    pub(super) fn pack(&mut self) {
+        let mut packed = Vec::with_capacity(self.len - self.strays.len() + HEADER * self.tracks.len());
+        let mut chunks = Vec::new();
+        for track in &mut self.tracks {
+            chunks_of(&self.words, track, &mut chunks);
+            *track = Track { open: NONE, base: 0, filled: 0, capacity: 0, ..*track };
+            for chunk in chunks.drain(..).rev() {
+                for &word in &self.words[chunk.readings()] {
+                    let (value, delta) = halves(word);
+                    push_packed(&mut packed, track, time_of(chunk.base, delta), value);
+                }
+            }
+        }
+        self.words = packed;
+    }
+
     fn look_in_run(&self, track: &Track, key: Key) -> Seen {
         let (mut chunk, mut filled, mut base) = (track.open as usize, track.filled as usize, track.base);
         while key.time < base {
@@ -199,9 +219,59 @@ fn open_chunk(words: &mut Vec<u64>, track: &mut Track, time: i64) {
     words.resize(words.len() + track.capacity as usize, 0);
 }
 
+/// Where a chunk lies, and from when its readings count.
+struct Chunk {
+    at: usize,
+    filled: usize,
+    base: i64,
+}
+
+impl Chunk {
+    fn readings(&self) -> Range<usize> {
+        let first = self.at + HEADER;
+        first..first + self.filled
+    }
+}
+
+/// A track's chunks, the newest first.
+fn chunks_of(words: &[u64], track: &Track, chunks: &mut Vec<Chunk>) {
+    let (mut at, mut filled) = (track.open, track.filled);
+    while at != NONE {
+        let place = at as usize;
+        chunks.push(Chunk { at: place, filled: filled as usize, base: words[place].cast_signed() });
+        at = halves(words[place + 1]).1;
+        if at != NONE {
+            filled = halves(words[at as usize + 1]).0;
+        }
+    }
+}
+
+/// Adds a reading to the track's run, whose open chunk ends where `words` do.
+fn push_packed(words: &mut Vec<u64>, track: &mut Track, time: i64, value: u32) {
+    let delta = track.delta(time).filter(|_| track.open != NONE).unwrap_or_else(|| {
+        track.capacity = track.filled;
+        open_chunk(words, track, time);
+        words.truncate(track.open as usize + HEADER);
+        0
+    });
+    words.push(u64::from(value) << 32 | u64::from(delta));
+    track.filled += 1;
+    track.capacity = track.filled;
+}
+
+/// What a chunk that begins at `base` counts in, microseconds.
+const fn unit(base: i64) -> i64 {
+    if base % 1_000 == 0 { 1_000 } else { 1 }
+}
+
+/// The time that is `delta` in a chunk that begins at `base`.
+fn time_of(base: i64, delta: u32) -> i64 {
+    base + i64::from(delta) * unit(base)
+}
+
 /// What is `time` in a chunk that begins at `base`, if it can be there.
 fn delta(base: i64, time: i64) -> Option<u32> {
-    let unit = if base % 1_000 == 0 { 1_000 } else { 1 };
+    let unit = unit(base);
     let micros = time.checked_sub(base)?;
     (micros % unit == 0).then(|| u32::try_from(micros / unit).ok())?
 }
@@ -267,14 +337,45 @@ mod tests {
             }
         }
         assert_eq!(block.len(), seen.values().map(Vec::len).sum::<usize>());
-        for (&(signal, time), values) in &seen {
+        holds_all(&block, &seen);
+        block
+    }
+
+    fn holds_all(block: &Block, seen: &BTreeMap<(u64, i64), Vec<u32>>) {
+        for (&(signal, time), values) in seen {
             let place = block.place(signal).expect("it has readings");
             for &value in values {
                 assert_eq!(block.look(place, Key { signal, time, value }), Seen::Same);
             }
             assert_eq!(block.look(place, Key { signal, time, value: 9 }), Seen::Other);
+            let before = seen.range((signal, i64::MIN)..(signal, time)).next_back().map(|(key, _)| key.1);
+            if let Some(between) = time.checked_sub(1).filter(|&between| before < Some(between)) {
+                assert_eq!(block.look(place, Key { signal, time: between, value: 3 }), Seen::Nothing);
+            }
         }
-        block
+    }
+
+    fn map_of(keys: &[(u64, i64, u32)]) -> BTreeMap<(u64, i64), Vec<u32>> {
+        let mut seen = BTreeMap::<_, Vec<u32>>::new();
+        for &(signal, time, value) in keys {
+            seen.entry((signal, time)).or_default().push(value);
+        }
+        seen
+    }
+
+    #[test]
+    fn a_packed_block_has_no_room_left_and_knows_what_it_knew() {
+        let keys: Vec<_> = (0..10_u64)
+            .flat_map(|signal| (0..84_i64).map(move |step| (signal, step * 1_000_000, 3)))
+            .collect();
+        let mut block = agree(&keys);
+        assert!(block.words.len() > 1_000, "{} words", block.words.len());
+
+        block.pack();
+
+        assert_eq!(block.words.len(), 10 * (84 + HEADER));
+        assert_eq!(block.len(), 840);
+        holds_all(&block, &map_of(&keys));
     }
 
     #[test]
@@ -320,6 +421,17 @@ mod tests {
                 })
                 .collect();
             agree(&keys);
+        }
+
+        #[test]
+        fn packing_changes_no_answer(
+            keys in prop::collection::vec((0..3_u64, times(), 0..3_u32), 1..300))
+        {
+            let mut block = agree(&keys);
+            let words = block.words.len();
+            block.pack();
+            prop_assert!(block.words.len() <= words);
+            holds_all(&block, &map_of(&keys));
         }
 
         #[test]
