@@ -4,7 +4,11 @@
 //! costs one hash of the set's bytes and no string. Records of readings in the form in which they are written are read by
 //! `wire`, all others by prost.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    ops::Range,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use hashbrown::HashTable;
@@ -27,8 +31,6 @@ pub mod pb {
 
 /// Sets that a decoder keeps before it starts anew; 65,536 devices are more than one partition carries.
 pub const SETS_MAX: usize = 65_536;
-/// Any but the id's own, which is zero.
-const CHECK_SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Why bytes are not an envelope.
 #[derive(Debug, thiserror::Error)]
@@ -76,8 +78,10 @@ pub enum DecodeError {
 }
 
 /// Decodes records; keeps what repeats. One per reader.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct EnvelopeDecoder {
+    /// Of the second hash of a set. Nobody outside knows it, so nobody can make a set that is taken for another.
+    check_seed: u64,
     sets: HashTable<KnownSet>,
     /// Factor and summand of each signal of the sets, side by side: a record needs nothing else of its signals.
     conversions: Vec<Conversion>,
@@ -108,6 +112,19 @@ struct Conversion {
 impl Conversion {
     fn value_of(self, raw: f64) -> f64 {
         raw * self.scale + self.offset
+    }
+}
+
+impl Default for EnvelopeDecoder {
+    fn default() -> Self {
+        Self {
+            check_seed: RandomState::new().hash_one(()),
+            sets: HashTable::new(),
+            conversions: Vec::new(),
+            networks: HashTable::new(),
+            gateways: HashTable::new(),
+            hashed: Vec::new(),
+        }
     }
 }
 
@@ -187,7 +204,7 @@ impl EnvelopeDecoder {
         bytes: &[u8],
     ) -> Result<(Arc<SignalSet>, Range<usize>), DecodeError> {
         let id = set_id(network, bytes, &mut self.hashed);
-        let check = xxh3_64_with_seed(&self.hashed, CHECK_SEED);
+        let check = xxh3_64_with_seed(&self.hashed, self.check_seed);
         if let Some(known) = self.sets.find(id.0, |known| known.id == id && known.check == check) {
             return Ok((Arc::clone(&known.set), known.conversions.clone()));
         }
