@@ -13,7 +13,6 @@ use heat_model::{
     ids::ID_MAX_BYTES,
     ticket::{Ticket, TicketKind},
 };
-use xxhash_rust::xxh3::xxh3_64;
 
 pub use self::personal::masked;
 use self::personal::{is_number_of_a_person, personal_field, without_home};
@@ -104,15 +103,6 @@ pub enum FreeText {
     KeepMasked,
 }
 
-/// What a ticket's dead letter may keep of the payload.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TicketResidue {
-    /// xxh3-64 of the payload.
-    pub hash: u64,
-    /// The payload's `text` field, masked; empty if there is none or free text is dropped.
-    pub masked_text: String,
-}
-
 /// Decodes one ticket. The error names the field, and never quotes it.
 pub fn decode(payload: &[u8], free_text: FreeText) -> Result<DecodedTicket, Reject> {
     let text = text_of(payload, PAYLOAD_MAX_BYTES).map_err(Reject::whole)?;
@@ -152,18 +142,6 @@ pub fn check_time(ticket: &Ticket, received: IngestTime) -> Result<(), Reject> {
 /// What is kept of a free text about a ticket, masked.
 pub fn kept(text: &str, free_text: FreeText) -> Option<String> {
     (free_text == FreeText::KeepMasked).then(|| masked(&shortened(text)))
-}
-
-/// What may be kept of a ticket that was refused.
-pub fn residue(payload: &[u8], free_text: FreeText) -> TicketResidue {
-    let masked_text = match (free_text, text_of(payload, PAYLOAD_MAX_BYTES).map(Node::parse)) {
-        (FreeText::KeepMasked, Ok(Ok(Node::Object(entries)))) => {
-            let text = entries.iter().find(|(key, _)| key == "text");
-            if let Some((_, Node::Text(text))) = text { masked(&shortened(text)) } else { String::new() }
-        }
-        _ => String::new(),
-    };
-    TicketResidue { hash: xxh3_64(payload), masked_text }
 }
 
 fn kind(fields: &Fields<'_>) -> Result<TicketKind, Reject> {
@@ -400,14 +378,6 @@ mod tests {
             assert!(ticket("external_id", value).is_ok(), "{value}");
         }
         assert!(decode(br#"{"id":13800138000,"time":1,"kind":"cold"}"#, FreeText::Drop).is_err());
-    }
-
-    #[test]
-    fn a_refused_ticket_leaves_a_hash_and_masked_text_only() {
-        let payload = br#"{"name":"Wang","text":"call 13800138000"}"#;
-        let residue = residue(payload, FreeText::KeepMasked);
-        assert_eq!(residue.masked_text, "call ***********");
-        assert_ne!(residue.hash, 0);
     }
 
     proptest! {
