@@ -311,7 +311,6 @@ pub fn ticket(data: &[u8]) {
             }
             Err(reject) => check_reject(&reject),
         }
-        ticket::residue(data, free_text);
     }
 }
 
