@@ -4,11 +4,7 @@
 //! costs one hash of the set's bytes and no string. Records of readings in the form in which they are written are read by
 //! `wire`, all others by prost.
 
-use std::{
-    hash::{BuildHasher as _, RandomState},
-    ops::Range,
-    sync::Arc,
-};
+use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use hashbrown::HashTable;
@@ -19,7 +15,7 @@ use heat_model::{
     record::{Command, DeviceSeq, Forecast, Heartbeat, HourCounts, Readings},
 };
 use prost::Message as _;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+use xxhash_rust::xxh3::xxh3_64;
 
 mod wire;
 
@@ -78,10 +74,8 @@ pub enum DecodeError {
 }
 
 /// Decodes records; keeps what repeats. One per reader.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct EnvelopeDecoder {
-    /// Of the second hash of a set. Nobody outside knows it, so nobody can make a set that is taken for another.
-    check_seed: u64,
     sets: HashTable<KnownSet>,
     /// Factor and summand of each signal of the sets, side by side: a record needs nothing else of its signals.
     conversions: Vec<Conversion>,
@@ -91,12 +85,11 @@ pub struct EnvelopeDecoder {
     hashed: Vec<u8>,
 }
 
-/// A set that was seen. It is known again by 128 bits of its bytes' hashes: to hold the bytes against those of each record
-/// costs as much as all else of a record's set, since a city's sets lie in no cache.
+/// A set that was seen. It is known again by its bytes and nothing less: two sets of one hash would give a device's readings
+/// to another.
 #[derive(Debug)]
 struct KnownSet {
-    check: u64,
-    id: SignalSetId,
+    bytes: Box<[u8]>,
     set: Arc<SignalSet>,
     /// Its signals' places in [`EnvelopeDecoder::conversions`].
     conversions: Range<usize>,
@@ -112,19 +105,6 @@ struct Conversion {
 impl Conversion {
     fn value_of(self, raw: f64) -> f64 {
         raw * self.scale + self.offset
-    }
-}
-
-impl Default for EnvelopeDecoder {
-    fn default() -> Self {
-        Self {
-            check_seed: RandomState::new().hash_one(()),
-            sets: HashTable::new(),
-            conversions: Vec::new(),
-            networks: HashTable::new(),
-            gateways: HashTable::new(),
-            hashed: Vec::new(),
-        }
     }
 }
 
@@ -204,8 +184,9 @@ impl EnvelopeDecoder {
         bytes: &[u8],
     ) -> Result<(Arc<SignalSet>, Range<usize>), DecodeError> {
         let id = set_id(network, bytes, &mut self.hashed);
-        let check = xxh3_64_with_seed(&self.hashed, self.check_seed);
-        if let Some(known) = self.sets.find(id.0, |known| known.id == id && known.check == check) {
+        let is_it =
+            |known: &KnownSet| known.set.id == id && *known.bytes == *bytes && known.set.network == *network;
+        if let Some(known) = self.sets.find(id.0, is_it) {
             return Ok((Arc::clone(&known.set), known.conversions.clone()));
         }
         if self.sets.len() >= SETS_MAX {
@@ -217,8 +198,8 @@ impl EnvelopeDecoder {
         let conversion = |signal: &SignalDecl| Conversion { scale: signal.scale, offset: signal.offset };
         self.conversions.extend(set.signals.iter().map(conversion));
         let conversions = first..self.conversions.len();
-        let known = KnownSet { check, id, set: Arc::clone(&set), conversions: conversions.clone() };
-        self.sets.insert_unique(id.0, known, |known| known.id.0);
+        let known = KnownSet { bytes: bytes.into(), set: Arc::clone(&set), conversions: conversions.clone() };
+        self.sets.insert_unique(id.0, known, |known| known.set.id.0);
         Ok((set, conversions))
     }
 
