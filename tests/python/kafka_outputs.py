@@ -1,7 +1,8 @@
 """kafka_outputs.py BROKERS: what the processors said in heat.incident-events.v1, and whether they agree with themselves.
 
 An output's place is its partition, the input's offset and its number there. Readers drop a second output of a place, so a
-repetition does no harm if it is the same, byte for byte; two outputs of one place that differ are a contradiction.
+repetition does no harm if it is the same, byte for byte; two outputs of one place that differ are a contradiction. What the
+detectors can judge (Status) has no place: readers keep the latest.
 """
 
 import collections
@@ -16,6 +17,8 @@ last = {}
 for record in kafka_log.records(sys.argv[1], "heat.incident-events.v1"):
     text = record.value()
     (kind, output), = json.loads(text).items()
+    if kind == "Status":
+        continue
     place = record.partition(), output["input_offset"], output["ordinal"]
     if place in said:
         repeated += 1
