@@ -1,24 +1,26 @@
 //! What no rule names: sites whose signals do not move together as they usually do.
 //!
-//! Any set of signals will do, whatever their names, from three at one site on. [`model`] holds the physics-free model and
-//! says why it is built so; [`site`] gathers readings into frames; [`episodes`] decides by the alarm budget what is
-//! listed. A deviation that most signals of a site share, or that began at several sites at once, is not the site's fault:
+//! Any set of signals will do, whatever their names. [`model`] holds the physics-free model and says why it is built so;
+//! [`alone`] what a site of one or two signals is held against; [`site`] gathers readings into frames; [`episodes`]
+//! decides by the alarm budget what is listed. A deviation that most signals of a site share, or that began at several sites at once, is not the site's fault:
 //! the plant is run in another way, or the network is to blame, for which there are other detectors. A site whose supply and
 //! return hardly differ delivers no heat, and is neither judged nor learned.
 //!
 //! Class `unknown`, P4: it names the site and the signals that are off, and leaves the cause to a person.
 
+mod alone;
 mod episodes;
 mod matrix;
 mod model;
 mod site;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use heat_model::{
     EventTime, SiteId,
     incident::{Class, Evidence},
     plant::ModelLevel,
+    unit::standard_dimensions,
 };
 use serde::{Deserialize, Serialize};
 
@@ -107,6 +109,7 @@ impl Behaviour {
             None => (0, name.strip_prefix("primary_").unwrap_or(name)),
         };
         site.is_plant |= is_plant || name.len() != bare.len();
+        site.is_standard |= standard_dimensions(name).is_some();
         match bare {
             "supply_temperature" => site.pairs[circuit].supply = Some(column),
             "return_temperature" => site.pairs[circuit].back = Some(column),
@@ -180,12 +183,17 @@ impl Behaviour {
         finding.place = Some(id.as_str().to_owned());
         finding.affected.push(id.clone());
         finding.strength = deviate;
+        // A signal alone may be off in two ways: the stronger is told.
+        let mut named = BTreeSet::new();
         finding.evidence = site
             .model()
             .into_iter()
-            .flat_map(|model| model.shifts().iter().take(NAMED_MAX))
-            .map(|shift| {
-                let key = &self.keys[site.columns[shift.signal].key as usize];
+            .flat_map(|model| model.shifts())
+            .map(|shift| (site.key_of(shift.signal), shift))
+            .filter(|(key, _)| named.insert(*key))
+            .take(NAMED_MAX)
+            .map(|(key, shift)| {
+                let key = &self.keys[key as usize];
                 Evidence {
                     detector: DETECTOR.to_owned(),
                     place: format!("{}/{}/{}", key.site, key.device, key.name),
@@ -207,13 +215,13 @@ impl Behaviour {
             start_us: frame.start_us,
             statistic: frame.judged.map(|judged| judged.statistic),
             off: frame.judged.is_some_and(|judged| judged.off),
-            signal: frame.judged.map(|judged| &self.keys[site.columns[judged.signal].key as usize]),
+            signal: frame.judged.map(|judged| &self.keys[site.key_of(judged.signal) as usize]),
         })
     }
 
-    /// Sites that have a model, and how many of them judge.
+    /// Sites that have a model and are listed, and how many of them judge.
     pub(crate) fn readiness(&self) -> (usize, usize) {
-        let models = || self.sites.iter().filter_map(Site::model);
+        let models = || self.sites.iter().filter(|site| site.lists()).filter_map(Site::model);
         (models().count(), models().filter(|model| model.learning_left() == 0).count())
     }
 
@@ -221,6 +229,7 @@ impl Behaviour {
     pub(crate) fn learning_left_s(&self) -> Option<u64> {
         self.sites
             .iter()
+            .filter(|site| site.lists())
             .filter_map(|site| {
                 let left_us = i64::from(site.model()?.learning_left()) * site.step_us()?;
                 u64::try_from(left_us / 1_000_000).ok()

@@ -15,7 +15,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::matrix::{at, inverse, packed, shrinkage};
+use super::{
+    alone::Shape,
+    matrix::{at, inverse, packed, shrinkage},
+};
 
 /// Frames whose mean is judged.
 pub(super) const WINDOW: usize = 8;
@@ -69,6 +72,8 @@ pub(crate) struct Shift {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Model {
+    shape: Shape,
+    /// Columns of a frame.
     signals: usize,
     /// Frames in mean and covariance.
     learned: u32,
@@ -106,12 +111,14 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    pub(crate) fn new(signals: usize) -> Self {
+    pub(super) fn new(shape: Shape) -> Self {
+        let signals = shape.columns();
         let mut weights = vec![0.0; signals * signals];
         for signal in 0..signals {
             weights[signal * signals + signal] = 1.0;
         }
         Self {
+            shape,
             signals,
             learned: 0,
             origin: vec![f64::NAN; signals],
@@ -148,6 +155,16 @@ impl Model {
         &self.shifts
     }
 
+    /// How far a signal is from what is expected of it, by the last window; 0 where that is not known.
+    pub(super) fn error(&self, signal: usize) -> f64 {
+        self.error.get(signal).copied().filter(|error| !error.is_nan()).unwrap_or(0.0)
+    }
+
+    /// The signal that a column of the frame is of.
+    pub(super) fn signal_of(&self, column: usize) -> usize {
+        self.shape.signal(column)
+    }
+
     /// Time was lost: the window begins anew.
     pub(crate) fn break_window(&mut self) {
         self.ring_filled = 0;
@@ -172,7 +189,7 @@ impl Model {
         let begins = |(value, origin): (&f64, &f64)| origin.is_nan() && !value.is_nan();
         if self.learned > 0 && frame.iter().zip(&self.origin).any(begins) {
             // A signal that was announced long ago and has its first value now: what was learned without it is learned anew.
-            *self = Self::new(self.signals);
+            *self = Self::new(self.shape);
         }
         for (signal, &value) in frame.iter().enumerate() {
             if value.is_nan() {
@@ -254,7 +271,8 @@ impl Model {
     fn judge(&mut self) -> Judged {
         let judged: Vec<usize> = (0..self.signals)
             .filter(|signal| {
-                !self.error[*signal].is_nan()
+                self.shape.is_judged(*signal)
+                    && !self.error[*signal].is_nan()
                     && self.changes[*signal] >= CHANGES_MIN
                     && self.square[*signal] > 0.0
             })
@@ -270,7 +288,7 @@ impl Model {
         let relearns = self.off_frames > RELEARN_FRAMES || self.most_frames > LEARN_FRAMES;
         let verdict = Judged { deviate, statistic: deviate / on, signal, off: self.off, most, relearns };
         if relearns {
-            *self = Self::new(self.signals);
+            *self = Self::new(self.shape);
         }
         verdict
     }
@@ -376,7 +394,13 @@ impl Model {
 
     /// Regresses every signal on the others.
     fn fit(&mut self) {
-        let live: Vec<usize> = (0..self.signals)
+        for group in self.shape.groups() {
+            self.fit_group(group);
+        }
+    }
+
+    fn fit_group(&mut self, group: std::ops::Range<usize>) {
+        let live: Vec<usize> = group
             .filter(|signal| {
                 self.changes[*signal] >= CHANGES_MIN && self.covariance[at(*signal, *signal)] > 0.0
             })
@@ -445,7 +469,7 @@ mod tests {
 
     #[test]
     fn a_signal_whose_first_value_comes_late_is_learned_before_it_is_judged() {
-        let mut model = Model::new(4);
+        let mut model = Model::new(Shape::together(4));
         let frame = |number: u32, late: f64| {
             let load = f64::from(number * 37 % 101) / 100.0;
             let own = |signal: u32| f64::from((number * (11 + signal) + signal) % 17) / 100.0;

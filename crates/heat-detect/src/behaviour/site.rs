@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    alone::{Alone, Shape},
     episodes::Episodes,
     model::{GAP_FRAMES, Judged, Model, WINDOW},
 };
@@ -16,8 +17,8 @@ const PLANT_STEP_S: i64 = 900;
 const RHYTHM_INTERVALS: u32 = 48;
 /// A value stands for a silent signal for so many steps.
 const HOLD_STEPS: i64 = 4;
-/// Sites of fewer signals have no behaviour of their own.
-const SIGNALS_MIN: usize = 3;
+/// Fewer signals do not tell of each other: each is held against its own past.
+const TOGETHER_MIN: usize = 3;
 /// Least difference between supply and return with which heat is delivered, K.
 const DELIVERS_K: f64 = 2.0;
 /// After so long without delivering, last season's behaviour is a prior only, microseconds.
@@ -52,6 +53,8 @@ pub(super) struct Pair {
 pub(super) struct Site {
     pub(super) columns: Vec<Column>,
     pub(super) is_plant: bool,
+    /// Whether a signal has a standard name.
+    pub(super) is_standard: bool,
     /// Primary and secondary.
     pub(super) pairs: [Pair; 2],
     rhythm: [u32; STEPS.len()],
@@ -63,6 +66,7 @@ pub(super) struct Site {
     /// Start of the first frame.
     first_us: Option<i64>,
     model: Option<Model>,
+    alone: Option<Alone>,
     episodes: Episodes,
     /// The episode that is on.
     off: Option<Off>,
@@ -103,6 +107,7 @@ impl Site {
         Self {
             columns: Vec::new(),
             is_plant: false,
+            is_standard: false,
             pairs: [none; 2],
             rhythm: [0; STEPS.len()],
             step_s: None,
@@ -111,6 +116,7 @@ impl Site {
             delivered_us: i64::MIN,
             first_us: None,
             model: None,
+            alone: None,
             episodes: Episodes::default(),
             off: None,
             listed: false,
@@ -132,13 +138,36 @@ impl Site {
             count: 0,
         });
         self.model = None;
+        self.alone = None;
         self.frame = None;
+        self.last = None;
         self.end_episode();
         self.columns.len() - 1
     }
 
     pub(super) fn model(&self) -> Option<&Model> {
         self.model.as_ref()
+    }
+
+    /// Whether its signals are too few to tell of each other.
+    fn is_alone(&self) -> bool {
+        self.columns.len() < TOGETHER_MIN
+    }
+
+    fn shape(&self) -> Shape {
+        let signals = self.columns.len();
+        if self.is_alone() { Shape::alone(signals) } else { Shape::together(signals) }
+    }
+
+    /// The signal's key that a column of the model is of.
+    pub(super) fn key_of(&self, column: usize) -> u32 {
+        self.columns[self.shape().signal(column)].key
+    }
+
+    /// Whether what is off is listed: signals of a standard name that stand alone have detectors of their own, and are
+    /// judged for onlookers only.
+    pub(super) fn lists(&self) -> bool {
+        !(self.is_alone() && self.is_standard)
     }
 
     pub(super) fn is_off(&self) -> bool {
@@ -201,15 +230,14 @@ impl Site {
         } else {
             value
         };
-        let step_us = self.step_us().filter(|_| self.columns.len() >= SIGNALS_MIN)?;
+        let step_us = self.step_us()?;
         let frame = at_us.div_euclid(step_us);
         let change = match self.frame {
             Some(open) if frame > open => {
                 let change = self.close(open, step_us, per_month, may_list);
-                if frame - open > GAP_FRAMES
-                    && let Some(model) = &mut self.model
-                {
-                    model.break_window();
+                if frame - open > GAP_FRAMES {
+                    self.model.iter_mut().for_each(Model::break_window);
+                    self.alone.iter_mut().for_each(Alone::break_window);
                 }
                 self.frame = Some(frame);
                 change
@@ -269,7 +297,9 @@ impl Site {
         }
         let live = std::mem::take(&mut self.live);
         let signals = values.len();
-        let model = self.model.get_or_insert_with(|| Model::new(signals));
+        let (shape, is_alone) = (self.shape(), self.is_alone());
+        let may_list = may_list && self.lists();
+        let model = self.model.get_or_insert_with(|| Model::new(shape));
         if !delivers(&self.pairs, &values) {
             model.break_window();
             self.last = Some(Frame { start_us, judged: None });
@@ -282,7 +312,17 @@ impl Site {
         }
         self.delivered_us = start_us;
         let may_list = may_list && start_us - *self.first_us.get_or_insert(start_us) >= LIST_US;
-        let judged = model.take(&values).filter(|_| live);
+        let judged = if is_alone {
+            let alone = self.alone.get_or_insert_with(|| Alone::new(signals));
+            let judged = model.take(&alone.frame(start_us, step_us, &values));
+            let off = |signal| if judged.is_some_and(|judged| judged.off) { model.error(signal) } else { 0.0 };
+            let usual = values.iter().enumerate().map(|(signal, value)| value - off(signal));
+            alone.take(start_us, step_us, usual);
+            judged
+        } else {
+            model.take(&values)
+        };
+        let judged = judged.filter(|_| live);
         self.last = Some(Frame { start_us, judged });
         self.follow(start_us, judged?, per_month * step_us as f64 / MONTH_US, may_list)
     }
