@@ -42,7 +42,7 @@ use self::{
     beside::delivered,
     homes::Homes,
     hunting::Hunting,
-    hypothesis::CHANNELS,
+    hypothesis::{CHANNELS, Want},
     outdoors::Outdoors,
     relation::{Tail, Thresholds},
     reserve::Reserve,
@@ -68,6 +68,7 @@ const PEERS_BINS: i64 = 96;
 const QUIET_BINS: i64 = 14 * 96;
 /// Temperature assumed of make-up water, degC.
 const MAKE_UP_CELSIUS: f64 = 15.0;
+
 /// What is known of a network's temperatures.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Thermal {
@@ -76,7 +77,10 @@ pub(crate) struct Thermal {
     stations: Vec<(u32, Station)>,
     /// How supply and return of both circuits stand to each other, by station and source, in order.
     crossed: Vec<(u32, [Crossing; 2])>,
+    /// The first source, with the flows of all.
     source: Source,
+    /// The others by site, in order: what each says of itself.
+    further: Vec<(u32, Source)>,
     homes: Homes,
     hunting: Hunting,
     reserve: Reserve,
@@ -122,7 +126,8 @@ impl Thermal {
                 .find_map(|(_, site)| means.mass_flow(site, role, Some(MAKE_UP_CELSIUS)))
         };
         let fed = source::Fed { make_up: of_plant(Role::MakeUpFlow), relief: of_plant(Role::ReliefFlow) };
-        let shared = self.take_stations(&surround, &stations, self.source.bank.is_calm());
+        let are_calm = self.sources().all(|source| source.bank.is_calm());
+        let shared = self.take_stations(&surround, &stations, are_calm);
         let sums = self.sums(&stations, &shared);
         let instants = self.source.instants(&surround, &source, fed, &sums);
         self.source.bank.take(
@@ -133,6 +138,7 @@ impl Thermal {
             &source::LIMITS,
             &mut self.source_tails,
         );
+        self.take_further(means, surround, source.flow, &sums);
         self.homes.take(means, bin, promised);
         self.outdoors.take(means, bin, surround.angle);
         let delivered = delivered(means);
@@ -144,10 +150,10 @@ impl Thermal {
         self.judge_reserve(layout, bin, delivered, &mut said);
         self.judge_hunting(layout, at_us, &mut said);
         self.judge_nights(&surround, &stations, &mut said);
-        let is_normal = !self.source.is_off_target(bin);
+        let is_normal = !self.is_off_target(bin);
         said.extend(self.homes.judge(means, bin, (bin + 1) * BIN_US, is_normal));
         said.extend(self.outdoors.judge(bin, per_month, quality));
-        self.judge_source(layout, bin, loses, quality, &mut said);
+        self.judge_sources(layout, bin, loses, quality, &mut said);
         if is_normal {
             self.judge_stations(layout, &surround, quality, &mut said);
         }
@@ -172,6 +178,46 @@ impl Thermal {
             if let Err(at) = self.crossed.binary_search_by_key(&site, |(site, _)| *site) {
                 self.crossed.insert(at, (site, Default::default()));
             }
+        }
+    }
+
+    fn sources(&self) -> impl Iterator<Item = &Source> {
+        std::iter::once(&self.source).chain(self.further.iter().map(|(_, source)| source))
+    }
+
+    /// Whether a source's supply is far from its target, so that stations show no fault of their own.
+    fn is_off_target(&self, bin: i64) -> bool {
+        self.sources().any(|source| source.is_off_target(bin))
+    }
+
+    /// Takes a quarter hour into the sources beside the first. What arrives at the stations, and whether water is lost,
+    /// is judged with the first one.
+    /// `all` is the flow of all sources, kg/s.
+    fn take_further(
+        &mut self,
+        means: Means<'_>,
+        surround: Surround,
+        all: Option<f64>,
+        sums: &source::Stations,
+    ) {
+        let others = || means.layout.of_kind(SiteKind::Source).skip(1);
+        self.further.retain(|(known, _)| others().any(|(index, _)| index == *known));
+        for (index, site) in others() {
+            let at = self.further.binary_search_by_key(&index, |(site, _)| *site).unwrap_or_else(|at| {
+                self.further.insert(at, (index, Source::default()));
+                at
+            });
+            let source = &mut self.further[at].1;
+            let own = Readings { return_flow: None, ..Readings::of(means, site) };
+            // What the other sources leave of the stations' flow is this one's.
+            let flow = own.flow.zip(all).zip(sums.flow).map(|((own, all), sum)| sum - (all - own));
+            let flow = flow.filter(|flow| *flow > 0.0);
+            let stations = source::Stations { flow, back: sums.back, ..source::Stations::default() };
+            // Its own meter's error is in the circulation too, which must not explain it.
+            let surround = Surround { circulation: None, ..surround };
+            let instants = source.instants(&surround, &own, source::Fed::default(), &stations);
+            let (limits, tails) = (&source::LIMITS, &mut self.source_tails);
+            source.bank.take(surround.bin, &instants, &[0.0; CHANNELS], true, limits, tails);
         }
     }
 
@@ -210,7 +256,7 @@ impl Thermal {
             };
             instants.iter().filter(is_beyond).count()
         });
-        let learns = learns && !self.source.is_off_target(bin);
+        let learns = learns && !self.is_off_target(bin);
         for (site, instants) in &instants {
             let Ok(at) = self.stations.binary_search_by_key(site, |(site, _)| *site) else { continue };
             let bank = &mut self.stations[at].1.bank;
@@ -257,7 +303,7 @@ impl Thermal {
         }
     }
 
-    fn judge_source(
+    fn judge_sources(
         &mut self,
         layout: &Layout,
         bin: i64,
@@ -265,44 +311,56 @@ impl Thermal {
         quality: &mut Quality,
         said: &mut Vec<Statement>,
     ) {
-        let Some((index, site)) = layout.of_kind(SiteKind::Source).next() else { return };
-        let rules = self.source.rules();
-        // A loss of water is the water balance's to tell.
-        let is_off_target = self.source.is_off_target(bin);
-        let has_heat_meter = self.source.has_heat_meter(bin);
-        let waits = |rule: usize| {
-            let cause = source::CAUSES[rule];
-            let is_cold_or_hot = matches!(cause, source::Cause::TooCold | source::Cause::TooHot);
-            let is_told = !is_for_balance(cause, loses, has_heat_meter) && (is_off_target || !is_cold_or_hot);
-            if is_told { 0 } else { i64::MAX }
-        };
         let thresholds = self.source_thresholds();
-        let news = self.source.bank.judge(bin, &rules, waits, &source::LIMITS, &thresholds);
-        match news {
-            Some(News::Opened(case, best)) => {
-                let what = say::of_source(site, case).filter(|what| opens(*what, quality, bin));
-                self.source.said = what;
-                if let Some(Said::Sensor(_, Fault::Swapped)) = what {
-                    // Neither says what it names; when they are put back is seen by `find_swapped`.
-                    if let Some(back) = site.signal(Role::ReturnTemperature) {
-                        quality.opens(back, Fault::Swapped, (bin + 1) * BIN_US);
+        let further = self.further.iter_mut().map(|(_, source)| source);
+        let sources = std::iter::once(&mut self.source).chain(further);
+        for (nth, ((index, site), source)) in layout.of_kind(SiteKind::Source).zip(sources).enumerate() {
+            // A loss of water is the water balance's to tell.
+            let is_off_target = source.is_off_target(bin);
+            let has_heat_meter = source.has_heat_meter(bin);
+            let knows_its_flow = nth == 0 || source.knows_its_flow(bin);
+            let waits = |rule: usize| {
+                let cause = source::CAUSES[rule];
+                let is_cold_or_hot = matches!(cause, source::Cause::TooCold | source::Cause::TooHot);
+                let is_told = !is_for_balance(cause, loses, has_heat_meter)
+                    && (is_off_target || !is_cold_or_hot)
+                    && (knows_its_flow || cause != source::Cause::SupplyFlowSensor);
+                if is_told { 0 } else { i64::MAX }
+            };
+            // A sensor that is not there explains nothing.
+            let has = |cause| say::source_sensor(site, cause).is_some();
+            let mut rules = source.rules();
+            for (rule, cause) in rules.iter_mut().zip(source::CAUSES) {
+                if rule.is_sensor && !has(cause) {
+                    rule.wants = [Want::Zero; CHANNELS];
+                }
+            }
+            match source.bank.judge(bin, &rules, waits, &source::LIMITS, &thresholds) {
+                Some(News::Opened(case, best)) => {
+                    let what = say::of_source(site, case).filter(|what| opens(*what, quality, bin));
+                    source.said = what;
+                    if let Some(Said::Sensor(_, Fault::Swapped)) = what {
+                        // Neither says what it names; when they are put back is seen by `find_swapped`.
+                        if let Some(back) = site.signal(Role::ReturnTemperature) {
+                            quality.opens(back, Fault::Swapped, (bin + 1) * BIN_US);
+                        }
+                        source.said = None;
                     }
-                    self.source.said = None;
+                    if let Some(what) = what {
+                        let mut statement = say::statement(what, index, case.onset_bin * BIN_US, true);
+                        statement.facts = facts(&source.bank.facts(bin, &source::LIMITS), &source::LIMITS);
+                        statement.strength = best.strength();
+                        said.push(statement);
+                    }
                 }
-                if let Some(what) = what {
-                    let mut statement = say::statement(what, index, case.onset_bin * BIN_US, true);
-                    statement.facts = facts(&self.source.bank.facts(bin, &source::LIMITS), &source::LIMITS);
-                    statement.strength = best.strength();
-                    said.push(statement);
+                Some(News::Closed(case)) => {
+                    if let Some(what) = source.said.take() {
+                        closes(what, quality);
+                        said.push(say::statement(what, index, case.onset_bin * BIN_US, false));
+                    }
                 }
+                None => {}
             }
-            Some(News::Closed(case)) => {
-                if let Some(what) = self.source.said.take() {
-                    closes(what, quality);
-                    said.push(say::statement(what, index, case.onset_bin * BIN_US, false));
-                }
-            }
-            None => {}
         }
     }
 

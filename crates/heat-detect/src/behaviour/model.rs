@@ -160,9 +160,9 @@ impl Model {
         self.error.get(signal).copied().filter(|error| !error.is_nan()).unwrap_or(0.0)
     }
 
-    /// The signal that a column of the frame is of.
-    pub(super) fn signal_of(&self, column: usize) -> usize {
-        self.shape.signal(column)
+    /// Frames for which the site has been off.
+    pub(super) fn off_frames(&self) -> u32 {
+        self.off_frames
     }
 
     /// Time was lost: the window begins anew.

@@ -24,7 +24,8 @@ const DELIVERS_K: f64 = 2.0;
 /// After so long without delivering, last season's behaviour is a prior only, microseconds.
 const REST_US: i64 = 3 * 86_400_000_000;
 /// What is listed needs so long a past, microseconds: in less, no site was seen in all that it usually does.
-const LIST_US: i64 = 86_400_000_000;
+const LIST_US: i64 = DAY_US;
+const DAY_US: i64 = 86_400_000_000;
 /// An incident stays until its site was well for so long, microseconds.
 const WELL_US: i64 = 2 * 86_400_000_000;
 
@@ -315,8 +316,11 @@ impl Site {
         let judged = if is_alone {
             let alone = self.alone.get_or_insert_with(|| Alone::new(signals));
             let judged = model.take(&alone.frame(start_us, step_us, &values));
-            let off = |signal| if judged.is_some_and(|judged| judged.off) { model.error(signal) } else { 0.0 };
-            let usual = values.iter().enumerate().map(|(signal, value)| value - off(signal));
+            // What lasts for a day is where the signal stands now.
+            let is_new = i64::from(model.off_frames()) * step_us > DAY_US;
+            let is_off = !is_new && judged.is_some_and(|judged| judged.off);
+            let error = |signal| if is_off { model.error(signal) } else { 0.0 };
+            let usual = values.iter().enumerate().map(|(signal, value)| value - error(signal));
             alone.take(start_us, step_us, usual);
             judged
         } else {

@@ -154,6 +154,8 @@ fn uptake(own: &Readings, stations: &Stations) -> Option<f64> {
 pub(super) struct Source {
     pub(super) bank: Bank,
     cooling: f64,
+    /// Whether its heat is reckoned with the flow of its supply, for the return's is not metered.
+    by_supply: bool,
     way_back: WayBack,
     pub(super) said: Option<super::say::Said>,
 }
@@ -183,7 +185,7 @@ impl Source {
         // Where the source's own is missing, the stations were held against their median.
         set(ARRIVED, stations.supply.filter(|_| !surround.by_peers), constant);
         let heat = own.supply.zip(own.back).and_then(|(hot, cold)| {
-            let flow = own.return_flow.or(own.flow)?;
+            let flow = own.heat_flow?;
             (hot - cold > 3.0 && flow > 0.0).then(|| (flow * (hot - cold)).ln())
         });
         set(POWER, own.power.zip(heat).map(|(power, heat)| power.ln() - heat), constant);
@@ -214,6 +216,7 @@ impl Source {
                 with(&[before[0], before[1], before[2], before[3], before[4], slowness]),
             );
         }
+        self.by_supply = !own.has_return_flow;
         if let (Some(hot), Some(cold)) = (own.supply, own.back) {
             self.cooling = hot - cold;
         }
@@ -223,6 +226,11 @@ impl Source {
     /// Whether the source's heat is metered and known to agree with flow and temperatures.
     pub(super) fn has_heat_meter(&self, bin: i64) -> bool {
         self.bank.relation(POWER).is_current(bin)
+    }
+
+    /// Whether its own heat meter tells an error of its supply's flow meter from one of another source's.
+    pub(super) fn knows_its_flow(&self, bin: i64) -> bool {
+        self.by_supply && self.has_heat_meter(bin)
     }
 
     /// Whether the supply is far from its target, so that stations show no fault of their own.
@@ -235,16 +243,17 @@ impl Source {
     pub(super) fn rules(&self) -> [Rule; CAUSES.len()] {
         let per_kelvin = 1.0 / self.cooling.max(5.0);
         let is_crossed = self.cooling < 0.0;
-        CAUSES.map(|cause| rule(cause, per_kelvin, is_crossed))
+        CAUSES.map(|cause| rule(cause, per_kelvin, is_crossed, self.by_supply))
     }
 }
 
-/// `is_crossed`: the return reads more than the supply.
-fn rule(cause: Cause, per_kelvin: f64, is_crossed: bool) -> Rule {
+/// `is_crossed`: the return reads more than the supply. `by_supply`: see [`Source`].
+fn rule(cause: Cause, per_kelvin: f64, is_crossed: bool, by_supply: bool) -> Rule {
     use Want::{Above, Any, Below, May, Per, Zero};
     let wants = match cause {
         Cause::SupplySensor => [Per(-1.0), Per(-per_kelvin), Zero, Zero, Zero, Zero, Per(1.0), Zero],
         Cause::ReturnSensor => [Zero, Per(per_kelvin), Zero, Zero, Zero, Zero, Zero, Per(1.0)],
+        Cause::SupplyFlowSensor if by_supply => [Zero, Per(-1.0), Per(1.0), Per(1.0), Zero, Zero, Zero, Zero],
         Cause::SupplyFlowSensor => [Zero, Zero, Per(1.0), Per(1.0), Zero, Zero, Zero, Zero],
         Cause::ReturnFlowSensor => [Zero, Per(-1.0), Zero, Per(-1.0), Zero, Zero, Zero, Zero],
         Cause::HeatMeter => [Zero, Per(1.0), Zero, Zero, Zero, Zero, Zero, Zero],
@@ -274,7 +283,7 @@ mod tests {
             seen[index] = Some((value, sigma));
         }
         let is_crossed = values[TARGET] < -20.0;
-        let rules = CAUSES.map(|cause| rule(cause, 1.0 / 35.0, is_crossed));
+        let rules = CAUSES.map(|cause| rule(cause, 1.0 / 35.0, is_crossed, false));
         CAUSES[rank(&rules, &seen).unwrap().0.rule]
     }
 

@@ -63,6 +63,7 @@ pub(super) struct Readings {
     pub(super) has_secondary_return: bool,
     pub(super) has_set_point: bool,
     pub(super) has_opening: bool,
+    pub(super) has_return_flow: bool,
     pub(super) supply: Option<f64>,
     pub(super) back: Option<f64>,
     /// kg/s, more than 0.
@@ -70,6 +71,8 @@ pub(super) struct Readings {
     /// The same where it stands too, kg/s.
     pub(super) stream: Option<f64>,
     pub(super) return_flow: Option<f64>,
+    /// What its heat is reckoned with, kg/s: the return's flow, for most heat meters sit there.
+    pub(super) heat_flow: Option<f64>,
     /// W, from flow and temperatures.
     pub(super) heat: Option<f64>,
     pub(super) power: Option<f64>,
@@ -111,12 +114,14 @@ impl Readings {
             has_heat: (has(Role::SupplyFlow) || has(Role::ReturnFlow)) && has(Role::ReturnTemperature),
             has_secondary_return: has(Role::SecondaryReturnTemperature),
             has_opening: has(Role::ValveOpening),
+            has_return_flow: has(Role::ReturnFlow),
             has_set_point: has(Role::SetPointTemperature) || has(Role::SecondarySetPointTemperature),
             supply,
             back,
             flow,
             stream,
             return_flow,
+            heat_flow: return_flow.or(flow),
             heat,
             power: means.of(site, Role::HeatPower).filter(|watt| *watt > 0.0),
             energy: means.of(site, Role::HeatEnergy),
@@ -293,10 +298,9 @@ pub(super) fn readings(means: Means<'_>) -> (Readings, Vec<(u32, Readings)>) {
     let mut sources = means.layout.of_kind(SiteKind::Source).map(|(_, site)| Readings::of(means, site));
     let mut source = sources.next().unwrap_or_default();
     for other in sources {
-        // Several sources: flows add up; temperatures and pressures are those of the first.
+        // Several sources: flows add up; temperatures, pressures and heat are those of the first.
         source.flow = source.flow.zip(other.flow).map(|(a, b)| a + b);
         source.return_flow = source.return_flow.zip(other.return_flow).map(|(a, b)| a + b);
-        source.power = None;
     }
     let stations =
         means.layout.of_kind(SiteKind::Station).map(|(index, site)| (index, Readings::of(means, site)));

@@ -35,9 +35,9 @@ impl Thermal {
     /// Signals whose level others tell, in order.
     pub(crate) fn told_signals(&self, layout: &Layout) -> Vec<u32> {
         let mut told: Vec<u32> = self.outdoors.told(self.per_month).map(|(signal, _)| signal).collect();
-        if let Some((_, site)) = layout.of_kind(SiteKind::Source).next() {
-            for (cause, rule) in source::CAUSES.into_iter().zip(&self.source.rules()) {
-                told.extend(say::source_sensor(site, cause).filter(|_| self.source.bank.tells(rule)));
+        for ((_, site), source) in layout.of_kind(SiteKind::Source).zip(self.sources()) {
+            for (cause, rule) in source::CAUSES.into_iter().zip(&source.rules()) {
+                told.extend(say::source_sensor(site, cause).filter(|_| source.bank.tells(rule)));
             }
         }
         for (index, station) in &self.stations {
@@ -58,10 +58,10 @@ impl Thermal {
         let (source_thresholds, station_thresholds) = (self.source_thresholds(), self.station_thresholds());
         let mut known: Vec<(u32, f64, &'static str)> =
             self.outdoors.told(self.per_month).map(|(signal, least)| (signal, least, "K")).collect();
-        if let Some((_, site)) = layout.of_kind(SiteKind::Source).next() {
-            for (cause, rule) in source::CAUSES.into_iter().zip(&self.source.rules()) {
+        for ((_, site), source) in layout.of_kind(SiteKind::Source).zip(self.sources()) {
+            for (cause, rule) in source::CAUSES.into_iter().zip(&source.rules()) {
                 let signal = say::source_sensor(site, cause);
-                let least = self.source.bank.least(rule, &source::LIMITS, &source_thresholds);
+                let least = source.bank.least(rule, &source::LIMITS, &source_thresholds);
                 known.extend(signal.zip(least).map(|(signal, (least, unit))| (signal, least, unit)));
             }
         }

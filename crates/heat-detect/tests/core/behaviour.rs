@@ -215,3 +215,35 @@ fn behaviour_and_tickets_restored_at_any_scan_go_on_byte_for_byte() {
         assert!(run_with(Some(every)) == straight, "restored every {every} scans");
     }
 }
+
+/// A signal that has its site for itself: it follows the hour, and wanders.
+fn alone(name: &'static str, at: i64, shift: f64) -> Device {
+    let hour = (at as f64 / DAY as f64 * std::f64::consts::TAU).sin();
+    let wander = (at as f64 / 200_000.0).sin() + 0.5 * (at as f64 / 61_000.0).sin();
+    ("kiosk", "logger", vec![(name, "V", 230.0 + 3.0 * hour + wander + 0.2 * noise(at, 7) + shift)])
+}
+
+#[test]
+fn a_signal_alone_at_its_site_is_listed_when_it_leaves_its_own_past_unless_its_name_has_a_detector() {
+    let onset = 20 * DAY;
+    for (name, listed) in
+        [("mains_voltage", vec!["kiosk/logger/mains_voltage"]), ("leak_wire_resistance", vec![])]
+    {
+        let mut feed = Feed::new(DetectSettings::default(), PlantModel::default());
+        let mut run = |from: i64, to: i64, shift: f64| {
+            for at in (from..to).step_by(300) {
+                feed.device(START + at, START + at, &alone(name, at, shift));
+            }
+        };
+        run(0, onset, 0.0);
+        run(onset, onset + DAY / 2, -8.0);
+        run(onset + DAY / 2, onset + 4 * DAY, 0.0);
+        let found = feed.incidents();
+        let places: Vec<&str> = found.iter().map(|incident| incident.evidence[0].place.as_str()).collect();
+        assert_eq!(places, listed);
+        for incident in found {
+            assert!(incident.opened.second() >= START + onset, "the past alone lists nothing: {incident:?}");
+            assert_eq!((incident.class, incident.alarm), (Class::Unknown, AlarmState::Cleared));
+        }
+    }
+}

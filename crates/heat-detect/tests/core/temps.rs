@@ -1,11 +1,14 @@
 //! Temperatures, sensors and stations, told by what other signals say of them.
 
 use heat_detect::DetectSettings;
-use heat_model::incident::{AlarmState, Class};
+use heat_model::{
+    incident::{AlarmState, Class},
+    plant::{Site, SiteKind},
+};
 
 use crate::{
     quality::{of_class, swing, value},
-    world::{CALM, Device, Feed, START, plant},
+    world::{CALM, Device, Feed, START, noise, plant},
 };
 
 const HOUR: i64 = 3_600;
@@ -160,4 +163,94 @@ fn a_gauge_that_reads_far_below_nothing_cuts_no_station_off() {
     );
     let found = of_class(&feed, Class::ConsumerThermal);
     assert!(found.is_empty(), "{found:?}");
+}
+
+/// A second source with a heat meter, beside the one of [`plant`]; `heat` and `supply` are what its meter says of its heat,
+/// and how far its supply is from its set point, K.
+fn works(at: i64, list: &mut Vec<Device>, heat: f64, supply: f64) {
+    let set_point = *value(list, "source", "set_point_temperature");
+    let (hot, cold) = (*value(list, "source", "supply_temperature") + supply, 46.0 + noise(at, 91) * 0.1);
+    let flow = 8.0 + 0.04 * noise(at, 92);
+    list.push((
+        "works",
+        "main",
+        vec![
+            ("supply_temperature", "degC", hot),
+            ("return_temperature", "degC", cold),
+            ("supply_flow", "kg/s", flow),
+            ("set_point_temperature", "degC", set_point),
+            ("heat_power", "W", heat * flow * 4_190.0 * (hot - cold) * (1.0 + 0.002 * noise(at, 93))),
+        ],
+    ));
+}
+
+fn with_works(until: i64, heat: impl Fn(i64) -> f64, supply: impl Fn(i64) -> f64) -> Feed {
+    with_works_metered(until, heat, supply, |_| 1.0)
+}
+
+/// `flow` is how many times what flows the second source's meter says.
+fn with_works_metered(
+    until: i64,
+    heat: impl Fn(i64) -> f64,
+    supply: impl Fn(i64) -> f64,
+    flow: impl Fn(i64) -> f64,
+) -> Feed {
+    let mut plant = plant();
+    let first = plant.sites.iter().position(|site| site.kind == Some(SiteKind::Source)).unwrap();
+    let second = Site { node: None, ..plant.sites[first].clone() };
+    plant.sites.insert(first + 1, Site { id: "works".parse().unwrap(), ..second });
+    let mut feed = Feed::new(DetectSettings::default(), plant);
+    feed.run_with(
+        0,
+        until,
+        SCAN,
+        |_| CALM,
+        |at, list| {
+            controlled(at, list);
+            works(at, list, heat(at), supply(at));
+            *value(list, "works", "supply_flow") *= flow(at);
+            // The stations draw what both give.
+            for (site, _, values) in
+                list.iter_mut().filter(|(site, _, _)| *site != "source" && *site != "works")
+            {
+                let _ = site;
+                for (_, _, value) in values.iter_mut().filter(|(name, _, _)| *name == "primary_supply_flow") {
+                    *value *= 28.0 / 20.0;
+                }
+            }
+        },
+    );
+    feed
+}
+
+#[test]
+fn the_heat_meter_of_a_second_source_is_named_by_its_own_flow_and_temperatures() {
+    let onset = 6 * DAY;
+    let feed = with_works(onset + DAY, |at| if at < onset { 1.0 } else { 1.08 }, |_| 0.0);
+    let found = feed.incidents();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((found[0].class, found[0].kind.as_deref()), (Class::SensorFault, Some("bias")));
+    assert_eq!(found[0].place.as_deref(), Some("town/works/main/heat_power"));
+}
+
+#[test]
+fn a_second_source_that_falls_below_its_set_point_is_named_as_the_cold_one() {
+    let onset = 6 * DAY;
+    let feed = with_works(onset + DAY, |_| 1.0, |at| if at < onset { 0.0 } else { -9.0 });
+    let found = feed.incidents();
+    let cold = found.iter().find(|incident| incident.class == Class::NetworkThermal);
+    let cold = cold.unwrap_or_else(|| panic!("{found:?}"));
+    assert_eq!((cold.kind.as_deref(), cold.place.as_deref()), (Some("cold_supply"), Some("works")));
+    assert_eq!(of_class(&feed, Class::SensorFault), [], "its sensors agree with its heat meter");
+}
+
+#[test]
+fn the_flow_meter_of_a_second_source_is_told_from_its_heat_meter_by_what_the_stations_draw() {
+    let onset = 6 * DAY;
+    let wrong = |at: i64| if at < onset { 1.0 } else { 1.08 };
+    let feed = with_works_metered(onset + DAY, |_| 1.0, |_| 0.0, wrong);
+    let found = feed.incidents();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((found[0].class, found[0].kind.as_deref()), (Class::SensorFault, Some("bias")));
+    assert_eq!(found[0].place.as_deref(), Some("town/works/main/supply_flow"));
 }
