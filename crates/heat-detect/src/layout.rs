@@ -381,6 +381,22 @@ impl Layout {
         self.temperatures == 0
     }
 
+    /// Whether the levels of tanks are those of stored water and no make-up: nothing is heated, and nothing flows back.
+    pub(crate) fn stores_water(&self) -> bool {
+        self.is_plain_water()
+            && !self.of_kind(SiteKind::Source).any(|(_, site)| site.signal(Role::ReturnFlow).is_some())
+    }
+
+    /// Signals of stored water's levels, in the order in which they came.
+    pub(crate) fn tank_levels(&self) -> impl Iterator<Item = u32> {
+        let is_level = |role: Role| matches!(role, Role::MakeUpTankLevel | Role::ChamberWaterLevel);
+        let stores = self.stores_water();
+        (0_u32..)
+            .zip(&self.placed)
+            .filter(move |(_, placed)| stores && is_level(placed.role))
+            .map(|(signal, _)| signal)
+    }
+
     /// Whether a station's secondary is topped up from the primary.
     pub(crate) fn is_topped_up(&self, site: u32) -> bool {
         self.topped_up.contains(&self.sites[site as usize].id)

@@ -3,7 +3,8 @@
 //! Physical model: at night little is drawn, so inflow then is leakage more than anything (Lambert & Hirner, Losses from
 //! Water Supply Systems, IWA 2000). A leak adds to every hour the same; a season, a holiday or a hot week multiplies what is
 //! drawn at all hours. So a night is held against two things ([`usual`]): the nights before it, and those nights' share
-//! of their days. What shows in one of them only is demand. The quiet hours are found in the data: the three hours on end
+//! of their days. What shows in one of them only is demand. Where tanks take up what flows in and their levels are told
+//! ([`tanks`]), the inflow less that is what is held. The quiet hours are found in the data: the three hours on end
 //! of the mean day with the least inflow. Statistic: CUSUM of the lesser of the two, in units of what such predictions
 //! missed before; its threshold is Siegmund's for the budget, and a single night beyond five of them is a sudden leak. Not
 //! the whole day's inflow: by day demand varies by more than any leak.
@@ -12,11 +13,15 @@
 //! the nights lie below 30 % of the leak again. Until then the nights less the leak go on to be learned, and a further
 //! leak is looked for on top of it.
 
+pub(crate) mod tanks;
 mod usual;
 
 use serde::{Deserialize, Serialize};
 
-use self::usual::{Excess, NightAndDay, Usual};
+use self::{
+    tanks::{Drawn, uptake},
+    usual::{Excess, NightAndDay, Usual},
+};
 use crate::{
     balance::sequential::siegmund,
     bins::BINS_PER_DAY,
@@ -33,6 +38,8 @@ const DAY_HEARD: f64 = 0.5;
 /// pump's and not the network's, and nothing is said.
 const AT_REST: f64 = 0.02;
 const RESTS_MAX: f64 = 0.02;
+/// Scans after which that is told: a week of hourly ones.
+const RESTS_KNOWN: u32 = 168;
 /// Other quiet hours must lie so much lower to take the place of those known.
 const QUIETER: f64 = 0.98;
 /// Nights in 30 days.
@@ -92,18 +99,21 @@ struct Open {
 }
 
 /// Inflow of a stretch of hours, of which some scans may be missing.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Stretch {
     inflow: f64,
     /// What the mean day has at the same scans.
     usual: f64,
+    slopes: Vec<f64>,
     scans: u32,
 }
 
 impl Stretch {
-    fn add(&mut self, inflow: f64, usual: f64) {
-        self.inflow += inflow;
+    fn add(&mut self, drawn: &Drawn, usual: f64) {
+        self.inflow += drawn.kg_s;
         self.usual += usual;
+        self.slopes.resize(drawn.slopes.len(), 0.0);
+        self.slopes.iter_mut().zip(&drawn.slopes).for_each(|(sum, slope)| *sum += slope);
         self.scans += 1;
     }
 }
@@ -129,6 +139,8 @@ pub(crate) struct NightFlow {
     /// Mean inflow by quarter hour of the (UTC) day, kg/s, and days it rests on.
     day: Vec<(f64, u32)>,
     first_bin: Option<i64>,
+    /// What tanks take up is off the inflow.
+    by_levels: bool,
     /// Mean inflow, kg/s, share of the scans at which it rests, and scans that both rest on.
     mean: f64,
     rests: f64,
@@ -152,14 +164,39 @@ impl NightFlow {
         self.usual.nights_left()
     }
 
-    /// Takes a quarter hour's inflow, kg/s; those without a scan are left out.
+    /// Whether the inflow rests for so much of the time that its nights say nothing.
+    pub(crate) fn rests(&self) -> bool {
+        self.scans >= RESTS_KNOWN && !self.by_levels && self.rests > RESTS_MAX
+    }
+
+    /// Whether a bin is of the quiet hours.
+    pub(crate) fn is_quiet(&self, bin: i64) -> bool {
+        self.start.is_some_and(|start| into_night(start, bin) < QUIET_BINS)
+    }
+
+    /// The areas of tanks are known better than before, by m2: the nights are what they would have been by them.
+    pub(crate) fn move_areas(&mut self, by: &[f64]) {
+        self.night.inflow -= uptake(by, &self.night.slopes);
+        self.usual.move_areas(by);
+    }
+
+    /// Takes what is drawn in a quarter hour; those without a scan are left out. It begins anew where levels begin or cease to be
+    /// used.
     pub(crate) fn observe(
         &mut self,
         settings: &DetectSettings,
         bin: i64,
-        inflow: f64,
+        drawn: &Drawn,
         judges: bool,
     ) -> Option<Night> {
+        if drawn.slopes.is_empty() == self.by_levels {
+            let was_open = self.open.is_some();
+            *self = Self { by_levels: !drawn.slopes.is_empty(), ..Self::default() };
+            if was_open {
+                return Some(Night::Over);
+            }
+        }
+        let inflow = drawn.kg_s;
         if self.day.is_empty() {
             self.day = vec![(0.0, 0); BINS_PER_DAY];
         }
@@ -168,10 +205,9 @@ impl NightFlow {
         self.mean += (inflow - self.mean) * weight;
         self.rests += (f64::from(u8::from(inflow <= AT_REST * self.mean)) - self.rests) * weight;
         let first = *self.first_bin.get_or_insert(bin);
-        let of_day = usize::try_from(bin.rem_euclid(BINS_PER_DAY as i64)).unwrap_or(0);
+        let of_day = of_day(bin);
         // Before the mean day takes this scan: a night that is over is judged by the hours that it was summed by.
-        let into = self.start.map(|start| (of_day + BINS_PER_DAY - start) % BINS_PER_DAY);
-        let is_quiet = into.is_some_and(|into| into < QUIET_BINS);
+        let is_quiet = self.is_quiet(bin);
         let is_over = self.night.scans > 0 && (!is_quiet || bin - self.night_bin >= QUIET_BINS as i64);
         let said = if is_over { self.end_night(settings, judges) } else { None };
         if self.open.is_none() {
@@ -184,9 +220,9 @@ impl NightFlow {
             if self.night.scans == 0 {
                 self.night_bin = bin;
             }
-            self.night.add(inflow, usual);
+            self.night.add(drawn, usual);
         } else {
-            self.rest.add(inflow, usual);
+            self.rest.add(drawn, usual);
             if bin - first >= BINS_PER_DAY as i64 && self.night.scans == 0 {
                 self.start = self.quiet_start();
             }
@@ -220,7 +256,8 @@ impl NightFlow {
         let (night_usual, night_scans) = self.mean_day(start, QUIET_BINS);
         let (rest_usual, rest_scans) = self.mean_day(start + QUIET_BINS, BINS_PER_DAY - QUIET_BINS);
         let is_heard = |heard: u32, of: u32, share: f64| f64::from(heard) >= share * f64::from(of.max(1));
-        if self.rests > RESTS_MAX || !is_heard(night.scans, night_scans, NIGHT_HEARD) {
+        let rests = !self.by_levels && self.rests > RESTS_MAX;
+        if rests || !is_heard(night.scans, night_scans, NIGHT_HEARD) {
             return None;
         }
         let flow = NightAndDay {
@@ -228,13 +265,14 @@ impl NightFlow {
             // A gap of days adds up more than one.
             day: (is_heard(rest.scans, rest_scans, DAY_HEARD) && rest.usual > 0.0)
                 .then(|| rest_usual * rest.inflow / rest.usual),
+            slopes: night.slopes.iter().map(|sum| sum / f64::from(night.scans)).collect(),
             weekday: self.night_bin.div_euclid(BINS_PER_DAY as i64).rem_euclid(7) as u8,
         };
         self.judge(settings, flow, judges)
     }
 
     fn judge(&mut self, settings: &DetectSettings, flow: NightAndDay, judges: bool) -> Option<Night> {
-        let Some(excess) = self.usual.excess(flow) else {
+        let Some(excess) = self.usual.excess(&flow) else {
             self.usual.learn(flow);
             return None;
         };
@@ -328,6 +366,16 @@ impl NightFlow {
         self.open = Some(open);
         Night::Leak(open.told())
     }
+}
+
+/// Bin of the (UTC) day.
+fn of_day(bin: i64) -> usize {
+    usize::try_from(bin.rem_euclid(BINS_PER_DAY as i64)).unwrap_or(0)
+}
+
+/// Bins since the quiet hours began.
+fn into_night(start: usize, bin: i64) -> usize {
+    (of_day(bin) + BINS_PER_DAY - start) % BINS_PER_DAY
 }
 
 impl Open {

@@ -160,8 +160,11 @@ impl Sources {
 /// What the sources' meters say of make-up. Metering is the least of all sources that feed: sums need one unit.
 fn make_up_of_sources(layout: &Layout, bins: &Bins, features: &mut Features) {
     let fed = || layout.of_kind(SiteKind::Source).filter(|(_, s)| make_up::equipment(s) != Metering::Nothing);
-    let best = fed().map(|(_, source)| make_up::equipment(source)).min();
-    features.metering = best.unwrap_or_default();
+    let best = fed().map(|(_, source)| make_up::equipment(source)).min().unwrap_or_default();
+    if best == Metering::TankLevel && layout.stores_water() {
+        return;
+    }
+    features.metering = best;
     let is_mass = features.metering.is_mass();
     features.make_up = fed()
         .filter(|(_, source)| make_up::equipment(source).is_mass() == is_mass)

@@ -105,6 +105,14 @@ fn evidence_line(incident: &Incident, zh: bool) -> String {
                 if zh { "夜间最小流量高于基线" } else { "night flow above baseline" },
                 format!("{:.2} t/h", evidence.value * 3.6),
             ),
+            ("tank_uptake", _) => (
+                if zh { "夜间进入水箱" } else { "taken up by tanks at night" },
+                format!("{:.2} t/h", evidence.value * 3.6),
+            ),
+            ("tank_area", _) => (
+                if zh { "水箱面积（学习所得）" } else { "tank's area, learned" },
+                format!("{:.0} m²", evidence.value),
+            ),
             ("secondary_make_up_excess", _) => (
                 if zh { "二次侧补水高于基线" } else { "secondary make-up above baseline" },
                 format!("{:.2} t/h", evidence.value * 3.6),

@@ -42,9 +42,10 @@ impl Network {
                 site.signal(role).is_some_and(|signal| self.state.trackers[signal as usize].seen)
             })
         };
-        let make_up = [Role::MakeUpFlow, Role::MakeUpVolume, Role::MakeUpPumpRunning, Role::MakeUpTankLevel]
+        let make_up = [Role::MakeUpFlow, Role::MakeUpVolume, Role::MakeUpPumpRunning]
             .into_iter()
-            .any(|role| has(SiteKind::Source, role));
+            .any(|role| has(SiteKind::Source, role))
+            || (has(SiteKind::Source, Role::MakeUpTankLevel) && !self.layout.stores_water());
         let imbalance = has(SiteKind::Source, Role::SupplyFlow) && has(SiteKind::Source, Role::ReturnFlow);
         let left = self.state.balance.learning_left_s(settings);
         let balance = if let Some((season, suggested)) = self.state.water.pausing_season() {

@@ -17,7 +17,10 @@ use crate::{
     bins::{BIN_US, Bins},
     core::Emitter,
     layout::{Layout, Role, Site},
-    night::{Night, NightFlow},
+    night::{
+        Night, NightFlow,
+        tanks::{Drawn, Tanks},
+    },
     season,
     secondary::{Secondaries, Sign},
 };
@@ -31,6 +34,9 @@ const METERED_SHARE: f64 = 0.75;
 const METERED_BINS_MIN: u32 = 96;
 const METERED_BINS: u32 = 14 * 96;
 
+/// Lacked where the inflow rests and metered levels do not say why.
+const TANKS_EXPLAIN: &str = "make_up_tank_level that explains the inflow";
+
 /// What the water's detectors keep beside the balance.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Water {
@@ -41,6 +47,7 @@ pub(crate) struct Water {
     suggested: Option<SeasonState>,
     said_standing: bool,
     night: NightFlow,
+    tanks: Tanks,
     /// Share of the inflow of a plain water network that its customers' meters tell, and quarter hours it rests on.
     metered: (f64, u32),
     secondaries: Secondaries,
@@ -61,22 +68,31 @@ impl Water {
         self.exchanger = None;
     }
 
-    /// Whether customers are metered, but too few for a balance.
+    /// Whether customers are metered, but too few for a balance; or tanks take up what flows in, which a balance knows
+    /// nothing of.
     fn tells_by_nights(&self) -> bool {
         let (metered, bins) = self.metered;
-        bins > 0 && metered < METERED_SHARE
+        (bins > 0 && metered < METERED_SHARE) || self.tanks.is_used()
     }
 
-    /// Inflow less what metered customers draw, kg/s, where its nights are what tells a leak: nothing else about the water
-    /// is known, or too little of what is drawn is metered for a balance. The rest is demand, which no balance explains,
-    /// so it gets none.
-    fn unmetered_inflow(&mut self, layout: &Layout, features: &mut Features) -> Option<f64> {
+    /// Inflow less what metered customers draw and tanks take up, where its nights are what tells a leak: nothing else about
+    /// the water is known, or too little of what is drawn is metered for a balance. The rest is demand, which no balance
+    /// explains, so it gets none.
+    fn unmetered_inflow(
+        &mut self,
+        layout: &Layout,
+        bins: &Bins,
+        bin: i64,
+        features: &mut Features,
+    ) -> Option<Drawn> {
         if features.metering != Metering::Nothing || features.has_return_meter {
             return None;
         }
         let inflow = features.inflow?;
+        let levels: Vec<(u32, Option<f64>)> =
+            layout.tank_levels().map(|signal| (signal, bins.mean(signal))).collect();
         let Some(drawn) = features.stations else {
-            return (!has_station_meters(layout)).then_some(inflow);
+            return (!has_station_meters(layout)).then(|| self.unstored(bin, inflow, &levels)).flatten();
         };
         if !layout.is_plain_water() {
             return None;
@@ -86,11 +102,21 @@ impl Water {
             *bins = (*bins + 1).min(METERED_BINS);
             *metered += (drawn / inflow - *metered) / f64::from(*bins);
         }
+        let unmetered = self.unstored(bin, inflow - drawn, &levels);
         if self.metered.1 >= METERED_BINS_MIN && !self.tells_by_nights() {
             return None;
         }
         features.stations = None;
-        Some(inflow - drawn)
+        unmetered
+    }
+
+    /// Inflow less what tanks take up, whose areas are known better from night to night.
+    fn unstored(&mut self, bin: i64, inflow: f64, levels: &[(u32, Option<f64>)]) -> Option<Drawn> {
+        let drawn = self.tanks.observe(bin, inflow, levels, self.night.is_quiet(bin));
+        if let Some(by) = self.tanks.take_moved() {
+            self.night.move_areas(&by);
+        }
+        drawn
     }
 
     /// State of the season that keeps the account from being judged, and whether only the data say so.
@@ -114,13 +140,22 @@ impl Network {
         });
         (inflow && (!has_account || self.state.water.tells_by_nights())).then(|| {
             let nights = self.state.water.night.nights_left() as u64;
-            let state = if nights > 0 {
+            let state = if self.state.water.night.rests() {
+                // Its levels do not explain the inflow, or there are none.
+                DetectorState::Lacking { signals: vec![self.lacked_level().to_owned()] }
+            } else if nights > 0 {
                 DetectorState::Learning { seconds_left: nights * 86_400 }
             } else {
                 DetectorState::Ready
             };
             DetectorStatus { detector: "night_flow".to_owned(), state }
         })
+    }
+
+    /// What would tell the nights of an inflow that rests.
+    fn lacked_level(&self) -> &'static str {
+        let level = Role::MakeUpTankLevel.word();
+        if self.layout.tank_levels().next().is_some() { TANKS_EXPLAIN } else { level }
     }
 
     /// Whether the sources' circuit gives heat, by what is said and by its data: only then are temperatures judged.
@@ -140,7 +175,8 @@ impl Network {
     /// What back-filled data teach.
     pub(super) fn teach_water(&mut self, settings: &DetectSettings, bin: i64) {
         let mut features = features(&self.layout, &self.state.history, &self.state.water.shares);
-        let inflow = self.state.water.unmetered_inflow(&self.layout, &mut features);
+        let (layout, history) = (&self.layout, &self.state.history);
+        let drawn = self.state.water.unmetered_inflow(layout, history, bin, &mut features);
         let input = Input {
             bin,
             features: &features,
@@ -154,15 +190,16 @@ impl Network {
         self.learn_seasons(&features, self.steam_load(false));
         let quiet = Suspicion::default();
         self.state.places.learn(&self.layout, &self.state.history, bin, &features, quiet);
-        if let Some(inflow) = inflow {
-            self.state.water.night.observe(settings, bin, inflow, false);
+        if let Some(drawn) = drawn {
+            self.state.water.night.observe(settings, bin, &drawn, false);
         }
     }
 
     /// Takes the quarter hour that ended.
     pub(super) fn close_water(&mut self, settings: &DetectSettings, bin: i64, emit: &mut Emitter<'_>) {
         let mut features = features(&self.layout, &self.state.live, &self.state.water.shares);
-        let inflow = self.state.water.unmetered_inflow(&self.layout, &mut features);
+        let (layout, live) = (&self.layout, &self.state.live);
+        let drawn = self.state.water.unmetered_inflow(layout, live, bin, &mut features);
         let judging = self.judging(&features, emit.now());
         self.watch_seasons(bin, &features, self.steam_load(true), emit.now());
         let input = Input {
@@ -190,9 +227,9 @@ impl Network {
             }
         }
         self.say_standing(settings, bin, emit);
-        if let Some(inflow) = inflow {
+        if let Some(drawn) = drawn {
             let judges = judging == Judging::All;
-            if let Some(night) = self.state.water.night.observe(settings, bin, inflow, judges) {
+            if let Some(night) = self.state.water.night.observe(settings, bin, &drawn, judges) {
                 self.say_night(settings, bin, night, emit);
             }
         }
@@ -201,7 +238,7 @@ impl Network {
     fn say_night(&mut self, settings: &DetectSettings, bin: i64, night: Night, emit: &mut Emitter<'_>) {
         let inflow = self.state.balance.circulation;
         let finding = match night {
-            Night::Leak(leak) => water_findings::night(&self.layout, &leak, inflow),
+            Night::Leak(leak) => water_findings::night(&self.layout, &leak, inflow, &self.state.water.tanks),
             Night::Over => water_findings::night_over(bin),
         };
         self.say(settings, finding, emit);

@@ -18,7 +18,7 @@ use crate::{
     },
     incidents::{FURTHER_LOSS, SECONDARY, SHARE_OF_CIRCULATION},
     layout::Layout,
-    night::NightLeak,
+    night::{NightLeak, tanks::Tanks},
 };
 
 const DETECTOR: &str = "water_balance";
@@ -76,7 +76,7 @@ pub(super) fn standing(layout: &Layout, bin: i64, loss_kg_s: f64, circulation: f
 }
 
 /// A leak by the night flow; the inflow is its mean, kg/s.
-pub(super) fn night(layout: &Layout, leak: &NightLeak, inflow_kg_s: f64) -> Finding {
+pub(super) fn night(layout: &Layout, leak: &NightLeak, inflow_kg_s: f64, tanks: &Tanks) -> Finding {
     let (since, loss_kg_s) = (at(leak.since), leak.loss_kg_s);
     let mut finding = empty(NIGHT_FLOW, leak_class(leak.abrupt), since, layout.level());
     finding.strength = leak.strength;
@@ -89,6 +89,17 @@ pub(super) fn night(layout: &Layout, leak: &NightLeak, inflow_kg_s: f64) -> Find
         detector: NIGHT_FLOW.to_owned(),
         ..evidence(layout, what, value, unit, at)
     }));
+    if let Some(uptake) = tanks.night_uptake() {
+        let of_night = |what: &str, value: f64, unit: &str| Evidence {
+            detector: NIGHT_FLOW.to_owned(),
+            ..evidence(layout, what, value, unit, since)
+        };
+        finding.evidence.push(of_night("tank_uptake", uptake, "kg/s"));
+        finding.evidence.extend(tanks.areas().map(|(signal, area)| {
+            let site = &layout.sites[layout.placed[signal as usize].site as usize];
+            Evidence { place: site.id.as_str().to_owned(), ..of_night("tank_area", area, "m2") }
+        }));
+    }
     finding.lacked.push("make_up_flow".to_owned());
     finding.lacked.push("return_flow".to_owned());
     finding

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::tanks::uptake;
+
 /// Nights kept: four weeks, so that every weekday has its own.
 const NIGHTS_MAX: usize = 28;
 /// Nights before one is predicted, and predictions before one is judged.
@@ -19,11 +21,13 @@ const DEVIATION_MIN: f64 = 0.01;
 const MISSES_LEFT_OUT: f64 = 0.05;
 
 /// Mean inflow of a night, and of the hours between it and the night before, kg/s.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct NightAndDay {
     pub(super) night: f64,
     /// `None` where too little of it was heard.
     pub(super) day: Option<f64>,
+    /// What a tank of 1 m2 took up in the night, kg/s, by tank: over whole days it takes up next to nothing.
+    pub(super) slopes: Vec<f64>,
     /// Days since the epoch, modulo 7.
     pub(super) weekday: u8,
 }
@@ -80,7 +84,7 @@ impl Usual {
     /// Takes a clean night.
     pub(super) fn learn(&mut self, flow: NightAndDay) {
         if self.nights.len() >= NIGHTS_MIN && self.misses[0].len() < MISSES_MIN {
-            let by = self.missed(flow);
+            let by = self.missed(&flow);
             self.note_misses(by);
         }
         push(&mut self.nights, flow);
@@ -91,7 +95,15 @@ impl Usual {
     pub(super) fn shift(&mut self, above: &[f64]) {
         let by = median(above.iter().copied()).unwrap_or(0.0);
         for night in &mut self.nights {
-            *night = night.less(-by);
+            night.night += by;
+            night.day = night.day.map(|day| day + by);
+        }
+    }
+
+    /// The nights as they would have been by areas that are larger by so many m2.
+    pub(super) fn move_areas(&mut self, by: &[f64]) {
+        for night in &mut self.nights {
+            night.night -= uptake(by, &night.slopes);
         }
     }
 
@@ -109,7 +121,7 @@ impl Usual {
     }
 
     /// What a night has more than usual; `None` while that is not known.
-    pub(super) fn excess(&self, flow: NightAndDay) -> Option<Excess> {
+    pub(super) fn excess(&self, flow: &NightAndDay) -> Option<Excess> {
         if self.nights.len() < NIGHTS_MIN || self.misses[0].len() < MISSES_MIN {
             return None;
         }
@@ -131,7 +143,7 @@ impl Usual {
         1.25 * mean * (1.0 + 3.0 / misses.len().max(1) as f64)
     }
 
-    fn missed(&self, flow: NightAndDay) -> [Option<f64>; 2] {
+    fn missed(&self, flow: &NightAndDay) -> [Option<f64>; 2] {
         let nights = self.nights.iter().map(|night| (night.night, night.weekday));
         let by_nights = above(nights, flow.night, flow.weekday);
         let by_day = || {

@@ -88,6 +88,49 @@ fn a_plain_water_network_s_leak_is_found_by_its_night_flow_and_told_as_a_share_o
     assert!(said[0].text_en.contains("share of the mean inflow"), "{}", said[0].text_en);
 }
 
+/// A district whose pump fills a tank of 150 m2 between 1 m and 3 m and rests; a leak from day 40 on. The core is stored and
+/// restored after every so many scans.
+fn tank_district(every: usize) -> Feed {
+    let mut feed = Feed::new(settings(), heat_model::plant::PlantModel::default());
+    let (mut level, mut runs) = (2.0_f64, false);
+    for (scan, at) in (0..46 * DAY).step_by(2 * SCAN_STEP).enumerate() {
+        let hour = at.rem_euclid(DAY) as f64 / HOUR as f64;
+        let drawn = (6.0 - 4.5 * ((hour - 3.0) / 24.0 * TAU).cos()) * (1.0 + 0.02 * noise(at, 1));
+        let lost = if at >= 40 * DAY { 1.0 } else { 0.0 };
+        runs = if runs { level < 3.0 } else { level < 1.0 };
+        let fed = if runs { 18.0 } else { 0.0 };
+        for device in [
+            ("works", "meter", vec![("supply_flow", "kg/s", fed)]),
+            ("tank", "logger", vec![("make_up_tank_level", "m", level)]),
+        ] {
+            feed.device(START + at, START + at, &device);
+        }
+        level += (fed - drawn - lost) * 1_800.0 / 1_000.0 / 150.0;
+        if (scan + 1) % every == 0 {
+            let stored = postcard::to_stdvec(&feed.core.snapshot()).unwrap();
+            let snapshot: Snapshot = postcard::from_bytes(&stored).unwrap();
+            feed.core = PartitionCore::new(settings(), Arc::new(heat_model::plant::PlantModel::default()));
+            feed.core.restore(snapshot).unwrap();
+        }
+    }
+    feed
+}
+
+#[test]
+fn a_leak_behind_a_tank_whose_level_is_metered_is_found_and_says_what_the_tank_took_up() {
+    let feed = tank_district(usize::MAX);
+    let said = leaks(&feed);
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!((said[0].loss_kg_s.unwrap() - 1.0).abs() < 0.4, "{said:?}");
+    let told = |what: &str| said[0].evidence.iter().find(|evidence| evidence.what == what).unwrap();
+    assert_eq!((told("tank_uptake").unit.as_str(), told("tank_area").place.as_str()), ("kg/s", "tank"));
+    assert!((told("tank_area").value - 150.0).abs() < 8.0, "{said:?}");
+    assert!(said[0].text_en.contains("tank"), "{}", said[0].text_en);
+
+    let restored = tank_district(100);
+    assert!(postcard::to_stdvec(&feed.out).unwrap() == postcard::to_stdvec(&restored.out).unwrap());
+}
+
 /// What is put out over a leak, with the core stored and restored after every so many records.
 fn outputs(every: u64, now: &dyn Fn(i64) -> Now, spoil: &dyn Fn(i64, &mut Vec<Device>)) -> Vec<u8> {
     let mut feed = Feed::new(settings(), plant());

@@ -26,7 +26,7 @@ const DETECTORS: [Term; 17] = [
     ("operator", "人工", "Operator"),
 ];
 
-const EVIDENCE: [Term; 31] = [
+const EVIDENCE: [Term; 33] = [
     ("pressure_drop", "压力下降", "Pressure down"),
     ("pressure_rise", "压力上升", "Pressure up"),
     ("make_up_surge", "补水量突增", "Make-up up"),
@@ -41,6 +41,8 @@ const EVIDENCE: [Term; 31] = [
     ("condensate_return", "凝结水回收率", "Condensate returned"),
     ("condensate_return_usual", "平时凝结水回收率", "Condensate usually returned"),
     ("night_flow_excess", "夜间最小流量高于基线", "Night flow above its baseline"),
+    ("tank_uptake", "夜间进入水箱", "Taken up by tanks at night"),
+    ("tank_area", "水箱面积（学习所得）", "Tank's area, learned"),
     ("further_loss", "漏失再次突增", "Lost on top at once"),
     ("grown_from", "上次报警时漏失", "Lost when last called"),
     ("share_of_circulation", "占循环量", "Share of the circulation"),

@@ -7,7 +7,7 @@ use heat_model::{
 use super::{deviations, fill};
 
 /// All that detectors write as evidence.
-const SEEN: [(&str, &str); 61] = [
+const SEEN: [(&str, &str); 63] = [
     ("pressure_drop", "Pa"),
     ("make_up_surge", "kg/s"),
     ("flow_step", "kg/s"),
@@ -20,6 +20,8 @@ const SEEN: [(&str, &str); 61] = [
     ("unmetered_filling", "kg/s"),
     ("night_flow_excess", "kg/s"),
     ("share_of_inflow", "1"),
+    ("tank_uptake", "kg/s"),
+    ("tank_area", "m2"),
     ("secondary_make_up_excess", "kg/s"),
     ("loss_found", "kg/s"),
     ("head_lost", "Pa"),
