@@ -60,6 +60,7 @@ impl Means<'_> {
 pub(super) struct Readings {
     /// Whether the site has these signals at all: what is missing now is no reason to judge by something else.
     pub(super) has_heat: bool,
+    pub(super) has_power: bool,
     pub(super) has_secondary_return: bool,
     pub(super) has_set_point: bool,
     pub(super) has_opening: bool,
@@ -109,6 +110,7 @@ impl Readings {
         let has = |role| site.signal(role).is_some();
         Self {
             has_heat: (has(Role::SupplyFlow) || has(Role::ReturnFlow)) && has(Role::ReturnTemperature),
+            has_power: has(Role::HeatPower),
             has_secondary_return: has(Role::SecondaryReturnTemperature),
             has_opening: has(Role::ValveOpening),
             has_set_point: has(Role::SetPointTemperature) || has(Role::SecondarySetPointTemperature),
@@ -296,7 +298,7 @@ pub(super) fn readings(means: Means<'_>) -> (Readings, Vec<(u32, Readings)>) {
         // Several sources: flows add up; temperatures and pressures are those of the first.
         source.flow = source.flow.zip(other.flow).map(|(a, b)| a + b);
         source.return_flow = source.return_flow.zip(other.return_flow).map(|(a, b)| a + b);
-        source.power = None;
+        (source.power, source.energy) = (None, None);
     }
     let stations =
         means.layout.of_kind(SiteKind::Station).map(|(index, site)| (index, Readings::of(means, site)));
