@@ -67,6 +67,7 @@ pub(crate) enum Fault {
     Drift,
     Quantised,
     Range,
+    Impossible,
 }
 
 impl Fault {
@@ -82,13 +83,19 @@ impl Fault {
             Self::Drift => "drift",
             Self::Quantised => "quantisation",
             Self::Range => "range",
+            Self::Impossible => "impossible",
         }
     }
 
     /// Whether the values say nothing at all, so that relations to other signals cannot be judged either.
     const fn blinds(self) -> bool {
         match self {
-            Self::Sentinel | Self::Stuck | Self::UnitSlip | Self::Swapped | Self::Range => true,
+            Self::Sentinel
+            | Self::Stuck
+            | Self::UnitSlip
+            | Self::Swapped
+            | Self::Range
+            | Self::Impossible => true,
             Self::Spikes | Self::CounterReset | Self::Bias | Self::Drift | Self::Quantised => false,
         }
     }
@@ -398,7 +405,7 @@ impl Quality {
                 Fault::Stuck | Fault::Quantised => 0,
                 Fault::Spikes => 2 * CLEAR_US,
                 Fault::Sentinel | Fault::UnitSlip | Fault::CounterReset | Fault::Range => CLEAR_US,
-                Fault::Swapped | Fault::Bias | Fault::Drift => continue,
+                Fault::Swapped | Fault::Bias | Fault::Drift | Fault::Impossible => continue,
             };
             // Silence is no health: only measurements show that values which were none are over.
             let well_us = if fault.blinds() && fault != Fault::Stuck { gate.measured_us } else { at_us };

@@ -20,11 +20,13 @@ mod delivery;
 mod homes;
 mod hunting;
 mod hypothesis;
+mod meter;
 mod outdoors;
 mod relation;
 mod reserve;
 mod rls;
 mod say;
+mod second_law;
 mod setback;
 mod source;
 mod station;
@@ -118,7 +120,8 @@ impl Thermal {
         let doubted =
             if judge { self.find_swapped(layout, bins, bin, quality, &mut said) } else { Vec::new() };
         let means = Means { layout, bins, quality, doubted: &doubted };
-        let (source, stations) = readings(means);
+        let (source, mut stations) = readings(means);
+        let impossible = self.find_impossible(means, bin, &mut stations);
         let surround = self.boundary.take(means, bin, &source, &stations);
         let of_plant = |role| {
             layout
@@ -152,6 +155,7 @@ impl Thermal {
         self.judge_nights(&surround, &stations, &mut said);
         let is_normal = !self.is_off_target(bin);
         said.extend(self.homes.judge(means, bin, (bin + 1) * BIN_US, is_normal));
+        self.say_impossible(impossible, layout, bin, quality, &mut said);
         said.extend(self.outdoors.judge(bin, per_month, quality));
         self.judge_sources(layout, bin, loses, quality, &mut said);
         if is_normal {
@@ -273,7 +277,7 @@ impl Thermal {
         let (mut warm, mut arriving, mut leaving) = (0.0, 0.0, 0.0);
         for (site, own) in readings {
             let Some(station) = self.station_mut(*site) else { continue };
-            let calm = station.bank.case.is_none();
+            let calm = !station.doubts_water();
             let flow = own.flow.filter(|_| calm);
             let usual_flow = match flow {
                 Some(flow) => station.usual_flow.take(flow),

@@ -12,11 +12,13 @@ use crate::Span;
 
 /// Fewest hours for a day to be known.
 pub const DAY_HOURS_MIN: u32 = 18;
-/// Most days of signals kept: 5,000 stations with six meters over a season.
-const SIGNAL_DAYS_MAX: usize = 6_000_000;
+/// Most days of signals kept: 5,000 stations with eight meters over a season.
+const SIGNAL_DAYS_MAX: usize = 8_000_000;
 /// Most homes counted.
 const HOMES_MAX: usize = 500_000;
 const DAY_S: f64 = 86_400.0;
+/// Mass of a volume of a primary's water between supply and return, kg/m3: within 2 % of either.
+const WATER_KG_M3: f64 = 980.0;
 /// Hours of a day.
 pub const DAY_HOURS: usize = 24;
 
@@ -32,6 +34,9 @@ pub enum Quantity {
     SecondaryMakeUpVolume,
     SteamFlow,
     CondensateFlow,
+    SupplyFlow,
+    ReturnFlow,
+    Volume,
     OutdoorTemperature,
     SupplyTemperature,
     ReturnTemperature,
@@ -51,6 +56,9 @@ impl Quantity {
             "secondary_make_up_volume" => Self::SecondaryMakeUpVolume,
             "steam_flow" => Self::SteamFlow,
             "condensate_flow" => Self::CondensateFlow,
+            "supply_flow" => Self::SupplyFlow,
+            "return_flow" => Self::ReturnFlow,
+            "volume" => Self::Volume,
             "outdoor_temperature" => Self::OutdoorTemperature,
             "supply_temperature" => Self::SupplyTemperature,
             "return_temperature" => Self::ReturnTemperature,
@@ -60,15 +68,18 @@ impl Quantity {
         })
     }
 
-    /// What a value in this unit is multiplied by to be in W, J, m3/s, m3, kg/s (steam) or degC; `None` for a unit that
-    /// does not measure it.
+    /// What a value in this unit is multiplied by to be in W, J, m3/s, m3 (make-up), kg/s, kg or degC; `None` for a unit
+    /// that does not measure it.
     fn factor(self, unit: &str) -> Option<f64> {
         match (self, unit) {
             (Self::HeatPower, "W") | (Self::HeatEnergy, "J") => Some(1.0),
             (Self::MakeUpFlow | Self::SecondaryMakeUpFlow, "m3/s") => Some(1.0),
             (Self::MakeUpFlow | Self::SecondaryMakeUpFlow, "kg/s") => Some(1e-3),
             (Self::MakeUpVolume | Self::SecondaryMakeUpVolume, "m3") => Some(1.0),
-            (Self::SteamFlow | Self::CondensateFlow, "kg/s") => Some(1.0),
+            (Self::SteamFlow | Self::CondensateFlow | Self::SupplyFlow | Self::ReturnFlow, "kg/s") => {
+                Some(1.0)
+            }
+            (Self::SupplyFlow | Self::ReturnFlow, "m3/s") | (Self::Volume, "m3") => Some(WATER_KG_M3),
             (
                 Self::OutdoorTemperature
                 | Self::SupplyTemperature
@@ -87,11 +98,14 @@ impl Quantity {
             Self::HeatPower => Some(Self::HeatEnergy),
             Self::MakeUpFlow => Some(Self::MakeUpVolume),
             Self::SecondaryMakeUpFlow => Some(Self::SecondaryMakeUpVolume),
+            Self::SupplyFlow => Some(Self::Volume),
             Self::HeatEnergy
             | Self::MakeUpVolume
             | Self::SecondaryMakeUpVolume
             | Self::SteamFlow
             | Self::CondensateFlow
+            | Self::ReturnFlow
+            | Self::Volume
             | Self::OutdoorTemperature
             | Self::SupplyTemperature
             | Self::ReturnTemperature

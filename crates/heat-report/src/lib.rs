@@ -18,6 +18,7 @@ pub mod convert;
 pub mod figure;
 pub mod ground;
 pub mod hours;
+pub mod peers;
 pub mod rank;
 pub mod read;
 pub mod report;

@@ -10,8 +10,11 @@ use crate::{
     cases::{Case, TicketCase, is_station_fault},
     figure::count,
     ground::Ground,
+    peers::PeerRow,
 };
 
+/// The kind of a station that no detector names, because it was as it is before it was first seen.
+pub const ABOVE_PEERS: &str = "return_above_peers";
 /// Most rows of a ranking.
 pub const ROWS_MAX: usize = 50;
 
@@ -32,8 +35,11 @@ pub struct StationRow {
     pub kinds: Vec<String>,
     /// Hours with one of them.
     pub fault_hours: f64,
-    /// Flow that carried no heat, t.
+    /// Flow that carried no heat while a fault was on, t.
     pub excess_flow_t: f64,
+    /// The same against the return of its peers over the whole span, t; absent where it does not stand above them, or its
+    /// flow is not known. The rank takes the larger of the two: both are of the same water.
+    pub excess_over_peers_t: Option<f64>,
     /// Heat above what its network's median station takes per area and degree-day, GJ; absent without heat meter or area.
     pub excess_heat_gj: Option<f64>,
     /// Complaints from it and from what it feeds.
@@ -71,7 +77,7 @@ pub struct Ranking<T> {
 }
 
 impl<T> Ranking<T> {
-    fn of(mut rows: Vec<T>, by: impl Fn(&T) -> f64, name: impl Fn(&T) -> &str) -> Self {
+    pub(crate) fn of(mut rows: Vec<T>, by: impl Fn(&T) -> f64, name: impl Fn(&T) -> &str) -> Self {
         rows.sort_by(|a, b| by(b).total_cmp(&by(a)).then_with(|| name(a).cmp(name(b))));
         let of = rows.len();
         rows.truncate(ROWS_MAX);
@@ -95,6 +101,7 @@ pub(crate) fn stations(
     cases: &[Case],
     tickets: &[TicketCase],
     heat: &BTreeMap<NetworkId, StationHeat>,
+    peers: &[PeerRow],
     ground: &Ground<'_>,
     span: &Span,
 ) -> Ranking<StationRow> {
@@ -127,9 +134,14 @@ pub(crate) fn stations(
             row_of(&mut rows, station, network, ground).excess_heat_gj = Some(above_j / 1e9);
         }
     }
+    for peer in peers {
+        let row = row_of(&mut rows, &peer.station, &peer.network, ground);
+        row.excess_over_peers_t = peer.excess_flow_t;
+        row.kinds.push(ABOVE_PEERS.to_owned());
+    }
     let mut rows: Vec<StationRow> = rows.into_values().collect();
     set_shares(&mut rows);
-    rows.retain(|row| row.share > 0.0 || row.tickets > 0);
+    rows.retain(|row| row.share > 0.0 || row.tickets > 0 || !row.kinds.is_empty());
     Ranking::of(rows, |row| row.share, |row| row.station.as_str())
 }
 
@@ -148,14 +160,18 @@ fn row_of<'r>(
         kinds: Vec::new(),
         fault_hours: 0.0,
         excess_flow_t: 0.0,
+        excess_over_peers_t: None,
         excess_heat_gj: None,
         tickets: 0,
     })
 }
 
 fn set_shares(rows: &mut [StationRow]) {
-    let costs: [fn(&StationRow) -> f64; 3] =
-        [|row| row.excess_flow_t, |row| row.excess_heat_gj.unwrap_or(0.0), |row| row.fault_hours];
+    let costs: [fn(&StationRow) -> f64; 3] = [
+        |row| row.excess_flow_t.max(row.excess_over_peers_t.unwrap_or(0.0)),
+        |row| row.excess_heat_gj.unwrap_or(0.0),
+        |row| row.fault_hours,
+    ];
     let totals = costs.map(|cost| rows.iter().map(cost).sum::<f64>());
     let told = count(totals.iter().filter(|total| **total > 0.0).count() as u64);
     for row in rows {

@@ -17,13 +17,14 @@ use crate::{
     figure::{Figure, Id, count},
     ground::{Ground, Scope},
     hours::{At, Hours, Quantity},
+    peers,
     rank::{self, Taken},
     rooms,
     shape::{CaseRow, ClassRow, Coverage, Cut, RepairRow, Report, ScopeReport},
 };
 
 /// Heat that a kilogram of water holds per kelvin, J.
-const HEAT_CAPACITY_J_KG_K: f64 = 4_186.8;
+pub(crate) const HEAT_CAPACITY_J_KG_K: f64 = 4_186.8;
 /// Temperature of make-up water where nobody measures it, degC: ground water.
 pub const MAKE_UP_CELSIUS: f64 = 10.0;
 /// Most incidents and repairs told one by one.
@@ -69,6 +70,7 @@ pub fn report(facts: &Facts, plant: &PlantModel, span: &Span, settings: &Setting
     let days = days_of_networks(facts, &ground, settings);
     let desk = Desk { facts, ground, span, settings, days };
     let station_heat = desk.station_heat();
+    let peers = peers::peers(desk.days.keys(), &facts.hours, &desk.ground);
     Report {
         from: told(span.from.as_micros(), span),
         to: told(span.to.as_micros(), span),
@@ -78,7 +80,15 @@ pub fn report(facts: &Facts, plant: &PlantModel, span: &Span, settings: &Setting
         scopes: desk.scopes(),
         incidents: desk.incidents(),
         repairs: desk.repairs(),
-        stations: rank::stations(&facts.cases, &facts.tickets, &station_heat, &desk.ground, span),
+        stations: rank::stations(
+            &facts.cases,
+            &facts.tickets,
+            &station_heat,
+            &peers.ranking.rows,
+            &desk.ground,
+            span,
+        ),
+        peers,
         pipes: rank::pipes(&facts.cases, &desk.ground, span),
         conversions: convert::conversions(&desk),
         communities: rooms::communities(&facts.hours, &desk.ground),

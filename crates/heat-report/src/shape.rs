@@ -12,6 +12,7 @@ use crate::{
     convert::Conversion,
     figure::Figure,
     ground::Scope,
+    peers::Peers,
     rank::{PipeRow, Ranking, StationRow},
     rooms::CommunityRow,
 };
@@ -37,6 +38,8 @@ pub struct Report {
     pub repairs: Cut<RepairRow>,
     /// Stations by what they cost.
     pub stations: Ranking<StationRow>,
+    /// Stations whose return stands above that of their peers.
+    pub peers: Peers,
     /// Pipes by what they lose.
     pub pipes: Ranking<PipeRow>,
     /// Circuits that were converted from steam to water, before and after.

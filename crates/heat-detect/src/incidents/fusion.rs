@@ -17,6 +17,8 @@ const EFFECT_LEAD_US: i64 = 15 * 60_000_000;
 /// A leak of a smaller share of the circulation, which is less than a burst's, is made up by the plant: what grows cold
 /// meanwhile does so for another reason.
 const COOLS_SHARE: f64 = 0.05;
+/// What is wrong with one signal of a device may be found this much before what is wrong with the device.
+const DEVICE_LEAD_US: i64 = 24 * 3_600_000_000;
 /// Effects listed on one incident.
 const EFFECTS_MAX: usize = 200;
 
@@ -79,6 +81,15 @@ fn names_site(incident: &Incident, site: Option<&str>) -> bool {
     }
 }
 
+/// Whether a device as a whole is at fault, and this is one of its signals.
+fn is_of_device(cause: &Incident, effect: Class, place: Option<&str>, onset: EventTime) -> bool {
+    let rest = cause.place.as_deref().zip(place).and_then(|(device, signal)| signal.strip_prefix(device));
+    cause.class == Class::SensorFault
+        && effect == Class::SensorFault
+        && rest.is_some_and(|rest| rest.starts_with('/'))
+        && onset.as_micros() >= cause.onset.as_micros() - DEVICE_LEAD_US
+}
+
 /// Whether it is about heat that does not arrive.
 const fn is_of_cold(class: Class) -> bool {
     matches!(
@@ -100,6 +111,9 @@ fn is_made_up(cause: &Incident) -> bool {
 /// pumps are stopped by hand or by their protection.
 fn explains(cause: &Incident, effect: Class, place: Option<&str>, onset: EventTime) -> bool {
     if effect == Class::Unknown && names_site(cause, place) {
+        return true;
+    }
+    if is_of_device(cause, effect, place, onset) {
         return true;
     }
     let is_enough = if effect == Class::PressureRegime {

@@ -216,7 +216,8 @@ impl Gate {
             | Fault::Swapped
             | Fault::Bias
             | Fault::Drift
-            | Fault::Quantised => at_us,
+            | Fault::Quantised
+            | Fault::Impossible => at_us,
         }
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     hypothesis::{CHANNELS, Deviations, Ranked, Rule, Want, rank},
-    relation::{Course, Relation, SCALES, Tail, Take, Thresholds},
+    relation::{Course, KNOWN, Relation, SCALES, Tail, Take, Thresholds},
     rls::Inputs,
 };
 
@@ -72,15 +72,39 @@ pub(super) enum News {
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Bank {
-    relations: [Relation; CHANNELS],
+    /// Those that ever had a quarter hour: what a site has no signals for takes no place.
+    relations: [Option<Box<Relation>>; CHANNELS],
     /// Since when a relation has been off.
     off_since: Option<i64>,
     pub(super) case: Option<Case>,
 }
 
 impl Bank {
-    pub(super) fn relation(&self, channel: usize) -> &Relation {
-        &self.relations[channel]
+    /// A relation that is known.
+    pub(super) fn known(&self, channel: usize) -> Option<&Relation> {
+        self.relations[channel].as_deref().filter(|relation| relation.is_known())
+    }
+
+    /// By how much a relation has been off in the last hour; 0 of one that was never judged.
+    pub(super) fn off_by(&self, channel: usize) -> f64 {
+        self.relations[channel].as_ref().map_or(0.0, |relation| relation.mean(0))
+    }
+
+    /// Whether a relation was judged within the last hours.
+    pub(super) fn is_current(&self, channel: usize, bin: i64) -> bool {
+        self.relations[channel].as_ref().is_some_and(|relation| relation.is_current(bin))
+    }
+
+    fn present(&self) -> impl Iterator<Item = &Relation> {
+        self.relations.iter().filter_map(Option::as_deref)
+    }
+
+    /// Relations that were judged within the last hours, with their channels.
+    fn current(&self, bin: i64) -> impl Iterator<Item = (usize, &Relation)> {
+        let present = self.relations.iter().enumerate();
+        present.filter_map(move |(channel, relation)| {
+            Some((channel, relation.as_deref().filter(|r| r.is_current(bin))?))
+        })
     }
 
     /// Whether nothing is off.
@@ -90,12 +114,14 @@ impl Bank {
 
     pub(super) fn residual(&self, bin: i64, channel: usize, instants: &Instants) -> Option<f64> {
         let instant = instants[channel].as_ref()?;
-        self.relations[channel].residual(bin, &instant.inputs, instant.target)
+        self.relations[channel].as_ref()?.residual(bin, &instant.inputs, instant.target)
     }
 
     /// Whether a relation is asked beyond all that it knows.
     pub(super) fn is_beyond(&self, channel: usize, instants: &Instants) -> bool {
-        instants[channel].as_ref().is_some_and(|instant| self.relations[channel].is_beyond(&instant.inputs))
+        instants[channel].as_ref().is_some_and(|instant| {
+            self.relations[channel].as_ref().is_none_or(|relation| relation.is_beyond(&instant.inputs))
+        })
     }
 
     /// Takes a quarter hour into all relations. `common` is what all sites of the kind share.
@@ -119,7 +145,7 @@ impl Bank {
                     floor: limits[channel].floor,
                     learns,
                 };
-                self.relations[channel].take(take, &mut tails[channel]);
+                self.relations[channel].get_or_insert_default().take(take, &mut tails[channel]);
             }
         }
     }
@@ -127,11 +153,10 @@ impl Bank {
     /// The span at which a relation is off, if any is: the shortest.
     fn off(&self, bin: i64, limits: &Limits, thresholds: &[Thresholds; CHANNELS]) -> Option<usize> {
         (0..SCALES).find(|&scale| {
-            self.relations.iter().zip(limits).zip(thresholds).any(|((relation, limit), threshold)| {
-                let mean = relation.mean(scale);
+            self.current(bin).any(|(channel, relation)| {
+                let (mean, limit) = (relation.mean(scale), &limits[channel]);
                 // A long mean that the newest hour does not bear out is a past that nobody needs to be told.
-                relation.is_current(bin)
-                    && relation.z(scale, limit.floor).abs() > threshold[scale]
+                relation.z(scale, limit.floor).abs() > thresholds[channel][scale]
                     && mean.abs() > limit.smallest
                     && relation.mean(0) * mean.signum() > 0.5 * mean.abs()
             })
@@ -140,10 +165,8 @@ impl Bank {
 
     fn deviations(&self, bin: i64, scale: usize, limits: &Limits) -> Deviations {
         let mut seen = [None; CHANNELS];
-        for ((seen, relation), limit) in seen.iter_mut().zip(&self.relations).zip(limits) {
-            if relation.is_current(bin) {
-                *seen = Some((relation.mean(scale), relation.sigma(scale, limit.floor)));
-            }
+        for (channel, relation) in self.current(bin) {
+            seen[channel] = Some((relation.mean(scale), relation.sigma(scale, limits[channel].floor)));
         }
         seen
     }
@@ -160,7 +183,7 @@ impl Bank {
         if self.case.is_some() {
             return self.follow(bin, limits);
         }
-        if !self.relations.iter().any(|relation| relation.is_current(bin)) {
+        if self.current(bin).next().is_none() {
             // At rest for the night: what was off by day goes on in the morning.
             return None;
         }
@@ -182,7 +205,7 @@ impl Bank {
         }
         let z = |channel: usize| seen[channel].map_or(0.0, |(value, sigma)| (value / sigma).abs());
         let main = (0..CHANNELS).max_by(|a, b| z(*a).total_cmp(&z(*b))).unwrap_or(0);
-        let grew = self.relations[main].course() == Course::Ramp;
+        let grew = self.relations[main].as_ref().is_some_and(|relation| relation.course() == Course::Ramp);
         let rule = u8::try_from(best.rule).expect("a site has few causes");
         let case = Case { rule, grew, onset_bin: since, in_line: 0 };
         self.case = Some(case);
@@ -190,10 +213,9 @@ impl Bank {
     }
 
     fn follow(&mut self, bin: i64, limits: &Limits) -> Option<News> {
-        let in_line = self.relations.iter().zip(limits).all(|(relation, limit)| {
-            !relation.is_current(bin)
-                || relation.z(0, limit.floor).abs() < IN_LINE
-                || relation.mean(0).abs() < 0.5 * limit.smallest
+        let in_line = self.current(bin).all(|(channel, relation)| {
+            let limit = &limits[channel];
+            relation.z(0, limit.floor).abs() < IN_LINE || relation.mean(0).abs() < 0.5 * limit.smallest
         });
         let case = self.case.as_mut()?;
         case.in_line = if in_line { case.in_line + 1 } else { 0 };
@@ -207,18 +229,18 @@ impl Bank {
 
     /// Whether any relation is judged.
     pub(super) fn is_known(&self) -> bool {
-        self.relations.iter().any(Relation::is_known)
+        self.present().any(Relation::is_known)
     }
 
     /// Quarter hours with data until the first relation is judged.
     pub(super) fn learning_left(&self) -> u32 {
-        self.relations.iter().map(Relation::learning_left).min().unwrap_or(0)
+        self.present().map(Relation::learning_left).min().unwrap_or(KNOWN)
     }
 
     /// Whether a known relation moves with a cause.
     pub(super) fn tells(&self, rule: &Rule) -> bool {
-        rule.wants.iter().zip(&self.relations).any(|(want, relation)| {
-            matches!(want, Want::Per(factor) if *factor != 0.0) && relation.is_known()
+        rule.wants.iter().enumerate().any(|(channel, want)| {
+            matches!(want, Want::Per(factor) if *factor != 0.0) && self.known(channel).is_some()
         })
     }
 
@@ -231,17 +253,22 @@ impl Bank {
         thresholds: &[Thresholds; CHANNELS],
     ) -> Option<(f64, &'static str)> {
         let moved = |channel: usize| match rule.wants[channel] {
-            Want::Per(factor) if factor != 0.0 && self.relations[channel].is_known() => Some(factor.abs()),
-            Want::Per(_) | Want::Zero | Want::Below | Want::Above | Want::Any | Want::May => None,
+            Want::Per(factor) if factor != 0.0 => Some((factor.abs(), self.known(channel)?)),
+            Want::Per(_)
+            | Want::PerOrZero(_)
+            | Want::Zero
+            | Want::Below
+            | Want::Above
+            | Want::Any
+            | Want::May => None,
         };
         let own = (0..CHANNELS)
             .find(|channel| matches!(rule.wants[*channel], Want::Per(f) if (f.abs() - 1.0).abs() < 1e-9))?;
         (0..CHANNELS)
             .filter_map(|channel| {
-                let (factor, limit) = (moved(channel)?, &limits[channel]);
+                let ((factor, relation), limit) = (moved(channel)?, &limits[channel]);
                 let shows = |scale: usize| {
-                    let least =
-                        thresholds[channel][scale] * self.relations[channel].sigma(scale, limit.floor);
+                    let least = thresholds[channel][scale] * relation.sigma(scale, limit.floor);
                     least.max(limit.smallest) / factor
                 };
                 (0..SCALES).map(shows).min_by(f64::total_cmp)
@@ -254,7 +281,7 @@ impl Bank {
     pub(super) fn forget(&mut self) {
         self.case = None;
         self.off_since = None;
-        for relation in &mut self.relations {
+        for relation in self.relations.iter_mut().flatten() {
             relation.settle();
         }
     }
@@ -263,7 +290,7 @@ impl Bank {
     pub(super) fn dismiss(&mut self) {
         self.case = None;
         self.off_since = None;
-        for relation in &mut self.relations {
+        for relation in self.relations.iter_mut().flatten() {
             relation.dismiss();
         }
     }

@@ -50,12 +50,12 @@ pub(super) fn excess(station: &Station, said: Said) -> Excess {
     let Said::Kind(kind) = said else { return Excess::default() };
     let kg_s = match (kind, station.context) {
         (Kind::HighReturn | Kind::Fouled | Kind::ShortCircuit | Kind::StuckValve, Some(context)) => {
-            let warmer = station.bank.relation(station::PINCH).mean(0).max(0.0);
+            let warmer = station.bank.off_by(station::PINCH).max(0.0);
             context.flow * warmer / (context.cooling + warmer).max(1.0)
         }
         _ => 0.0,
     };
-    let off = station.bank.relation(station::HEAT).mean(0);
+    let off = station.bank.off_by(station::HEAT);
     let watts = match kind {
         Kind::Overheating | Kind::StuckValve => station.usual_heat() * (off.exp() - 1.0).max(0.0),
         Kind::HighReturn

@@ -84,12 +84,7 @@ impl Delivery {
             && (own.stream.is_some()
                 || power.is_some()
                 || differs(own.secondary_supply, own.secondary_return, true));
-        let rests = match (own.stream, power) {
-            (Some(flow), _) => self.flow.is_rest(flow),
-            (None, Some(power)) => self.power.is_rest(power),
-            (None, None) => false,
-        };
-        if rests || !is_warm {
+        if self.rests(own.stream, power) == Some(true) || !is_warm {
             self.since = None;
             return Delivered { settled: false, share: None };
         }
@@ -100,15 +95,32 @@ impl Delivery {
         }
     }
 
+    fn rests(&self, stream: Option<f64>, power: Option<f64>) -> Option<bool> {
+        match (stream, power) {
+            (Some(flow), _) => Some(self.flow.is_rest(flow)),
+            (None, Some(power)) => Some(self.power.is_rest(power)),
+            (None, None) => None,
+        }
+    }
+
+    /// Whether heat is drawn in a quarter hour that is not taken yet, by flow or counter; `None` where neither tells.
+    pub(super) fn draws(&self, bin: i64, own: &Readings) -> Option<bool> {
+        self.rests(own.stream, own.energy.and_then(|energy| self.rate(bin, energy))).map(|rests| !rests)
+    }
+
     /// W since the counter's value before; none over a long gap or a reset.
     fn power(&mut self, bin: i64, energy: Option<f64>) -> Option<f64> {
         let energy = energy?;
-        let before = self.energy_bin.replace(bin).map(|at| (at, self.energy));
+        let power = self.rate(bin, energy);
+        self.energy_bin = Some(bin);
         self.energy = energy;
-        let (at, known) = before?;
-        let passed = bin - at;
-        ((1..=RATE_BINS_MAX).contains(&passed) && energy >= known)
-            .then(|| (energy - known) / (passed * BIN_SECONDS) as f64)
+        power
+    }
+
+    fn rate(&self, bin: i64, energy: f64) -> Option<f64> {
+        let passed = bin - self.energy_bin?;
+        ((1..=RATE_BINS_MAX).contains(&passed) && energy >= self.energy)
+            .then(|| (energy - self.energy) / (passed * BIN_SECONDS) as f64)
     }
 }
 

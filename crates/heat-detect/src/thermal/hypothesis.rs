@@ -6,7 +6,7 @@
 //! units of the relations' own scatter; what it leaves open counts against it, and so does freedom.
 
 /// Relations of a site; a site with fewer leaves some out.
-pub(super) const CHANNELS: usize = 8;
+pub(super) const CHANNELS: usize = 9;
 
 /// What a cause asks of a relation.
 #[derive(Debug, Clone, Copy)]
@@ -15,6 +15,9 @@ pub(super) enum Want {
     Zero,
     /// So much per unit of the cause.
     Per(f64),
+    /// The same, or in line: a heat meter with sensors of its own shows what is wrong with another's, one that shares
+    /// them does not.
+    PerOrZero(f64),
     /// Clearly below or above the line, by whatever amount.
     Below,
     Above,
@@ -65,7 +68,29 @@ const CLEARLY: f64 = 4.0;
 /// Share of a predicted deviation that the models may be wrong by.
 const MODEL_ERROR: f64 = 0.2;
 
+/// The rule as either of what a relation may do, the better one.
 fn cost(index: usize, rule: &Rule, seen: &Deviations) -> Ranked {
+    let as_if = |shows: bool| {
+        let wants = rule.wants.map(|want| match want {
+            Want::PerOrZero(factor) if shows => Want::Per(factor),
+            Want::PerOrZero(_) => Want::Zero,
+            Want::Zero | Want::Per(_) | Want::Below | Want::Above | Want::Any | Want::May => want,
+        });
+        cost_of(index, &Rule { wants, ..*rule }, seen)
+    };
+    let mut plain = as_if(true);
+    let has_choice =
+        rule.wants.iter().zip(seen).any(|(want, seen)| matches!(want, Want::PerOrZero(_)) && seen.is_some());
+    if !has_choice {
+        return plain;
+    }
+    // A choice is freedom: where nothing else is off, the meter itself is.
+    plain.cost += FREE;
+    let unseen = as_if(false);
+    if unseen.cost < plain.cost { unseen } else { plain }
+}
+
+fn cost_of(index: usize, rule: &Rule, seen: &Deviations) -> Ranked {
     let (mut square, mut product) = (0.0, 0.0);
     for (want, seen) in rule.wants.iter().zip(seen) {
         if let (Want::Per(factor), Some((value, sigma))) = (want, seen) {
@@ -86,7 +111,7 @@ fn cost(index: usize, rule: &Rule, seen: &Deviations) -> Ranked {
         };
         cost += match want {
             Want::Zero => off(0.0),
-            Want::Per(factor) => off(factor * size),
+            Want::Per(factor) | Want::PerOrZero(factor) => off(factor * size),
             Want::Any => FREE,
             Want::May => off(0.0).min(FREE),
             Want::Below => FREE + short(-value / sigma),

@@ -15,7 +15,7 @@ use super::rls::{Inputs, Rls};
 pub(super) const SPANS: [f64; 3] = [4.0, 20.0, 80.0];
 pub(super) const SCALES: usize = SPANS.len();
 /// Readings before a relation is judged: three days of quarter hours.
-const KNOWN: u32 = 288;
+pub(super) const KNOWN: u32 = 288;
 /// Relations and spans of a station, which share its budget.
 const SHARERS: f64 = 24.0;
 /// Threshold until the tail is known, and its bounds, in standard deviations.

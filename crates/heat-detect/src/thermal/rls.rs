@@ -15,21 +15,59 @@ const UNKNOWN: f64 = 1e4;
 /// Inputs of one instant; the first is 1.
 pub(super) type Inputs = [f64; INPUTS];
 
+/// A symmetric matrix, kept by its lower triangle: there are a dozen of these for each of thousands of stations. A row of
+/// the upper half shares its line with its mirror image of the lower half.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Symmetric([[f64; INPUTS + 1]; INPUTS / 2]);
+
+impl Symmetric {
+    fn diagonal(value: f64) -> Self {
+        let mut matrix = Self([[0.0; INPUTS + 1]; INPUTS / 2]);
+        for index in 0..INPUTS {
+            *matrix.at_mut(index, index) = value;
+        }
+        matrix
+    }
+
+    const fn place(row: usize, column: usize) -> (usize, usize) {
+        let (row, column) = if column > row { (column, row) } else { (row, column) };
+        if row >= INPUTS / 2 { (INPUTS - 1 - row, column) } else { (row, INPUTS - column) }
+    }
+
+    const fn at(&self, row: usize, column: usize) -> f64 {
+        let (line, place) = Self::place(row, column);
+        self.0[line][place]
+    }
+
+    const fn at_mut(&mut self, row: usize, column: usize) -> &mut f64 {
+        let (line, place) = Self::place(row, column);
+        &mut self.0[line][place]
+    }
+
+    fn row(&self, row: usize) -> Inputs {
+        std::array::from_fn(|column| self.at(row, column))
+    }
+
+    fn times(&self, inputs: &Inputs) -> Inputs {
+        std::array::from_fn(|row| self.row(row).iter().zip(inputs).map(|(p, x)| p * x).sum())
+    }
+
+    fn values_mut(&mut self) -> impl Iterator<Item = &mut f64> {
+        self.0.iter_mut().flatten()
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Rls {
     /// The coefficient that the prior holds next.
     turn: u8,
     coefficients: [f64; INPUTS],
-    covariance: [[f64; INPUTS]; INPUTS],
+    covariance: Symmetric,
 }
 
 impl Default for Rls {
     fn default() -> Self {
-        let mut covariance = [[0.0; INPUTS]; INPUTS];
-        for (index, row) in covariance.iter_mut().enumerate() {
-            row[index] = UNKNOWN;
-        }
-        Self { turn: 0, coefficients: [0.0; INPUTS], covariance }
+        Self { turn: 0, coefficients: [0.0; INPUTS], covariance: Symmetric::diagonal(UNKNOWN) }
     }
 }
 
@@ -46,16 +84,12 @@ impl Rls {
     /// Variance of what the coefficients predict for these inputs, in units of the residual's variance: small inside what
     /// was learned, large beyond it.
     pub(super) fn leverage(&self, inputs: &Inputs) -> f64 {
-        let rows = self.covariance.iter().zip(inputs);
-        rows.map(|(row, x)| x * row.iter().zip(inputs).map(|(p, y)| p * y).sum::<f64>()).sum()
+        self.covariance.times(inputs).iter().zip(inputs).map(|(spread, x)| x * spread).sum()
     }
 
     /// Learns one instant. `weight` is 1 in line and less for an outlier.
     pub(super) fn learn(&mut self, inputs: &Inputs, target: f64, weight: f64) {
-        let mut gain = [0.0; INPUTS];
-        for (gain, row) in gain.iter_mut().zip(&self.covariance) {
-            *gain = row.iter().zip(inputs).map(|(p, x)| p * x).sum();
-        }
+        let gain = self.covariance.times(inputs);
         let spread: f64 = gain.iter().zip(inputs).map(|(g, x)| g * x).sum();
         let denominator = FORGETTING / weight.max(1e-6) + spread;
         let error = target - self.predict(inputs);
@@ -63,7 +97,7 @@ impl Rls {
             *coefficient += gain / denominator * error;
         }
         self.reduce(&gain, 1.0 / denominator);
-        for value in self.covariance.iter_mut().flatten() {
+        for value in self.covariance.values_mut() {
             *value /= FORGETTING;
         }
         self.hold();
@@ -73,9 +107,7 @@ impl Rls {
     fn reduce(&mut self, gain: &Inputs, by: f64) {
         for row in 0..INPUTS {
             for column in 0..=row {
-                let value = self.covariance[row][column] - gain[row] * gain[column] * by;
-                self.covariance[row][column] = value;
-                self.covariance[column][row] = value;
+                *self.covariance.at_mut(row, column) -= gain[row] * gain[column] * by;
             }
         }
     }
@@ -86,7 +118,7 @@ impl Rls {
     fn hold(&mut self) {
         let held = usize::from(self.turn);
         self.turn = (self.turn + 1) % INPUTS as u8;
-        let gain = self.covariance[held];
+        let gain = self.covariance.row(held);
         let weight = INPUTS as f64 * (1.0 - FORGETTING) / UNKNOWN;
         self.reduce(&gain, weight / (1.0 + weight * gain[held]));
     }
@@ -95,6 +127,22 @@ impl Rls {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_element_of_a_symmetric_matrix_has_its_own_place() {
+        let mut matrix = Symmetric::diagonal(0.0);
+        for row in 0..INPUTS {
+            for column in 0..=row {
+                *matrix.at_mut(row, column) = (10 * row + column) as f64;
+            }
+        }
+        for row in 0..INPUTS {
+            for column in 0..INPUTS {
+                let expected = (10 * row.max(column) + row.min(column)) as f64;
+                assert!((matrix.at(row, column) - expected).abs() < 1e-9, "{row} {column}");
+            }
+        }
+    }
 
     #[test]
     fn coefficients_are_found_and_an_outlier_does_not_move_them() {
@@ -146,7 +194,7 @@ mod tests {
             model.learn(&[1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], 5.0, 1.0);
         }
         assert!(
-            model.covariance.iter().flatten().all(|value| value.is_finite() && value.abs() <= 1.01 * UNKNOWN)
+            model.covariance.values_mut().all(|value| value.is_finite() && value.abs() <= 1.01 * UNKNOWN)
         );
     }
 }

@@ -92,6 +92,11 @@ impl Kind {
     }
 }
 
+/// What a site's heat meter is known by: its power, else its counter.
+fn heat_meter(site: &Site) -> Option<u32> {
+    site.signal(Role::HeatPower).or(site.signal(Role::HeatEnergy))
+}
+
 /// The signal that a station's cause blames, where it is a sensor.
 pub(super) fn station_sensor(site: &Site, cause: station::Cause) -> Option<u32> {
     use station::Cause;
@@ -104,6 +109,7 @@ pub(super) fn station_sensor(site: &Site, cause: station::Cause) -> Option<u32> 
         Cause::SecondaryReturnSensor => signal(Role::SecondaryReturnTemperature),
         Cause::SupplyPressureSensor => signal(Role::SupplyPressure),
         Cause::ReturnPressureSensor => signal(Role::ReturnPressure),
+        Cause::HeatMeter => heat_meter(site),
         Cause::HighReturn
         | Cause::Shortfall
         | Cause::Blocked
@@ -126,11 +132,10 @@ pub(super) fn of_station(site: &Site, station: &Station, case: Case, bin: i64) -
         | Cause::SecondarySupplySensor
         | Cause::SecondaryReturnSensor
         | Cause::SupplyPressureSensor
-        | Cause::ReturnPressureSensor => {
-            station_sensor(site, cause).map(|signal| Said::Sensor(signal, fault))
-        }
+        | Cause::ReturnPressureSensor
+        | Cause::HeatMeter => station_sensor(site, cause).map(|signal| Said::Sensor(signal, fault)),
         Cause::HighReturn => {
-            let off = station.bank.relation(1).mean(0);
+            let off = station.bank.off_by(station::PINCH);
             let cooling = station.context.map_or(f64::INFINITY, |context| context.cooling);
             Some(Said::Kind(if off > BYPASS_SHARE * (cooling + off) {
                 Kind::ShortCircuit
@@ -156,27 +161,28 @@ pub(super) fn of_station(site: &Site, station: &Station, case: Case, bin: i64) -
 
 /// Whether a station gives so little heat that its homes will be cold.
 fn is_short(station: &Station, bin: i64) -> bool {
-    let heat = station.bank.relation(station::HEAT);
-    if heat.is_current(bin) {
-        heat.mean(0) < SHORT_OF_HEAT
+    if station.bank.is_current(station::HEAT, bin) {
+        station.bank.off_by(station::HEAT) < SHORT_OF_HEAT
     } else {
-        station.bank.relation(station::CONTROL).mean(0) < SHORT_OF_KELVIN
+        station.bank.off_by(station::CONTROL) < SHORT_OF_KELVIN
     }
 }
 
 /// The signal that a source's cause blames, where it is a sensor.
 pub(super) fn source_sensor(site: &Site, cause: source::Cause) -> Option<u32> {
     use source::Cause;
+    if cause == Cause::HeatMeter {
+        return heat_meter(site);
+    }
     site.signal(match cause {
         Cause::SupplySensor => Role::SupplyTemperature,
         Cause::ReturnSensor => Role::ReturnTemperature,
         Cause::SupplyFlowSensor => Role::SupplyFlow,
         Cause::ReturnFlowSensor => Role::ReturnFlow,
-        Cause::HeatMeter => Role::HeatPower,
         Cause::SupplyPressureSensor => Role::SupplyPressure,
         Cause::ReturnPressureSensor => Role::ReturnPressure,
         Cause::Swapped => Role::SupplyTemperature,
-        Cause::TooCold | Cause::TooHot | Cause::Water => return None,
+        Cause::HeatMeter | Cause::TooCold | Cause::TooHot | Cause::Water => return None,
     })
 }
 

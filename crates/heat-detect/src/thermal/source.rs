@@ -4,12 +4,13 @@
 //! source's sensor is wrong; when they do follow and the supply is off its target, the network is too cold or too hot.
 //! A sum of flows off its balance may be a loss of water; that is the water balance's to tell.
 
-use heat_hydraulics::water::density_kg_m3;
+use heat_hydraulics::water::{density_kg_m3, heat_capacity_j_kg_k};
 use serde::{Deserialize, Serialize};
 
 use super::{
     bank::{Bank, Instant, Instants, Limit, Limits},
     hypothesis::{CHANNELS, Rule, Want},
+    meter::HeatMeter,
     rls::INPUTS,
     values::{Readings, Surround},
 };
@@ -29,6 +30,8 @@ const RETURN_PRESSURE: usize = 5;
 pub(super) const TARGET: usize = 6;
 /// Return temperature against those of the stations, K.
 const RETURN: usize = 7;
+/// Relations of a source: one fewer than of a station.
+const OWN: usize = 8;
 
 const fn limit(what: &'static str, si: f64, unit: &'static str, floor: f64, smallest: f64) -> Limit {
     Limit { what, si, unit, floor, smallest }
@@ -44,6 +47,7 @@ pub(super) const LIMITS: Limits = [
     limit("return_pressure_off", 1e4, "Pa", 0.05, 0.5),
     limit("supply_off_target", 1.0, "K", 0.3, 4.5),
     limit("return_temperature_off", 1.0, "K", 0.1, 0.8),
+    limit("", 1.0, "1", 1.0, f64::INFINITY),
 ];
 
 /// What can be the matter with a source; the order is that of [`Source::rules`].
@@ -156,6 +160,7 @@ pub(super) struct Source {
     cooling: f64,
     /// Whether its heat is reckoned with the flow of its supply, for the return's is not metered.
     by_supply: bool,
+    meter: HeatMeter,
     way_back: WayBack,
     pub(super) said: Option<super::say::Said>,
 }
@@ -186,9 +191,10 @@ impl Source {
         set(ARRIVED, stations.supply.filter(|_| !surround.by_peers), constant);
         let heat = own.supply.zip(own.back).and_then(|(hot, cold)| {
             let flow = own.heat_flow?;
-            (hot - cold > 3.0 && flow > 0.0).then(|| (flow * (hot - cold)).ln())
+            (hot - cold > 3.0 && flow > 0.0)
+                .then(|| flow * heat_capacity_j_kg_k(f64::midpoint(hot, cold)) * (hot - cold))
         });
-        set(POWER, own.power.zip(heat).map(|(power, heat)| power.ln() - heat), constant);
+        set(POWER, self.meter.off(surround.bin, own, heat), constant);
         let share = surround.circulation.unwrap_or(1.0);
         set(
             SUM,
@@ -225,7 +231,7 @@ impl Source {
 
     /// Whether the source's heat is metered and known to agree with flow and temperatures.
     pub(super) fn has_heat_meter(&self, bin: i64) -> bool {
-        self.bank.relation(POWER).is_current(bin)
+        self.bank.is_current(POWER, bin)
     }
 
     /// Whether its own heat meter tells an error of its supply's flow meter from one of another source's.
@@ -235,8 +241,7 @@ impl Source {
 
     /// Whether the supply is far from its target, so that stations show no fault of their own.
     pub(super) fn is_off_target(&self, bin: i64) -> bool {
-        let relation = self.bank.relation(TARGET);
-        relation.is_current(bin) && relation.mean(0).abs() > LIMITS[TARGET].smallest
+        self.bank.is_current(TARGET, bin) && self.bank.off_by(TARGET).abs() > LIMITS[TARGET].smallest
     }
 
     /// What each cause does to the relations, in the order of [`CAUSES`].
@@ -250,7 +255,7 @@ impl Source {
 /// `is_crossed`: the return reads more than the supply. `by_supply`: see [`Source`].
 fn rule(cause: Cause, per_kelvin: f64, is_crossed: bool, by_supply: bool) -> Rule {
     use Want::{Above, Any, Below, May, Per, Zero};
-    let wants = match cause {
+    let own: [Want; OWN] = match cause {
         Cause::SupplySensor => [Per(-1.0), Per(-per_kelvin), Zero, Zero, Zero, Zero, Per(1.0), Zero],
         Cause::ReturnSensor => [Zero, Per(per_kelvin), Zero, Zero, Zero, Zero, Zero, Per(1.0)],
         Cause::SupplyFlowSensor if by_supply => [Zero, Per(-1.0), Per(1.0), Per(1.0), Zero, Zero, Zero, Zero],
@@ -265,8 +270,10 @@ fn rule(cause: Cause, per_kelvin: f64, is_crossed: bool, by_supply: bool) -> Rul
         Cause::Water => [Zero, Zero, Any, Any, Any, Any, Zero, Zero],
         // What arrives is held against the wrong supply, and meters of volume take the wrong density.
         Cause::Swapped if is_crossed => [Any, Any, Any, Any, Zero, Zero, Per(-1.0), Per(1.0)],
-        Cause::Swapped => [Zero; CHANNELS],
+        Cause::Swapped => [Zero; OWN],
     };
+    let mut wants = [Zero; CHANNELS];
+    wants[..OWN].copy_from_slice(&own);
     let is_sensor = !matches!(cause, Cause::TooCold | Cause::TooHot | Cause::Water);
     Rule { wants, sign: (cause == Cause::Swapped).then_some(1.0), is_sensor }
 }
@@ -276,7 +283,7 @@ mod tests {
     use super::*;
     use crate::thermal::hypothesis::{Deviations, rank};
 
-    fn named(values: [f64; CHANNELS]) -> Cause {
+    fn named(values: [f64; OWN]) -> Cause {
         let sigmas = [0.1, 0.004, 0.004, 0.002, 0.08, 0.08, 0.6, 0.3];
         let mut seen: Deviations = [None; CHANNELS];
         for (index, (value, sigma)) in values.into_iter().zip(sigmas).enumerate() {

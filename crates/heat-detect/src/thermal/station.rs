@@ -9,7 +9,9 @@ use super::{
     costs::Costs,
     delivery::Delivery,
     hypothesis::{CHANNELS, Rule, Want},
+    meter::HeatMeter,
     rls::{INPUTS, Inputs},
+    second_law::Order,
     setback::Setback,
     values::{Readings, SECONDARY_BINS, Smooth, Surround, Usual},
 };
@@ -21,6 +23,8 @@ const STILL_SHARE: f64 = 0.5;
 /// Openings and differential pressures (10 kPa) below which a valve's characteristic says nothing.
 const OPENING_MIN: f64 = 0.03;
 const DIFFERENTIAL_MIN: f64 = 0.5;
+/// Difference of a primary's temperatures below which a heat meter says nothing, K.
+const COOLED_KELVIN: f64 = 5.0;
 /// A valve this near to open or closed moves no further.
 const STOP: f64 = 0.05;
 
@@ -39,15 +43,18 @@ const SPREAD: usize = 5;
 /// Pressures against those of the source and circulation, 10 kPa.
 pub(super) const SUPPLY_PRESSURE: usize = 6;
 pub(super) const RETURN_PRESSURE: usize = 7;
+/// Logarithm of metered heat over flow and temperatures.
+const POWER: usize = 8;
 /// What moves all stations together is nobody's own.
-pub(super) const SHARED: [bool; CHANNELS] = [true, true, true, false, true, true, true, true];
+pub(super) const SHARED: [bool; CHANNELS] = [true, true, true, false, true, true, true, true, false];
 
 const fn limit(what: &'static str, si: f64, unit: &'static str, floor: f64, smallest: f64) -> Limit {
     Limit { what, si, unit, floor, smallest }
 }
 
 /// The smallest deviations follow EN 60751 class B and EN 1434 pairs (0.3 to 0.7 K), class 2 flow meters (2 %) and
-/// pressure transmitters of 0.5 % of 1 MPa.
+/// pressure transmitters of 0.5 % of 1 MPa; two heat meters of class 2 shift against each other by a percent from a frost
+/// to a mild day.
 pub(super) const LIMITS: Limits = [
     limit("supply_temperature_off", 1.0, "K", 0.08, 0.6),
     limit("return_temperature_off", 1.0, "K", 0.08, 0.8),
@@ -57,6 +64,7 @@ pub(super) const LIMITS: Limits = [
     limit("secondary_spread_off", 1.0, "K", 0.1, 1.0),
     limit("supply_pressure_off", 1e4, "Pa", 0.06, 0.8),
     limit("return_pressure_off", 1e4, "Pa", 0.06, 0.8),
+    limit("heat_meter_off", 1.0, "1", 0.004, 0.025),
 ];
 
 /// What can be the matter with a station; the order is that of [`Station::rules`].
@@ -69,6 +77,7 @@ pub(super) enum Cause {
     SecondaryReturnSensor,
     SupplyPressureSensor,
     ReturnPressureSensor,
+    HeatMeter,
     /// Water comes back too warm: fouled exchanger, bypass, controller.
     HighReturn,
     /// Too little heat: valve, controller.
@@ -85,7 +94,7 @@ pub(super) enum Cause {
     Hydraulics,
 }
 
-pub(super) const CAUSES: [Cause; 14] = [
+pub(super) const CAUSES: [Cause; 15] = [
     Cause::SupplySensor,
     Cause::ReturnSensor,
     Cause::FlowSensor,
@@ -93,6 +102,7 @@ pub(super) const CAUSES: [Cause; 14] = [
     Cause::SecondaryReturnSensor,
     Cause::SupplyPressureSensor,
     Cause::ReturnPressureSensor,
+    Cause::HeatMeter,
     Cause::HighReturn,
     Cause::Shortfall,
     Cause::Blocked,
@@ -171,6 +181,8 @@ pub(super) struct Station {
     pub(super) context: Option<Context>,
     arrives: Option<f64>,
     delivery: Delivery,
+    meter: HeatMeter,
+    pub(super) order: Order,
     pub(super) setback: Setback,
     pub(super) costs: Costs,
     /// Whether it delivers heat, and has for long enough.
@@ -195,6 +207,7 @@ impl Station {
         let bin = surround.bin;
         let delivered = self.delivery.take(bin, own);
         self.delivers = delivered.settled;
+        let meter_off = self.meter.off(bin, own, own.heat);
         if !delivered.settled {
             return [None; CHANNELS];
         }
@@ -222,8 +235,7 @@ impl Station {
             let slowness = surround.circulation.map_or(0.0, |share| 1.0 / share.max(0.1) - 1.0);
             [1.0, at(0), at(1), at(2), at(3), at(4), at(5), slowness]
         });
-        let supply = self.bank.relation(SUPPLY);
-        self.arrives = arrived.filter(|_| supply.is_known()).map(|inputs| supply.predict(&inputs));
+        self.arrives = arrived.zip(self.bank.known(SUPPLY)).map(|(inputs, supply)| supply.predict(&inputs));
         set(SUPPLY, own.supply, arrived);
         let approach = if own.has_secondary_return { less(own.back, own.secondary_return) } else { own.back };
         set(PINCH, approach, load.zip(slow_load).map(|(load, slow)| inputs([1.0, load, slow, cos, sin])));
@@ -246,17 +258,19 @@ impl Station {
         let friction = surround.circulation.map(|share| inputs([1.0, share, share * share]));
         set(SUPPLY_PRESSURE, less(own.supply_pressure, surround.supply_pressure), friction);
         set(RETURN_PRESSURE, less(own.return_pressure, surround.return_pressure), friction);
+        // No input: what a meter's error changes with, flow and cooling, is itself what may be wrong.
+        set(POWER, meter_off.filter(|_| is_cooled(own)), Some(inputs([1.0])));
         if let Some(opening) = own.opening {
             let is_calm = self.bank.is_calm();
             self.opening.take(opening, is_calm);
         }
         if let (Some(hot), Some(cold), true) = (own.supply, own.back, own.has_heat == slow_heat.is_some()) {
-            let spread = self.bank.relation(SPREAD);
+            let spread = self.bank.known(SPREAD);
             self.context = Some(Context {
                 cooling: hot - cold,
                 spread_per_heat: slow_heat
-                    .filter(|_| spread.is_known())
-                    .map_or(0.0, |heat| heat * (spread.slope(1) + spread.slope(2))),
+                    .zip(spread)
+                    .map_or(0.0, |(heat, spread)| heat * (spread.slope(1) + spread.slope(2))),
                 is_metered: counted.is_some() || own.has_heat,
                 differential: own.differential.unwrap_or(10.0),
                 flow: own.flow.unwrap_or(0.0),
@@ -268,6 +282,16 @@ impl Station {
     /// Supply temperature that should have arrived, degC; `None` until that is known.
     pub(super) const fn arrived(&self) -> Option<f64> {
         self.arrives
+    }
+
+    /// Whether heat is drawn, by flow or heat meter; `None` where neither tells.
+    pub(super) fn draws(&self, bin: i64, own: &Readings) -> Option<bool> {
+        self.delivery.draws(bin, own)
+    }
+
+    /// Whether something is the matter with it that its flow and return may show: all but its heat meter.
+    pub(super) fn doubts_water(&self) -> bool {
+        self.bank.case.is_some_and(|case| CAUSES[usize::from(case.rule)] != Cause::HeatMeter)
     }
 
     /// W; 0 where heat is not metered.
@@ -293,6 +317,10 @@ fn can_control(own: &Readings, off: f64) -> bool {
         .map_or(!own.has_opening, |opening| if off < 0.0 { opening <= 1.0 - STOP } else { opening >= STOP })
 }
 
+fn is_cooled(own: &Readings) -> bool {
+    own.supply.zip(own.back).is_some_and(|(hot, cold)| hot - cold > COOLED_KELVIN)
+}
+
 /// Flow against the valve: the logarithm of what the valve lets through per root of pressure, over its opening.
 fn valve_law(own: &Readings) -> (Option<f64>, Option<Inputs>) {
     let (Some(flow), Some(opening), Some(differential)) = (own.flow, own.opening, own.differential) else {
@@ -306,32 +334,56 @@ fn valve_law(own: &Readings) -> (Option<f64>, Option<Inputs>) {
 }
 
 fn rule(cause: Cause, context: &Context) -> Rule {
-    use Want::{Above, Any, Below, May, Per, Zero};
+    use Want::{Above, Any, Below, May, Per, PerOrZero, Zero};
     let per_kelvin = 1.0 / context.cooling.max(5.0);
     let spread = context.spread_per_heat;
     let per_pressure = 0.5 / context.differential.max(2.0);
     // Without a heat meter the spread is held against the weather, and falls with the heat.
     let (falls, rises) = if context.is_metered { (Zero, Zero) } else { (Below, Above) };
+    // What the heat meter's own sensors are, nobody says.
     let wants = match cause {
-        Cause::SupplySensor => {
-            [Per(1.0), Zero, Per(per_kelvin), Zero, Zero, Per(-spread * per_kelvin), Zero, Zero]
+        Cause::SupplySensor => [
+            Per(1.0),
+            Zero,
+            Per(per_kelvin),
+            Zero,
+            Zero,
+            Per(-spread * per_kelvin),
+            Zero,
+            Zero,
+            PerOrZero(-per_kelvin),
+        ],
+        Cause::ReturnSensor => [
+            Zero,
+            Per(1.0),
+            Per(-per_kelvin),
+            Zero,
+            Zero,
+            Per(spread * per_kelvin),
+            Zero,
+            Zero,
+            PerOrZero(per_kelvin),
+        ],
+        Cause::FlowSensor => {
+            [Zero, Zero, Per(1.0), Per(1.0), Zero, Per(-spread), Zero, Zero, PerOrZero(-1.0)]
         }
-        Cause::ReturnSensor => {
-            [Zero, Per(1.0), Per(-per_kelvin), Zero, Zero, Per(spread * per_kelvin), Zero, Zero]
+        Cause::SecondarySupplySensor => [Zero, Zero, Zero, Zero, Per(1.0), Per(1.0), Zero, Zero, Zero],
+        Cause::SecondaryReturnSensor => [Zero, Per(-1.0), Zero, Zero, Zero, Per(-1.0), Zero, Zero, Zero],
+        Cause::SupplyPressureSensor => {
+            [Zero, Zero, Zero, Per(-per_pressure), Zero, Zero, Per(1.0), Zero, Zero]
         }
-        Cause::FlowSensor => [Zero, Zero, Per(1.0), Per(1.0), Zero, Per(-spread), Zero, Zero],
-        Cause::SecondarySupplySensor => [Zero, Zero, Zero, Zero, Per(1.0), Per(1.0), Zero, Zero],
-        Cause::SecondaryReturnSensor => [Zero, Per(-1.0), Zero, Zero, Zero, Per(-1.0), Zero, Zero],
-        Cause::SupplyPressureSensor => [Zero, Zero, Zero, Per(-per_pressure), Zero, Zero, Per(1.0), Zero],
-        Cause::ReturnPressureSensor => [Zero, Zero, Zero, Per(per_pressure), Zero, Zero, Zero, Per(1.0)],
-        Cause::HighReturn => [Zero, Per(1.0), Zero, Zero, Zero, Zero, Zero, Zero],
+        Cause::ReturnPressureSensor => {
+            [Zero, Zero, Zero, Per(per_pressure), Zero, Zero, Zero, Per(1.0), Zero]
+        }
+        Cause::HeatMeter => [Zero, Zero, Zero, Zero, Zero, Zero, Zero, Zero, Per(1.0)],
+        Cause::HighReturn => [Zero, Per(1.0), Zero, Zero, Zero, Zero, Zero, Zero, Zero],
         // A station's own pipe costs less head when it takes less water.
-        Cause::Shortfall => [Zero, Any, Below, Zero, Below, falls, May, May],
-        Cause::Blocked => [Zero, Any, Below, Below, Below, falls, Any, Any],
-        Cause::Surplus => [Zero, Any, Above, Zero, Above, rises, May, May],
-        Cause::SecondaryPump => [Zero, Below, Below, Zero, Any, Above, May, May],
-        Cause::Demand => [Zero, Zero, Any, Zero, Zero, Zero, Zero, Zero],
-        Cause::Hydraulics => [Zero, Zero, Zero, Zero, Zero, Zero, Any, Any],
+        Cause::Shortfall => [Zero, Any, Below, Zero, Below, falls, May, May, Zero],
+        Cause::Blocked => [Zero, Any, Below, Below, Below, falls, Any, Any, Zero],
+        Cause::Surplus => [Zero, Any, Above, Zero, Above, rises, May, May, Zero],
+        Cause::SecondaryPump => [Zero, Below, Below, Zero, Any, Above, May, May, Zero],
+        Cause::Demand => [Zero, Zero, Any, Zero, Zero, Zero, Zero, Zero, Zero],
+        Cause::Hydraulics => [Zero, Zero, Zero, Zero, Zero, Zero, Any, Any, Zero],
     };
     let is_sensor = matches!(
         cause,
@@ -342,6 +394,7 @@ fn rule(cause: Cause, context: &Context) -> Rule {
             | Cause::SecondaryReturnSensor
             | Cause::SupplyPressureSensor
             | Cause::ReturnPressureSensor
+            | Cause::HeatMeter
     );
     Rule { wants, sign: (cause == Cause::HighReturn).then_some(1.0), is_sensor }
 }
@@ -354,14 +407,41 @@ mod tests {
     const CONTEXT: Context =
         Context { cooling: 40.0, is_metered: true, spread_per_heat: 15.0, differential: 12.0, flow: 1.0 };
 
-    fn named(values: [f64; CHANNELS]) -> Cause {
+    /// Of a station without a heat meter.
+    fn named(values: [f64; CHANNELS - 1]) -> Cause {
+        judged(values, None)
+    }
+
+    fn judged(values: [f64; CHANNELS - 1], heat_meter: Option<f64>) -> Cause {
         let sigmas = [0.2, 0.3, 0.05, 0.006, 0.2, 0.3, 0.1, 0.1];
         let mut seen: Deviations = [None; CHANNELS];
         for (index, (value, sigma)) in values.into_iter().zip(sigmas).enumerate() {
             seen[index] = Some((value, sigma));
         }
+        seen[POWER] = heat_meter.map(|off| (off, 0.006));
         let rules = CAUSES.map(|cause| rule(cause, &CONTEXT));
         CAUSES[rank(&rules, &seen).unwrap().0.rule]
+    }
+
+    #[test]
+    fn a_heat_meter_is_named_where_it_alone_is_off_and_else_says_whose_sensor_it_is() {
+        let calm = [0.0; CHANNELS - 1];
+        assert_eq!(judged(calm, Some(0.06)), Cause::HeatMeter);
+        // Where a bypass would explain the return as well, and the heat account is too coarse to say.
+        let warm = [0.0, 2.0, -0.02, 0.0, 0.0, 0.3, 0.0, 0.0];
+        assert_eq!(judged(warm, Some(0.05)), Cause::ReturnSensor);
+        assert_eq!(judged([0.0, 2.0, 0.01, 0.0, 0.0, 0.0, 0.0, 0.0], Some(0.0)), Cause::HighReturn);
+        // One that shares the sensors shows nothing of their fault.
+        assert_eq!(judged([0.0, 4.0, -0.1, 0.0, 0.0, 1.5, 0.0, 0.0], Some(0.0)), Cause::ReturnSensor);
+        assert_eq!(judged([0.0, 0.0, 0.05, 0.05, 0.0, -0.7, 0.0, 0.0], Some(-0.05)), Cause::FlowSensor);
+    }
+
+    #[test]
+    fn a_heat_meter_is_named_where_nothing_but_the_weather_says_what_the_flow_is() {
+        let mut seen: Deviations = [None; CHANNELS];
+        (seen[HEAT], seen[POWER]) = (Some((-0.02, 0.05)), Some((0.03, 0.004)));
+        let rules = CAUSES.map(|cause| rule(cause, &CONTEXT));
+        assert_eq!(CAUSES[rank(&rules, &seen).unwrap().0.rule], Cause::HeatMeter);
     }
 
     #[test]

@@ -60,6 +60,7 @@ impl Means<'_> {
 pub(super) struct Readings {
     /// Whether the site has these signals at all: what is missing now is no reason to judge by something else.
     pub(super) has_heat: bool,
+    pub(super) has_power: bool,
     pub(super) has_secondary_return: bool,
     pub(super) has_set_point: bool,
     pub(super) has_opening: bool,
@@ -112,6 +113,7 @@ impl Readings {
         let has = |role| site.signal(role).is_some();
         Self {
             has_heat: (has(Role::SupplyFlow) || has(Role::ReturnFlow)) && has(Role::ReturnTemperature),
+            has_power: has(Role::HeatPower),
             has_secondary_return: has(Role::SecondaryReturnTemperature),
             has_opening: has(Role::ValveOpening),
             has_return_flow: has(Role::ReturnFlow),

@@ -210,10 +210,8 @@ fn with_works_metered(
             works(at, list, heat(at), supply(at));
             *value(list, "works", "supply_flow") *= flow(at);
             // The stations draw what both give.
-            for (site, _, values) in
-                list.iter_mut().filter(|(site, _, _)| *site != "source" && *site != "works")
-            {
-                let _ = site;
+            let stations = list.iter_mut().filter(|(site, _, _)| !["source", "works"].contains(site));
+            for (_, _, values) in stations {
                 for (_, _, value) in values.iter_mut().filter(|(name, _, _)| *name == "primary_supply_flow") {
                     *value *= 28.0 / 20.0;
                 }
@@ -253,4 +251,141 @@ fn the_flow_meter_of_a_second_source_is_told_from_its_heat_meter_by_what_the_sta
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!((found[0].class, found[0].kind.as_deref()), (Class::SensorFault, Some("bias")));
     assert_eq!(found[0].place.as_deref(), Some("town/works/main/supply_flow"));
+}
+
+/// What a station's heat meter sees of it.
+#[derive(Debug, Clone, Copy)]
+struct Meter {
+    /// Added to what it gives, as a share.
+    off: f64,
+    /// Step of its counter, J; it gives its power where there is none.
+    counter: Option<f64>,
+}
+
+/// A controlled station with a heat meter that has sensors of its own.
+fn metered_station(at: i64, list: &mut Vec<Device>, meter: Meter) {
+    controlled_station(at, list, 1.0);
+    let digit = |of: i64| 0.05 * ((at / SCAN * 11 + of) % 7) as f64;
+    let cooling =
+        *value(list, "b1", "primary_supply_temperature") - *value(list, "b1", "primary_return_temperature");
+    let watts = *value(list, "b1", "primary_supply_flow") * 4_190.0 * cooling;
+    *value(list, "b1", "primary_return_temperature") += digit(1);
+    // The same since the start: 5 kg/s that swing by a fifth the one way, cooled by 39 K that swing by 1.8 K the other way.
+    let (angle, day) = (at as f64 / DAY as f64 * std::f64::consts::TAU, DAY as f64 / std::f64::consts::TAU);
+    let squares = at as f64 / 2.0 - day / 4.0 * (2.0 * angle).sin();
+    let joules = 5.0 * 4_190.0 * (39.0 * at as f64 - 6.0 * day * (1.0 - angle.cos()) - 0.36 * squares);
+    let shown = match meter.counter {
+        None => ("heat_power", "W", watts * (1.0 + meter.off) * (1.0 + 2e-3 * digit(2))),
+        Some(step) => ("heat_energy", "J", (joules * (1.0 + meter.off) / step).floor() * step + 5e12),
+    };
+    list.push(("b1", "heat_meter", vec![shown]));
+}
+
+const FINE: Meter = Meter { off: 0.0, counter: None };
+
+#[test]
+fn a_heat_meter_that_shifts_is_named_and_not_what_it_is_held_against() {
+    let onset = 8 * DAY;
+    let mut feed = Feed::new(DetectSettings::default(), plant());
+    let off = |at: i64| if at < onset { 0.0 } else { 0.06 };
+    feed.run_with(
+        0,
+        onset + DAY,
+        SCAN,
+        |_| CALM,
+        |at, list| {
+            controlled(at, list);
+            metered_station(at, list, Meter { off: off(at), ..FINE });
+        },
+    );
+    let found = feed.incidents();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((found[0].class, found[0].kind.as_deref()), (Class::SensorFault, Some("bias")));
+    assert_eq!(found[0].place.as_deref(), Some("town/b1/heat_meter/heat_power"));
+    let off = found[0].evidence.iter().find(|evidence| evidence.what == "heat_meter_off").unwrap();
+    assert!((off.value - 0.06_f64.ln_1p()).abs() < 0.02, "{off:?}");
+}
+
+#[test]
+fn a_counter_of_heat_that_drifts_is_named_by_its_counts() {
+    let onset = 8 * DAY;
+    let mut feed = Feed::new(DetectSettings::default(), plant());
+    // What was counted too much since the onset, a tenth of all that was.
+    feed.run_with(
+        0,
+        onset + 2 * DAY,
+        SCAN,
+        |_| CALM,
+        |at, list| {
+            controlled(at, list);
+            metered_station(at, list, Meter { counter: Some(3.6e6), ..FINE });
+            let since = (at - onset).max(0) as f64;
+            *value(list, "b1", "heat_energy") += (0.1 * 5.0 * 4_190.0 * 39.0 * since / 3.6e6).floor() * 3.6e6;
+        },
+    );
+    let found = of_class(&feed, Class::SensorFault);
+    assert_eq!(found.len(), 1, "{:?}", feed.incidents());
+    assert_eq!(found[0].place.as_deref(), Some("town/b1/heat_meter/heat_energy"));
+}
+
+#[test]
+fn a_return_sensor_is_told_from_water_that_comes_back_warm_by_the_heat_meter() {
+    let onset = 8 * DAY;
+    for (has_meter, warm) in [(true, false), (true, true)] {
+        let mut feed = Feed::new(DetectSettings::default(), plant());
+        feed.run_with(
+            0,
+            onset + DAY,
+            SCAN,
+            |_| CALM,
+            |at, list| {
+                controlled(at, list);
+                metered_station(at, list, FINE);
+                if at >= onset {
+                    *value(list, "b1", "primary_return_temperature") += 4.0;
+                    if warm {
+                        // The same heat with more water.
+                        *value(list, "b1", "primary_supply_flow") *= 39.0 / 35.0;
+                    }
+                }
+                if !has_meter {
+                    list.retain(|(_, device, _)| *device != "heat_meter");
+                }
+            },
+        );
+        let class = if warm { Class::ConsumerThermal } else { Class::SensorFault };
+        let found = of_class(&feed, class);
+        assert_eq!(found.len(), 1, "{warm}: {:?}", feed.incidents());
+        if !warm {
+            assert_eq!(found[0].place.as_deref(), Some("town/b1/meter/primary_return_temperature"));
+        }
+    }
+}
+
+#[test]
+fn a_controller_whose_sensors_all_read_too_much_is_told_as_one_and_calls_no_station_overheated() {
+    let onset = 8 * DAY;
+    let mut feed = Feed::new(DetectSettings::default(), plant());
+    feed.run_with(
+        0,
+        onset + 3 * DAY,
+        SCAN,
+        |_| CALM,
+        |at, list| {
+            controlled(at, list);
+            controlled_station(at, list, 1.0);
+            if (onset..onset + DAY).contains(&at) {
+                *value(list, "b1", "secondary_supply_temperature") += 66.0;
+                *value(list, "b1", "secondary_return_temperature") += 70.0;
+            }
+        },
+    );
+    let found = feed.incidents();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((found[0].class, found[0].kind.as_deref()), (Class::SensorFault, Some("impossible")));
+    assert_eq!(found[0].place.as_deref(), Some("town/b1/secondary"));
+    let signals: Vec<&str> = found[0].evidence.iter().map(|evidence| evidence.place.as_str()).collect();
+    assert!(signals.contains(&"town/b1/secondary/secondary_return_temperature"), "{signals:?}");
+    assert!(found[0].opened.second() <= START + onset + 2 * HOUR, "{:?}", found[0].opened);
+    assert_eq!(found[0].alarm, AlarmState::Cleared);
 }

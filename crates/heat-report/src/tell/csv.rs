@@ -4,6 +4,7 @@ use super::{Lang, words};
 use crate::{
     convert::Stretch,
     figure::{Id, count},
+    peers::Peers,
     rooms::CommunityRow,
     shape::{Report, ScopeReport},
 };
@@ -84,9 +85,11 @@ pub(super) fn csv(report: &Report, lang: Lang) -> String {
         say("incidents", Some(count(row.incidents)), "");
         say("fault_hours", Some(row.fault_hours), "h");
         say("excess_flow", Some(row.excess_flow_t), "t");
+        say("excess_over_peers", row.excess_over_peers_t, "t");
         say("excess_heat", row.excess_heat_gj, "GJ");
         say("tickets", Some(count(row.tickets)), "");
     }
+    of_peers(&mut table, &report.peers);
     for row in &report.pipes.rows {
         let scope = ("pipe", row.pipe.as_str());
         let title = row.material.as_deref().unwrap_or("");
@@ -139,6 +142,54 @@ fn of_scope(table: &mut Table, scope: &ScopeReport, lang: Lang) {
         say("hours", Some(row.hours), "h");
         say("water", Some(row.water_m3), "m3");
         say("heat", row.heat_gj, "GJ");
+    }
+}
+
+/// Every station that stands out, each figure with what it is held against.
+fn of_peers(table: &mut Table, peers: &Peers) {
+    let stations = Some(count((peers.judged + peers.not_judged) as u64));
+    let mut push = |scope, item, title, value, unit, numerator, denominator| {
+        table.push(&Row { section: "peers", scope, item, title, value, unit, numerator, denominator });
+    };
+    let judged = Some(count(peers.judged as u64));
+    push(
+        ("city", ""),
+        "judged",
+        "",
+        judged,
+        "",
+        (judged, "stations judged"),
+        (stations, "stations with a return"),
+    );
+    for row in &peers.ranking.rows {
+        let scope = ("station", row.station.as_str());
+        let title = row.name.as_deref().unwrap_or("");
+        let (own, of_peers) = (Some(row.return_celsius), Some(row.peers_return_celsius));
+        push(
+            scope,
+            "return_above",
+            title,
+            Some(row.above_kelvin),
+            "K",
+            (own, "degC"),
+            (of_peers, "degC of its peers"),
+        );
+        let share = row.excess_flow_t.zip(row.flow_t).map(|(excess, flow)| 100.0 * excess / flow);
+        push(scope, "excess_flow", title, share, "%", (row.excess_flow_t, "t"), (row.flow_t, "t"));
+        push(
+            scope,
+            "flow_per_heat",
+            title,
+            row.flow_per_heat,
+            "t/GJ",
+            (row.flow_t, "t"),
+            (row.heat_gj, "GJ"),
+        );
+        let usual = row.peers_flow_per_heat;
+        push(scope, "peers_flow_per_heat", title, usual, "t/GJ", (None, ""), (None, ""));
+        let (held, days) = (Some(count(row.peers as u64)), Some(count(row.days as u64)));
+        push(scope, "peers", title, held, "", (held, "peers"), (days, "days"));
+        push(scope, "size", title, Some(row.size), words::size(row.size_basis), (None, ""), (None, ""));
     }
 }
 

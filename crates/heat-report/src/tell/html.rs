@@ -8,6 +8,7 @@ use crate::{
     figure::{Figure, Id},
     ground::Scope,
     hours::DAY_HOURS,
+    peers::{ABOVE_KELVIN, DAYS_MIN, PEERS_MIN, PeerRow, Peers},
     rank::{PipeRow, Ranking, StationRow},
     rooms::{CommunityRow, RoomShare},
     shape::{CaseRow, Coverage, Cut, RepairRow, Report, ScopeReport},
@@ -56,6 +57,7 @@ pub fn html(report: &Report, title: [&'static str; 2], lang: Lang) -> String {
                 (page.incidents(&report.incidents))
                 (page.repairs(&report.repairs))
                 (page.stations(&report.stations))
+                (page.peers(&report.peers))
                 (page.pipes(&report.pipes))
                 (page.conversions(&report.conversions))
                 (page.communities(&report.communities))
@@ -209,7 +211,8 @@ impl Page<'_> {
                 div.scroll tabindex="0" { table {
                     thead { tr {
                         th {} th.l { (self.t("热力站", "Station")) } th { (self.t("份额，%", "Share, %")) } th.l.bar {}
-                        th { (self.t("无效流量，t", "Excess flow, t")) } th { (self.t("超额热量，GJ", "Excess heat, GJ")) }
+                        th { (self.t("无效流量，t", "Excess flow, t")) }
+                        th { (self.t("较同类站多耗流量，t", "Excess over peers, t")) } th { (self.t("超额热量，GJ", "Excess heat, GJ")) }
                         th { (self.t("故障，h", "Hours in fault")) } th { (self.t("故障，次", "Faults")) }
                         th { (self.t("工单", "Tickets")) } th.l { (self.t("故障种类", "Kinds")) }
                     } }
@@ -217,7 +220,8 @@ impl Page<'_> {
                         td { (index + 1) } td.l { (row.name.as_deref().unwrap_or(row.station.as_str())) }
                         td { (words::number(100.0 * row.share)) }
                         td.l.bar { span.fill style=(format!("width:{:.0}%", 100.0 * row.share / ranking.rows[0].share.max(1e-9))) {} }
-                        td { (words::number(row.excess_flow_t)) } td { (known(row.excess_heat_gj)) }
+                        td { (words::number(row.excess_flow_t)) } td { (known(row.excess_over_peers_t)) }
+                        td { (known(row.excess_heat_gj)) }
                         td { (words::number(row.fault_hours)) } td { (row.incidents) } td { (row.tickets) }
                         td.l { @for (index, kind) in row.kinds.iter().enumerate() { @if index > 0 { ", " } (words::kind(self.lang, kind)) } }
                     } } }
@@ -225,6 +229,45 @@ impl Page<'_> {
                 (self.more(ranking.rows.len(), ranking.of))
             }
         }
+    }
+
+    fn peers(&self, peers: &Peers) -> Markup {
+        let least = |number: usize| words::number(crate::figure::count(number as u64));
+        html! {
+            h2.section { (self.t("整季回水高于同类站的热力站", "Stations whose return stands above their peers' all season")) }
+            p.faint {
+                (self.t("逐日与同网、规模相近的站比较回水温度，按自身流量加权；高出 ", "Held day by day against stations of like size in the same network, weighted by their own flow; told from "))
+                (words::number(ABOVE_KELVIN)) (self.t(" K 起，且明显超出同类站之间的差异才列出；至少 ", " K on, where it is clearly beyond what peers differ by; at least "))
+                (least(PEERS_MIN)) (self.t(" 个同类站、", " peers and ")) (least(DAYS_MIN)) (self.t(" 天。多耗流量：同样热量按同类站回水所需之外的流量。", " days. Excess flow: beyond what the same heat would have needed at the peers' return."))
+                " " (self.t("已比较 ", "Judged: ")) (peers.judged) (self.t(" 站，缺规模、天数或同类站未比较 ", " stations; not judged for want of size, days or peers: ")) (peers.not_judged) (self.t(" 站。", "."))
+            }
+            @if peers.ranking.rows.is_empty() { p { (self.t("没有。", "None.")) } } @else {
+                div.scroll tabindex="0" { table {
+                    thead { tr {
+                        th {} th.l { (self.t("热力站", "Station")) } th.l { (self.t("热网", "Network")) }
+                        th { (self.t("高出，K", "Above, K")) } th { (self.t("回水 / 同类站，℃", "Return / peers', ℃")) }
+                        th { (self.t("多耗流量，t ÷ 流量，t", "Excess, t ÷ flow, t")) }
+                        th { (self.t("单位热量流量，t/GJ；同类站", "Flow per heat, t/GJ; peers'")) }
+                        th { (self.t("同类站 · 天", "Peers · days")) } th { (self.t("规模", "Size")) }
+                    } }
+                    tbody { @for (index, row) in peers.ranking.rows.iter().enumerate() { (self.peer(index, row)) } }
+                } }
+                (self.more(peers.ranking.rows.len(), peers.ranking.of))
+            }
+        }
+    }
+
+    fn peer(&self, index: usize, row: &PeerRow) -> Markup {
+        html! { tr {
+            td { (index + 1) } td.l { (row.name.as_deref().unwrap_or(row.station.as_str())) } td.l { (row.network) }
+            td { (words::number(row.above_kelvin)) }
+            td { (words::number(row.return_celsius)) " / " (words::number(row.peers_return_celsius)) }
+            td { (known(row.excess_flow_t)) div.small { "÷ " (known(row.flow_t)) } }
+            td { (known(row.flow_per_heat)) "; " (known(row.peers_flow_per_heat))
+                div.small { (known(row.flow_t)) " ÷ " (known(row.heat_gj)) } }
+            td { (row.peers) " · " (row.days) }
+            td { (words::number(row.size)) " " (words::size(row.size_basis)) }
+        } }
     }
 
     fn pipes(&self, ranking: &Ranking<PipeRow>) -> Markup {

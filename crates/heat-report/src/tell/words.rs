@@ -3,7 +3,7 @@
 use heat_model::incident::Class;
 
 use super::Lang;
-use crate::ground::Scope;
+use crate::{ground::Scope, peers::SizeBasis};
 
 /// What a class is called.
 pub(crate) fn class(lang: Lang, class: Class) -> &'static str {
@@ -42,10 +42,20 @@ pub(crate) fn kind(lang: Lang, kind: &str) -> String {
         "blocked_strainer" => ["除污器堵塞", "blocked strainer"],
         "imbalance" => ["水力失调", "hydraulic imbalance"],
         "exchanger_leak" => ["换热器内漏", "exchanger leak"],
+        "return_above_peers" => ["回水高于同类站", "return above its peers'"],
         "underheating" => ["室温不达标", "underheating"],
         other => return other.replace('_', " "),
     };
     lang.pick(both).to_owned()
+}
+
+/// What a station's size is taken from, with its unit.
+pub(crate) const fn size(basis: SizeBasis) -> &'static str {
+    match basis {
+        SizeBasis::HeatedArea => "m²",
+        SizeBasis::Heat => "GJ/d",
+        SizeBasis::Flow => "t/d",
+    }
 }
 
 /// What became of a repair.

@@ -59,10 +59,12 @@ const EVIDENCE: [Term; 33] = [
     ("return_cold", "回水过冷", "Return is cold"),
     ("supply_reads", "供水读数", "Supply reads"),
     ("return_reads", "回水读数", "Return reads"),
+    ("impossible", "读数", "Reads"),
+    ("primary_at_most", "其一次侧近期最高", "Its primary was at most"),
     ("above_saturation", "高出饱和压力", "Above saturation"),
 ];
 
-const KINDS: [Term; 28] = [
+const KINDS: [Term; 29] = [
     ("flashing", "汽化", "flashing"),
     ("emptying", "倒空", "emptying"),
     ("overpressure", "超压", "overpressure"),
@@ -85,6 +87,7 @@ const KINDS: [Term; 28] = [
     ("stuck", "读数不变", "stuck"),
     ("spikes", "尖峰", "spikes"),
     ("range", "超出可能范围", "impossible values"),
+    ("impossible", "二次侧高于一次侧", "hotter than its primary"),
     ("unit_slip", "单位错误", "wrong unit"),
     ("counter_reset", "计数器复位", "counter reset"),
     ("swapped", "接反", "swapped"),

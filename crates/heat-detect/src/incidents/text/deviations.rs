@@ -7,6 +7,9 @@ pub(super) fn kind(kind: &str) -> Option<(&'static str, &'static str)> {
         "stuck" => ("数值卡死", "the value stands still"),
         "spikes" => ("跳变", "spikes"),
         "range" => ("超出可能范围", "values that cannot be"),
+        "impossible" => {
+            ("二次侧读数高于供给它的一次侧，物理上不可能", "a secondary that reads hotter than what heats it")
+        }
         "unit_slip" => ("单位或小数点错误", "wrong unit or decimal point"),
         "counter_reset" => ("累计值清零", "the counter began anew"),
         "swapped" => ("供回水传感器接反", "supply and return sensors swapped"),
@@ -75,7 +78,10 @@ pub(super) fn words(what: &str) -> Option<(&'static str, &'static str)> {
         "coldest_day" => ("预计最冷日均气温", "coldest day ahead"),
         "homes_below_promise" => ("低于承诺室温的住户占比", "homes below the promise"),
         "near_less_far" => ("近端与远端室温差", "near less far homes"),
-        "stuck" | "sentinel" | "spikes" | "unit_slip" | "counter_reset" | "range" => ("读数", "reads"),
+        "primary_at_most" => ("其一次侧近期最高", "its primary was at most"),
+        "stuck" | "sentinel" | "spikes" | "unit_slip" | "counter_reset" | "range" | "impossible" => {
+            ("读数", "reads")
+        }
         _ => return None,
     })
 }
