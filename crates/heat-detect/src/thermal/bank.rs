@@ -183,10 +183,8 @@ impl Bank {
         if self.case.is_some() {
             return self.follow(bin, limits);
         }
-        if self.current(bin).next().is_none() {
-            // At rest for the night: what was off by day goes on in the morning.
-            return None;
-        }
+        // At rest for the night nothing is current: what was off by day goes on in the morning.
+        self.current(bin).next()?;
         let Some(scale) = self.off(bin, limits, thresholds) else {
             self.off_since = None;
             return None;

@@ -374,14 +374,23 @@ fn a_controller_whose_sensors_all_read_too_much_is_told_as_one_and_calls_no_stat
         |at, list| {
             controlled(at, list);
             controlled_station(at, list, 1.0);
-            if (onset..onset + DAY).contains(&at) {
+            let is_off = (onset..onset + DAY).contains(&at);
+            if is_off {
                 *value(list, "b1", "secondary_supply_temperature") += 66.0;
                 *value(list, "b1", "secondary_return_temperature") += 70.0;
             }
+            let outdoor = 0.05 * ((at / SCAN * 3) % 7) as f64 + if is_off { 110.0 } else { -2.0 };
+            let device = list.iter_mut().find(|(_, device, _)| *device == "secondary").unwrap();
+            device.2.push(("outdoor_temperature", "degC", outdoor));
         },
     );
-    let found = feed.incidents();
+    let (of_outdoor, found): (Vec<_>, Vec<_>) = feed.incidents().into_iter().partition(|incident| {
+        incident.place.as_deref().is_some_and(|place| place.ends_with("outdoor_temperature"))
+    });
     assert_eq!(found.len(), 1, "{found:?}");
+    // It was found a little sooner, and is the device's from then on.
+    assert!(of_outdoor.iter().all(|incident| incident.alarm == AlarmState::Cleared), "{of_outdoor:?}");
+    assert_eq!(found[0].effects, ["town/b1/secondary/outdoor_temperature: range"]);
     assert_eq!((found[0].class, found[0].kind.as_deref()), (Class::SensorFault, Some("impossible")));
     assert_eq!(found[0].place.as_deref(), Some("town/b1/secondary"));
     let signals: Vec<&str> = found[0].evidence.iter().map(|evidence| evidence.place.as_str()).collect();

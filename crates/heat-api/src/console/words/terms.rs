@@ -26,7 +26,7 @@ const DETECTORS: [Term; 17] = [
     ("operator", "人工", "Operator"),
 ];
 
-const EVIDENCE: [Term; 33] = [
+const EVIDENCE: [Term; 35] = [
     ("pressure_drop", "压力下降", "Pressure down"),
     ("pressure_rise", "压力上升", "Pressure up"),
     ("make_up_surge", "补水量突增", "Make-up up"),
