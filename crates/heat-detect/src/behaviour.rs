@@ -2,9 +2,9 @@
 //!
 //! Any set of signals will do, whatever their names. [`model`] holds the physics-free model and says why it is built so;
 //! [`alone`] what a site of one or two signals is held against; [`site`] gathers readings into frames; [`episodes`]
-//! decides by the alarm budget what is listed. A deviation that most signals of a site share, or that began at several sites at once, is not the site's fault:
-//! the plant is run in another way, or the network is to blame, for which there are other detectors. A site whose supply and
-//! return hardly differ delivers no heat, and is neither judged nor learned.
+//! decides by the alarm budget what is listed. A deviation that most signals of a site share, or that began at several sites
+//! at once, is not the site's fault: the plant is run in another way, or the network is to blame, for which there are other
+//! detectors. A site whose supply and return hardly differ delivers no heat, and is neither judged nor learned.
 //!
 //! Class `unknown`, P4: it names the site and the signals that are off, and leaves the cause to a person.
 

@@ -68,6 +68,8 @@ const SUM_SHARE: f64 = 0.8;
 const PEERS_BINS: i64 = 96;
 /// What comes again at a station within so many quarter hours is the same matter: followed and not listed anew.
 const QUIET_BINS: i64 = 14 * 96;
+/// A further source that gives less of the flow stands by: its pipe cools, and its set point is nobody's.
+const RUNS_SHARE: f64 = 0.02;
 /// Temperature assumed of make-up water, degC.
 const MAKE_UP_CELSIUS: f64 = 15.0;
 
@@ -213,6 +215,10 @@ impl Thermal {
             });
             let source = &mut self.further[at].1;
             let own = Readings { return_flow: None, ..Readings::of(means, site) };
+            let runs = |all: f64| own.flow.is_some_and(|flow| flow > RUNS_SHARE * all);
+            if !all.or(sums.flow).is_some_and(runs) {
+                continue;
+            }
             // What the other sources leave of the stations' flow is this one's.
             let flow = own.flow.zip(all).zip(sums.flow).map(|((own, all), sum)| sum - (all - own));
             let flow = flow.filter(|flow| *flow > 0.0);

@@ -3,16 +3,17 @@
 //! Two things of each signal are judged. Where it is: against the same quarter hour of yesterday, the mean of the last day,
 //! and the site's other signal. And how far it moved within a window: against how far it moved at that time yesterday. A
 //! fault that lasts shows in the first, and one that comes and goes within hours, or comes to a signal that wanders, in the
-//! second. [`super::model`] weighs and judges them as it does several signals. What was off is remembered as it should have been, or it would come again a day later.
+//! second. [`super::model`] weighs and judges them as it does several signals. What was off is remembered as it should
+//! have been, or it would come again a day later; what lasts for a day, as it is.
 
 use serde::{Deserialize, Serialize};
 
 use super::model::WINDOW;
+use crate::bins::{BIN_US, BINS_PER_DAY};
 
-/// Slots of a day, microseconds of one, and their number.
-const SLOT_US: i64 = 900_000_000;
-const SLOTS: i64 = 96;
-const DAY_US: i64 = SLOTS * SLOT_US;
+/// Quarter hours of a day.
+const SLOTS: i64 = BINS_PER_DAY as i64;
+pub(super) const DAY_US: i64 = SLOTS * BIN_US;
 /// Frames that the mean of the last day rests on, at least and at most: fast signals have other rhythms than days.
 const SLOW_FRAMES: (i64, i64) = (24, 288);
 
@@ -47,7 +48,7 @@ impl Past {
 
     /// The mean of the slot of a day before.
     fn yesterday(&self, at_us: i64) -> f64 {
-        let slot = (at_us - DAY_US).div_euclid(SLOT_US);
+        let slot = (at_us - DAY_US).div_euclid(BIN_US);
         let is_kept = slot < self.slot && slot >= self.slot.saturating_sub(SLOTS);
         if is_kept { f64::from(self.day[slot.rem_euclid(SLOTS) as usize]) } else { f64::NAN }
     }
@@ -58,7 +59,7 @@ impl Past {
         if value.is_nan() {
             return;
         }
-        let slot = start_us.div_euclid(SLOT_US);
+        let slot = start_us.div_euclid(BIN_US);
         if slot != self.slot {
             if self.count > 0 {
                 self.day[self.slot.rem_euclid(SLOTS) as usize] = (self.sum / f64::from(self.count)) as f32;

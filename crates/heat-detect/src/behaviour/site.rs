@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    alone::{Alone, Shape},
+    alone::{Alone, DAY_US, Shape},
     episodes::Episodes,
     model::{GAP_FRAMES, Judged, Model, WINDOW},
 };
@@ -25,7 +25,6 @@ const DELIVERS_K: f64 = 2.0;
 const REST_US: i64 = 3 * 86_400_000_000;
 /// What is listed needs so long a past, microseconds: in less, no site was seen in all that it usually does.
 const LIST_US: i64 = DAY_US;
-const DAY_US: i64 = 86_400_000_000;
 /// An incident stays until its site was well for so long, microseconds.
 const WELL_US: i64 = 2 * 86_400_000_000;
 

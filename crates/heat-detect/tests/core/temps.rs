@@ -27,22 +27,30 @@ pub(crate) fn controlled(at: i64, list: &mut [Device]) {
     list[0].2.push(("set_point_temperature", "degC", (supply * 2.0).round() / 2.0));
 }
 
-#[test]
-fn swapped_sensors_of_a_source_are_named_and_neither_plant_nor_sensor_is_blamed_then_or_later() {
-    let (from, until) = (5 * DAY, 8 * DAY);
+/// What becomes of the town with that source until a time, where a quarter hour's readings are changed.
+fn controlled_town(until: i64, change: impl Fn(i64, &mut Vec<Device>)) -> Feed {
     let mut feed = Feed::new(DetectSettings::default(), plant());
     feed.run_with(
         0,
-        until + 2 * DAY,
+        until,
         SCAN,
         |_| CALM,
         |at, list| {
             controlled(at, list);
-            if (from..until).contains(&at) {
-                swap(list, "source", "supply_temperature", "return_temperature");
-            }
+            change(at, list);
         },
     );
+    feed
+}
+
+#[test]
+fn swapped_sensors_of_a_source_are_named_and_neither_plant_nor_sensor_is_blamed_then_or_later() {
+    let (from, until) = (5 * DAY, 8 * DAY);
+    let feed = controlled_town(until + 2 * DAY, |at, list| {
+        if (from..until).contains(&at) {
+            swap(list, "source", "supply_temperature", "return_temperature");
+        }
+    });
     let found = feed.incidents();
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!((found[0].class, found[0].kind.as_deref()), (Class::SensorFault, Some("swapped")));
@@ -54,20 +62,12 @@ fn swapped_sensors_of_a_source_are_named_and_neither_plant_nor_sensor_is_blamed_
 #[test]
 fn sensors_of_a_source_that_come_back_swapped_after_a_silence_are_named_too() {
     let back = 5 * DAY;
-    let mut feed = Feed::new(DetectSettings::default(), plant());
-    feed.run_with(
-        0,
-        back + 2 * DAY,
-        SCAN,
-        |_| CALM,
-        |at, list| {
-            controlled(at, list);
-            list.retain(|(_, device, _)| *device != "main" || !(back - 4 * HOUR..back).contains(&at));
-            if at >= back {
-                swap(list, "source", "supply_temperature", "return_temperature");
-            }
-        },
-    );
+    let feed = controlled_town(back + 2 * DAY, |at, list| {
+        list.retain(|(_, device, _)| *device != "main" || !(back - 4 * HOUR..back).contains(&at));
+        if at >= back {
+            swap(list, "source", "supply_temperature", "return_temperature");
+        }
+    });
     let found = of_class(&feed, Class::SensorFault);
     assert_eq!(found.len(), 1, "{:?}", feed.incidents());
     assert_eq!(found[0].kind.as_deref(), Some("swapped"), "{found:?}");
@@ -126,17 +126,9 @@ fn controlled_station(at: i64, list: &mut Vec<Device>, times: f64) {
 #[test]
 fn too_much_heat_is_told_with_its_strength_and_what_it_costs() {
     let onset = 6 * DAY;
-    let mut feed = Feed::new(DetectSettings::default(), plant());
-    feed.run_with(
-        0,
-        onset + DAY,
-        SCAN,
-        |_| CALM,
-        |at, list| {
-            controlled(at, list);
-            controlled_station(at, list, if at < onset { 1.0 } else { 1.6 });
-        },
-    );
+    let feed = controlled_town(onset + DAY, |at, list| {
+        controlled_station(at, list, if at < onset { 1.0 } else { 1.6 });
+    });
     let found = of_class(&feed, Class::ConsumerThermal);
     let told = found.iter().find(|incident| incident.kind.as_deref() == Some("overheating"));
     let told = told.unwrap_or_else(|| panic!("{:?}", feed.incidents()));
@@ -148,19 +140,11 @@ fn too_much_heat_is_told_with_its_strength_and_what_it_costs() {
 
 #[test]
 fn a_gauge_that_reads_far_below_nothing_cuts_no_station_off() {
-    let mut feed = Feed::new(DetectSettings::default(), plant());
-    feed.run_with(
-        0,
-        DAY + 6 * HOUR,
-        SCAN,
-        |_| CALM,
-        |at, list| {
-            controlled(at, list);
-            if at >= DAY {
-                *value(list, "a1", "primary_supply_pressure") = -5e6 + 1e3 * ((at / SCAN) % 3) as f64;
-            }
-        },
-    );
+    let feed = controlled_town(DAY + 6 * HOUR, |at, list| {
+        if at >= DAY {
+            *value(list, "a1", "primary_supply_pressure") = -5e6 + 1e3 * ((at / SCAN) % 3) as f64;
+        }
+    });
     let found = of_class(&feed, Class::ConsumerThermal);
     assert!(found.is_empty(), "{found:?}");
 }
@@ -286,18 +270,10 @@ const FINE: Meter = Meter { off: 0.0, counter: None };
 #[test]
 fn a_heat_meter_that_shifts_is_named_and_not_what_it_is_held_against() {
     let onset = 8 * DAY;
-    let mut feed = Feed::new(DetectSettings::default(), plant());
     let off = |at: i64| if at < onset { 0.0 } else { 0.06 };
-    feed.run_with(
-        0,
-        onset + DAY,
-        SCAN,
-        |_| CALM,
-        |at, list| {
-            controlled(at, list);
-            metered_station(at, list, Meter { off: off(at), ..FINE });
-        },
-    );
+    let feed = controlled_town(onset + DAY, |at, list| {
+        metered_station(at, list, Meter { off: off(at), ..FINE });
+    });
     let found = feed.incidents();
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!((found[0].class, found[0].kind.as_deref()), (Class::SensorFault, Some("bias")));
@@ -309,20 +285,12 @@ fn a_heat_meter_that_shifts_is_named_and_not_what_it_is_held_against() {
 #[test]
 fn a_counter_of_heat_that_drifts_is_named_by_its_counts() {
     let onset = 8 * DAY;
-    let mut feed = Feed::new(DetectSettings::default(), plant());
     // What was counted too much since the onset, a tenth of all that was.
-    feed.run_with(
-        0,
-        onset + 2 * DAY,
-        SCAN,
-        |_| CALM,
-        |at, list| {
-            controlled(at, list);
-            metered_station(at, list, Meter { counter: Some(3.6e6), ..FINE });
-            let since = (at - onset).max(0) as f64;
-            *value(list, "b1", "heat_energy") += (0.1 * 5.0 * 4_190.0 * 39.0 * since / 3.6e6).floor() * 3.6e6;
-        },
-    );
+    let feed = controlled_town(onset + 2 * DAY, |at, list| {
+        metered_station(at, list, Meter { counter: Some(3.6e6), ..FINE });
+        let since = (at - onset).max(0) as f64;
+        *value(list, "b1", "heat_energy") += (0.1 * 5.0 * 4_190.0 * 39.0 * since / 3.6e6).floor() * 3.6e6;
+    });
     let found = of_class(&feed, Class::SensorFault);
     assert_eq!(found.len(), 1, "{:?}", feed.incidents());
     assert_eq!(found[0].place.as_deref(), Some("town/b1/heat_meter/heat_energy"));
@@ -365,25 +333,17 @@ fn a_return_sensor_is_told_from_water_that_comes_back_warm_by_the_heat_meter() {
 #[test]
 fn a_controller_whose_sensors_all_read_too_much_is_told_as_one_and_calls_no_station_overheated() {
     let onset = 8 * DAY;
-    let mut feed = Feed::new(DetectSettings::default(), plant());
-    feed.run_with(
-        0,
-        onset + 3 * DAY,
-        SCAN,
-        |_| CALM,
-        |at, list| {
-            controlled(at, list);
-            controlled_station(at, list, 1.0);
-            let is_off = (onset..onset + DAY).contains(&at);
-            if is_off {
-                *value(list, "b1", "secondary_supply_temperature") += 66.0;
-                *value(list, "b1", "secondary_return_temperature") += 70.0;
-            }
-            let outdoor = 0.05 * ((at / SCAN * 3) % 7) as f64 + if is_off { 110.0 } else { -2.0 };
-            let device = list.iter_mut().find(|(_, device, _)| *device == "secondary").unwrap();
-            device.2.push(("outdoor_temperature", "degC", outdoor));
-        },
-    );
+    let feed = controlled_town(onset + 3 * DAY, |at, list| {
+        controlled_station(at, list, 1.0);
+        let is_off = (onset..onset + DAY).contains(&at);
+        if is_off {
+            *value(list, "b1", "secondary_supply_temperature") += 66.0;
+            *value(list, "b1", "secondary_return_temperature") += 70.0;
+        }
+        let outdoor = 0.05 * ((at / SCAN * 3) % 7) as f64 + if is_off { 110.0 } else { -2.0 };
+        let device = list.iter_mut().find(|(_, device, _)| *device == "secondary").unwrap();
+        device.2.push(("outdoor_temperature", "degC", outdoor));
+    });
     let (of_outdoor, found): (Vec<_>, Vec<_>) = feed.incidents().into_iter().partition(|incident| {
         incident.place.as_deref().is_some_and(|place| place.ends_with("outdoor_temperature"))
     });
@@ -397,4 +357,17 @@ fn a_controller_whose_sensors_all_read_too_much_is_told_as_one_and_calls_no_stat
     assert!(signals.contains(&"town/b1/secondary/secondary_return_temperature"), "{signals:?}");
     assert!(found[0].opened.second() <= START + onset + 2 * HOUR, "{:?}", found[0].opened);
     assert_eq!(found[0].alarm, AlarmState::Cleared);
+}
+
+#[test]
+fn a_second_source_that_stands_by_and_cools_is_none_too_cold() {
+    let stops = 6 * DAY;
+    let stands = |at: i64| at >= stops;
+    let feed = with_works_metered(
+        stops + DAY,
+        |at| if stands(at) { 0.0 } else { 1.0 },
+        |at| if stands(at) { -30.0 } else { 0.0 },
+        |at| if stands(at) { 0.0 } else { 1.0 },
+    );
+    assert_eq!(of_class(&feed, Class::NetworkThermal), []);
 }
