@@ -45,7 +45,7 @@ use crate::{
         water::Water,
     },
     pressure::{PressureWatch, zones::Zones},
-    quality::Quality,
+    quality::{Quality, nature::counts_feed},
     steam::Steam,
     thermal::Thermal,
     tickets::Tickets,
@@ -286,8 +286,9 @@ impl Network {
             counters.no_measurement += 1;
             return None;
         }
+        let value = self.state.quality.counted(signal, placed.role, at_us, value);
         let tracker = &mut self.state.trackers[signal as usize];
-        if placed.role == Role::MakeUpVolume {
+        if counts_feed(placed.role) {
             if let Some(volume) = counted(tracker, at_us, value)
                 && !self.state.live.add(signal, at_us, volume)
             {
@@ -317,7 +318,7 @@ impl Network {
 
     fn observe_history(&mut self, settings: &DetectSettings, sample: Sample) {
         let Sample { signal, at_us, value } = sample;
-        if self.layout.placed[signal as usize].role == Role::MakeUpVolume {
+        if counts_feed(self.layout.placed[signal as usize].role) {
             // Counters need their own order of time; a back-filled one is left to the archive.
             return;
         }

@@ -13,6 +13,7 @@ mod company;
 pub(crate) mod frozen;
 pub(crate) mod gate;
 mod habit;
+mod leaps;
 pub(crate) mod nature;
 mod peaks;
 mod range;
@@ -24,7 +25,7 @@ mod words;
 
 use std::collections::BTreeMap;
 
-use heat_model::{QualityCode, incident::Class};
+use heat_model::{QualityCode, incident::Class, plant::SiteKind};
 use serde::{Deserialize, Serialize};
 
 use self::{
@@ -32,6 +33,7 @@ use self::{
     company::Companies,
     frozen::Frozen,
     gate::{Gate, Judgement},
+    leaps::Leaps,
     peaks::Peak,
     rhythm::Rhythm,
 };
@@ -51,6 +53,8 @@ const SPIKES_MAX: usize = 4_096;
 const CLEAR_US: i64 = 6 * 3_600_000_000;
 /// Supply and return of a circuit at rest differ by less, K.
 const RESTS_KELVIN: f64 = 2.0;
+/// Density of water at 100 degC or so, kg/m3: a bound needs it no better.
+const HOT_KG_M3: f64 = 958.0;
 /// Share of a site's other signals that must move for a still one to be stuck.
 const MOVING_SHARE: f64 = 0.5;
 
@@ -67,6 +71,8 @@ pub(crate) enum Fault {
     Drift,
     Quantised,
     Range,
+    /// A change beyond what the quantity can do in the time.
+    Rate,
     Impossible,
 }
 
@@ -83,6 +89,7 @@ impl Fault {
             Self::Drift => "drift",
             Self::Quantised => "quantisation",
             Self::Range => "range",
+            Self::Rate => "rate",
             Self::Impossible => "impossible",
         }
     }
@@ -96,7 +103,9 @@ impl Fault {
             | Self::Swapped
             | Self::Range
             | Self::Impossible => true,
-            Self::Spikes | Self::CounterReset | Self::Bias | Self::Drift | Self::Quantised => false,
+            Self::Spikes | Self::CounterReset | Self::Rate | Self::Bias | Self::Drift | Self::Quantised => {
+                false
+            }
         }
     }
 }
@@ -122,6 +131,9 @@ pub(crate) struct Quality {
     /// Peaks of slow signals since the last quarter hour ended.
     peaks: Vec<(u32, Peak)>,
     frozen: Frozen,
+    leaps: Leaps,
+    /// What circulates when the sources are lively, m3/s.
+    circulates: f64,
 }
 
 impl Quality {
@@ -189,6 +201,15 @@ impl Quality {
         self.gates[signal as usize].admit(role, at_us, value, tracker, prior) == Judgement::Measurement
     }
 
+    /// A counter's reading, SI, without what it leapt by; any other signal's as it is.
+    pub(crate) fn counted(&mut self, signal: u32, role: Role, at_us: i64, value: f64) -> f64 {
+        if !nature::is_counter(role) {
+            return value;
+        }
+        let most = (nature::counts_feed(role) && self.circulates > 0.0).then_some(self.circulates);
+        self.leaps.take(signal, at_us, value, most)
+    }
+
     /// What a value said against where its signal stood.
     pub(crate) fn stepped(&mut self, signal: u32, role: Role, at_us: i64, value: f64, step: Step) {
         if self.gates[signal as usize].stepped(role, value, step) && self.spikes.len() < SPIKES_MAX {
@@ -249,6 +270,7 @@ impl Quality {
                 gate.habit.note_rest(is_its_own);
             }
         }
+        self.circulates = self.most_circulating(layout);
         self.note_company(layout);
         let mut said = Vec::new();
         self.frozen.close_bin(layout, &self.gates, at_us, &mut said);
@@ -261,6 +283,8 @@ impl Quality {
         for signal in 0..self.gates.len() {
             let placed = layout.placed[signal];
             let slipped = self.gates[signal].slips.take();
+            let number = u32::try_from(signal).expect("signals are bounded by the settings");
+            let leapt = self.leaps.since(number);
             let gate = &self.gates[signal];
             let is_plant = odd[&placed.role] > beside::SPIKES_OF_PLANT;
             let shows = if gate.words.shows(at_us)
@@ -278,21 +302,35 @@ impl Quality {
                 Some(Fault::Spikes)
             } else if gate.reset {
                 Some(Fault::CounterReset)
+            } else if leapt.is_some() {
+                Some(Fault::Rate)
             } else if gate.shows_steps() {
                 Some(Fault::Quantised)
             } else {
                 None
             };
             self.gates[signal].reset = false;
-            let signal = u32::try_from(signal).expect("signals are bounded by the settings");
             if let Some(fault) = shows
-                && let Some(onset_us) = self.opens(signal, fault, at_us)
+                && let Some(onset_us) = self.opens(number, fault, at_us)
             {
-                said.push(self.statement(layout, signal, fault, onset_us, true));
+                let value = leapt.unwrap_or_else(|| self.gates[signal].told_value(fault));
+                said.push(self.statement(layout, number, fault, onset_us, value, true));
             }
         }
         self.clear(layout, at_us, &mut said);
         said
+    }
+
+    fn most_circulating(&self, layout: &Layout) -> f64 {
+        let flow = |signal: u32| {
+            let high = self.gates[signal as usize].high();
+            if layout.placed[signal as usize].is_mass { high / HOT_KG_M3 } else { high }
+        };
+        layout
+            .of_kind(SiteKind::Source)
+            .filter_map(|(_, source)| source.signal(Role::SupplyFlow).or(source.signal(Role::ReturnFlow)))
+            .map(flow)
+            .sum()
     }
 
     /// Notes where the company of each signal stands that has stood still.
@@ -374,13 +412,13 @@ impl Quality {
         signal: u32,
         fault: Fault,
         onset_us: i64,
+        value: f64,
         active: bool,
     ) -> Statement {
-        let gate = &self.gates[signal as usize];
         // What a home's sensor read is the household's.
         let site = layout.placed[signal as usize].site;
         let is_private = layout.is_household(&layout.sites[site as usize].id);
-        let fact = Fact { signal: Some(signal), what: fault.kind(), value: gate.told_value(fault), unit: "" };
+        let fact = Fact { signal: Some(signal), what: fault.kind(), value, unit: "" };
         Statement {
             detector: "signal_quality",
             class: Class::SensorFault,
@@ -404,15 +442,20 @@ impl Quality {
                 Fault::Quantised if gate.shows_steps() => i64::MAX,
                 Fault::Stuck | Fault::Quantised => 0,
                 Fault::Spikes => 2 * CLEAR_US,
-                Fault::Sentinel | Fault::UnitSlip | Fault::CounterReset | Fault::Range => CLEAR_US,
+                // An outdoor sensor's is told, and ended, by the others.
+                Fault::Rate if !nature::is_counter(layout.placed[signal].role) => continue,
+                Fault::Sentinel | Fault::UnitSlip | Fault::CounterReset | Fault::Range | Fault::Rate => {
+                    CLEAR_US
+                }
                 Fault::Swapped | Fault::Bias | Fault::Drift | Fault::Impossible => continue,
             };
             // Silence is no health: only measurements show that values which were none are over.
             let well_us = if fault.blinds() && fault != Fault::Stuck { gate.measured_us } else { at_us };
             if well_us.saturating_sub(gate.shown_us) > rest_us {
+                let value = gate.told_value(fault);
                 self.gates[signal].fault = None;
                 let signal = u32::try_from(signal).expect("signals are bounded by the settings");
-                said.push(self.statement(layout, signal, fault, at_us, false));
+                said.push(self.statement(layout, signal, fault, at_us, value, false));
             }
         }
     }

@@ -52,7 +52,7 @@ use self::{
     source::Source,
     station::{STILL_BINS, Station},
     swapped::Crossing,
-    values::{Boundary, Means, PEERS_MIN, Readings, Surround, median_of, readings},
+    values::{Boundary, Means, PEERS_MIN, Readings, Sources, Surround, median_of},
 };
 use crate::{
     bins::{BIN_US, Bins},
@@ -68,8 +68,6 @@ const SUM_SHARE: f64 = 0.8;
 const PEERS_BINS: i64 = 96;
 /// What comes again at a station within so many quarter hours is the same matter: followed and not listed anew.
 const QUIET_BINS: i64 = 14 * 96;
-/// A further source that gives less of the flow stands by: its pipe cools, and its set point is nobody's.
-const RUNS_SHARE: f64 = 0.02;
 /// Temperature assumed of make-up water, degC.
 const MAKE_UP_CELSIUS: f64 = 15.0;
 
@@ -122,9 +120,10 @@ impl Thermal {
         let doubted =
             if judge { self.find_swapped(layout, bins, bin, quality, &mut said) } else { Vec::new() };
         let means = Means { layout, bins, quality, doubted: &doubted };
-        let (source, mut stations) = readings(means);
+        let sources = Sources::of(means);
+        let mut stations = values::stations(means);
         let impossible = self.find_impossible(means, bin, &mut stations);
-        let surround = self.boundary.take(means, bin, &source, &stations);
+        let surround = self.boundary.take(means, bin, &sources.leading(), &stations);
         let of_plant = |role| {
             layout
                 .of_kind(SiteKind::Source)
@@ -134,16 +133,12 @@ impl Thermal {
         let are_calm = self.sources().all(|source| source.bank.is_calm());
         let shared = self.take_stations(&surround, &stations, are_calm);
         let sums = self.sums(&stations, &shared);
-        let instants = self.source.instants(&surround, &source, fed, &sums);
-        self.source.bank.take(
-            bin,
-            &instants,
-            &[0.0; CHANNELS],
-            true,
-            &source::LIMITS,
-            &mut self.source_tails,
-        );
-        self.take_further(means, surround, source.flow, &sums);
+        if let Some(first) = sources.first() {
+            let instants = self.source.instants(&surround, &first, fed, &sums);
+            let (limits, tails) = (&source::LIMITS, &mut self.source_tails);
+            self.source.bank.take(bin, &instants, &[0.0; CHANNELS], true, limits, tails);
+        }
+        self.take_further(layout, surround, &sources, &sums);
         self.homes.take(means, bin, promised);
         self.outdoors.take(means, bin, surround.angle);
         let delivered = delivered(means);
@@ -198,27 +193,23 @@ impl Thermal {
 
     /// Takes a quarter hour into the sources beside the first. What arrives at the stations, and whether water is lost,
     /// is judged with the first one.
-    /// `all` is the flow of all sources, kg/s.
     fn take_further(
         &mut self,
-        means: Means<'_>,
+        layout: &Layout,
         surround: Surround,
-        all: Option<f64>,
+        sources: &Sources,
         sums: &source::Stations,
     ) {
-        let others = || means.layout.of_kind(SiteKind::Source).skip(1);
-        self.further.retain(|(known, _)| others().any(|(index, _)| index == *known));
-        for (index, site) in others() {
+        let all = sources.flow;
+        let others = || layout.of_kind(SiteKind::Source).enumerate().skip(1);
+        self.further.retain(|(known, _)| others().any(|(_, (index, _))| index == *known));
+        for (nth, (index, _)) in others() {
             let at = self.further.binary_search_by_key(&index, |(site, _)| *site).unwrap_or_else(|at| {
                 self.further.insert(at, (index, Source::default()));
                 at
             });
             let source = &mut self.further[at].1;
-            let own = Readings { return_flow: None, ..Readings::of(means, site) };
-            let runs = |all: f64| own.flow.is_some_and(|flow| flow > RUNS_SHARE * all);
-            if !all.or(sums.flow).is_some_and(runs) {
-                continue;
-            }
+            let Some(own) = sources.further(nth, all.or(sums.flow)) else { continue };
             // What the other sources leave of the stations' flow is this one's.
             let flow = own.flow.zip(all).zip(sums.flow).map(|((own, all), sum)| sum - (all - own));
             let flow = flow.filter(|flow| *flow > 0.0);

@@ -186,6 +186,11 @@ impl Gate {
         self.fresh
     }
 
+    /// What it reaches when it is lively.
+    pub(super) const fn high(&self) -> f64 {
+        self.high
+    }
+
     /// Of a flow: whether it is more than a standstill, where a meter cuts off.
     pub(super) fn flows(&self) -> bool {
         self.last.abs() >= STANDS_SHARE * self.high
@@ -213,6 +218,7 @@ impl Gate {
             Fault::Spikes
             | Fault::UnitSlip
             | Fault::CounterReset
+            | Fault::Rate
             | Fault::Swapped
             | Fault::Bias
             | Fault::Drift

@@ -63,8 +63,13 @@ pub(super) const fn is_stream(role: Role) -> bool {
     )
 }
 
+/// Whether it counts water that is fed: what it counted since its last value is of use, and not where it stands.
+pub(crate) const fn counts_feed(role: Role) -> bool {
+    matches!(role, Role::MakeUpVolume | Role::SecondaryMakeUpVolume)
+}
+
 pub(super) const fn is_counter(role: Role) -> bool {
-    matches!(role, Role::MakeUpVolume | Role::HeatEnergy | Role::Volume | Role::SecondaryMakeUpVolume)
+    counts_feed(role) || matches!(role, Role::HeatEnergy | Role::Volume)
 }
 
 /// Whether a counter went from just below its top to just above zero: a power of ten of what it counts in. Values here are

@@ -2,7 +2,7 @@
 //!
 //! Where three sites or more report the outdoor temperature, each is held against the median of the others, with its own
 //! usual difference by the hour (sun on the wall, height) taken out. What no other sensor says for hours is the sensor's
-//! fault. With fewer sites nothing says which of them is wrong, and nothing is told; models of load use the median of
+//! fault, and at once what no weather and no sun does within an hour or two. With fewer sites nothing says which of them is wrong, and nothing is told; models of load use the median of
 //! all, so that one wrong sensor moves none of them.
 
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,10 @@ const SMALLEST_KELVIN: f64 = 3.0;
 const FLOOR_KELVIN: f64 = 0.2;
 /// Hours that it must last: the sun comes back every day, and its share is learned by the hour.
 const LASTS_BINS: i64 = 48;
+/// Off by so much within so few quarter hours is neither a front nor the sun, K. A cold front brings some 10 K in an hour, to all
+/// sensors of a city.
+const LEAP_KELVIN: f64 = 15.0;
+const LEAP_BINS: std::ops::RangeInclusive<i64> = 4..=8;
 const IN_LINE: f64 = 3.5;
 const CLEAR_BINS: u32 = 48;
 
@@ -123,10 +127,17 @@ impl Outdoors {
                 continue;
             }
             let since = *sensor.off_since.get_or_insert(bin);
-            if bin - since < LASTS_BINS {
+            let has_leapt = LEAP_BINS.contains(&(bin - since)) && relation.mean(0).abs() > LEAP_KELVIN;
+            if bin - since < LASTS_BINS && !has_leapt {
                 continue;
             }
-            let fault = if relation.course() == Course::Ramp { Fault::Drift } else { Fault::Bias };
+            let fault = if has_leapt {
+                Fault::Rate
+            } else if relation.course() == Course::Ramp {
+                Fault::Drift
+            } else {
+                Fault::Bias
+            };
             if quality.opens(sensor.signal, fault, (bin + 1) * BIN_US).is_some() {
                 sensor.said = Some(fault);
                 sensor.off_since = None;

@@ -9,7 +9,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::rls::{Inputs, Rls};
+use super::{
+    hypothesis::CHANNELS,
+    rls::{Inputs, Rls},
+};
 
 /// Spans of the means, quarter hours.
 pub(super) const SPANS: [f64; 3] = [4.0, 20.0, 80.0];
@@ -17,7 +20,7 @@ pub(super) const SCALES: usize = SPANS.len();
 /// Readings before a relation is judged: three days of quarter hours.
 pub(super) const KNOWN: u32 = 288;
 /// Relations and spans of a station, which share its budget.
-const SHARERS: f64 = 24.0;
+const SHARERS: f64 = (CHANNELS * SCALES) as f64;
 /// Threshold until the tail is known, and its bounds, in standard deviations.
 const THRESHOLD_UNKNOWN: f64 = 6.5;
 const THRESHOLD_MIN: f64 = 5.0;

@@ -32,7 +32,7 @@ const STOP: f64 = 0.05;
 pub(super) const SUPPLY: usize = 0;
 /// Primary return less secondary return against load, K.
 pub(super) const PINCH: usize = 1;
-/// Logarithm of heat against weather and hour.
+/// Logarithm of heat against weather, hour and weekend.
 pub(super) const HEAT: usize = 2;
 /// Logarithm of flow against valve opening and differential pressure.
 const VALVE: usize = 3;
@@ -220,10 +220,11 @@ impl Station {
             .share
             .filter(|_| !own.has_heat)
             .map(|share| (share, self.heat.take(bin, share, SECONDARY_BINS)));
-        let (load, slow_load) = match counted {
-            _ if own.has_heat => (heat_share, slow_heat),
-            Some((share, slow)) => (Some(share), Some(slow)),
-            None => (by_weather, by_weather),
+        // The weather knows no weekends.
+        let (load, slow_load, weekend) = match counted {
+            _ if own.has_heat => (heat_share, slow_heat, 0.0),
+            Some((share, slow)) => (Some(share), Some(slow), 0.0),
+            None => (by_weather, by_weather, surround.weekend),
         };
         let mut instants: Instants = [None; CHANNELS];
         let mut set = |channel: usize, target: Option<f64>, with: Option<Inputs>| {
@@ -238,10 +239,14 @@ impl Station {
         self.arrives = arrived.zip(self.bank.known(SUPPLY)).map(|(inputs, supply)| supply.predict(&inputs));
         set(SUPPLY, own.supply, arrived);
         let approach = if own.has_secondary_return { less(own.back, own.secondary_return) } else { own.back };
-        set(PINCH, approach, load.zip(slow_load).map(|(load, slow)| inputs([1.0, load, slow, cos, sin])));
+        set(
+            PINCH,
+            approach,
+            load.zip(slow_load).map(|(load, slow)| inputs([1.0, load, slow, cos, sin, weekend])),
+        );
         let weather = surround.outdoor.map(|(now, walls)| {
             let (cos2, sin2) = ((2.0 * surround.angle).cos(), (2.0 * surround.angle).sin());
-            inputs([1.0, walls / 10.0, now / 10.0, cos, sin, cos2, sin2])
+            [1.0, walls / 10.0, now / 10.0, cos, sin, cos2, sin2, surround.weekend]
         });
         set(HEAT, own.heat.map(f64::ln), weather);
         let (flow, valve) = valve_law(own);
@@ -252,7 +257,7 @@ impl Station {
         let off = own.secondary_supply.zip(own.set_point).map(|(is, should)| is - should);
         set(CONTROL, off.filter(|off| can_control(own, *off)), control);
         let spread = own.secondary_supply.zip(load).zip(slow_load).map(|((hot, load), slow)| {
-            inputs([1.0, slow, load, (hot - self.secondary.take(bin, hot, SECONDARY_BINS)) / 5.0])
+            inputs([1.0, slow, load, (hot - self.secondary.take(bin, hot, SECONDARY_BINS)) / 5.0, weekend])
         });
         set(SPREAD, own.secondary_supply.zip(own.secondary_return).map(|(hot, cold)| hot - cold), spread);
         let friction = surround.circulation.map(|share| inputs([1.0, share, share * share]));

@@ -234,6 +234,8 @@ pub(super) struct Surround {
     pub(super) by_peers: bool,
     /// Angle of the hour.
     pub(super) angle: f64,
+    /// 1 on Saturdays and Sundays, when offices and schools rest, 0 otherwise and where the network's hours are not known.
+    pub(super) weekend: f64,
 }
 
 fn median(mut values: Vec<f64>) -> Option<f64> {
@@ -242,6 +244,13 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
     }
     values.sort_by(f64::total_cmp);
     Some(values[values.len() / 2])
+}
+
+/// 1 on Saturdays and Sundays where clocks show `zone` hours more than UTC, else 0.
+fn weekend(bin: i64, zone: i64) -> f64 {
+    let days = (bin * BIN_SECONDS + zone * 3_600).div_euclid(86_400);
+    // The epoch was a Thursday.
+    f64::from(u8::from(matches!(days.rem_euclid(7), 2 | 3)))
 }
 
 /// Median of what enough sites say.
@@ -280,6 +289,7 @@ impl Boundary {
             supply_pressure: source.supply_pressure,
             return_pressure: source.return_pressure,
             angle: hours.rem_euclid(24.0) / 24.0 * std::f64::consts::TAU,
+            weekend: means.layout.zone_hours.map_or(0.0, |zone| weekend(bin, zone)),
         }
     }
 
@@ -295,16 +305,95 @@ impl Boundary {
     }
 }
 
-/// The readings of all sources as one, and of each station.
-pub(super) fn readings(means: Means<'_>) -> (Readings, Vec<(u32, Readings)>) {
-    let mut sources = means.layout.of_kind(SiteKind::Source).map(|(_, site)| Readings::of(means, site));
-    let mut source = sources.next().unwrap_or_default();
-    for other in sources {
-        // Several sources: flows add up; temperatures, pressures and heat are those of the first.
-        source.flow = source.flow.zip(other.flow).map(|(a, b)| a + b);
-        source.return_flow = source.return_flow.zip(other.return_flow).map(|(a, b)| a + b);
+/// A source that gives less of the flow stands by: its pipe cools, and its set point is nobody's.
+const RUNS_SHARE: f64 = 0.02;
+
+/// What the sources say.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Sources {
+    /// Each, in the order of the layout.
+    each: Vec<Readings>,
+    /// Flow of all, kg/s, more than 0; `None` while one that meters its flow is silent.
+    pub(super) flow: Option<f64>,
+}
+
+impl Sources {
+    pub(super) fn of(means: Means<'_>) -> Self {
+        let each: Vec<Readings> =
+            means.layout.of_kind(SiteKind::Source).map(|(_, site)| Readings::of(means, site)).collect();
+        let flow = each.iter().map(|source| source.stream).sum::<Option<f64>>().filter(|flow| *flow > 0.0);
+        Self { each, flow }
     }
-    let stations =
-        means.layout.of_kind(SiteKind::Station).map(|(index, site)| (index, Readings::of(means, site)));
-    (source, stations.collect())
+
+    /// Whether a source feeds the network, as far as flows tell, of which `all` is given by all of them.
+    fn runs(own: &Readings, all: Option<f64>) -> bool {
+        own.stream.zip(all).is_none_or(|(own, all)| own > RUNS_SHARE * all)
+    }
+
+    /// With what flows in all sources: what the first of them says, while it feeds the network.
+    pub(super) fn first(&self) -> Option<Readings> {
+        self.each.first().filter(|first| Self::runs(first, self.flow)).map(|first| self.with_all(first))
+    }
+
+    /// The same of the source that is the network's boundary: the first, or, while it stands by, the one that gives most.
+    pub(super) fn leading(&self) -> Readings {
+        let given = |source: &Readings| source.stream.unwrap_or(0.0);
+        self.first().unwrap_or_else(|| {
+            let most = self.each.iter().max_by(|a, b| given(a).total_cmp(&given(b)));
+            most.map(|most| self.with_all(most)).unwrap_or_default()
+        })
+    }
+
+    /// What a further source says, if it is seen to feed the network; `all` is what it gives part of, kg/s.
+    pub(super) fn further(&self, nth: usize, all: Option<f64>) -> Option<Readings> {
+        let own = self.each.get(nth)?;
+        (own.flow.is_some() && all.is_some() && Self::runs(own, all))
+            .then(|| Readings { return_flow: None, ..*own })
+    }
+
+    /// Flows add up; temperatures, pressures and heat are one source's own.
+    fn with_all(&self, own: &Readings) -> Readings {
+        let return_flow = self.each.iter().map(|source| source.return_flow).sum();
+        Readings { flow: self.flow, return_flow, ..*own }
+    }
+}
+
+/// The readings of each station.
+pub(super) fn stations(means: Means<'_>) -> Vec<(u32, Readings)> {
+    means.layout.of_kind(SiteKind::Station).map(|(index, site)| (index, Readings::of(means, site))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weekends_are_those_of_the_network_s_own_clocks() {
+        // 2026-11-27, a Friday, 16:00 UTC is Saturday's midnight in Shanghai.
+        let friday = 1_795_795_200 / BIN_SECONDS;
+        assert_eq!([weekend(friday - 1, 8), weekend(friday, 8), weekend(friday, 0)], [0.0, 1.0, 0.0]);
+        let monday = friday + 2 * 96;
+        assert_eq!([weekend(monday - 1, 8), weekend(monday, 8)], [1.0, 0.0]);
+    }
+
+    #[test]
+    fn the_boundary_is_the_first_source_or_the_one_that_gives_most_while_it_stands_by() {
+        let source = |stream: f64, supply: f64| Readings {
+            stream: Some(stream),
+            flow: Some(stream).filter(|flow| *flow > 0.0),
+            supply: Some(supply),
+            ..Readings::default()
+        };
+        let of = |first: f64, second: f64| {
+            let each = vec![source(first, 30.0), source(second, 90.0), source(0.0, 20.0)];
+            Sources { flow: Some(first + second).filter(|flow| *flow > 0.0), each }
+        };
+        let both = of(5.0, 15.0);
+        assert_eq!((both.leading().supply, both.leading().flow), (Some(30.0), Some(20.0)));
+        let second = of(0.0, 15.0);
+        assert!(second.first().is_none());
+        assert_eq!((second.leading().supply, second.leading().flow), (Some(90.0), Some(15.0)));
+        assert!(second.further(1, Some(15.0)).is_some() && second.further(2, Some(15.0)).is_none());
+        assert!(of(0.0, 0.0).first().is_some(), "when nothing flows, nobody stands by for another");
+    }
 }

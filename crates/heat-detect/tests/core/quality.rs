@@ -416,3 +416,42 @@ fn a_network_that_stops_is_told_once_and_what_comes_back_late_is_told_after_its_
     run(&mut feed, back + HOUR, back + 4 * HOUR);
     assert_eq!(places(&feed), [of_dead, None, Some("town/b2/meter".to_owned())]);
 }
+
+/// A town whose make-up and one secondary's are counted, 50 l at a time; the counter of a site leaps by `m3` in the end.
+fn counted_town(leaps: &str, m3: f64) -> Feed {
+    let mut feed = Feed::new(DetectSettings::default(), plant());
+    let leap = 6 * DAY;
+    feed.run_with(
+        0,
+        leap + DAY,
+        SCAN,
+        |_| CALM,
+        |at, list| {
+            swing(at, list);
+            let volume = |name: &'static str, site: &'static str, rate: f64| {
+                let more = if at >= leap && leaps == site { m3 } else { 0.0 };
+                let counted = 700.0 + (at as f64 * rate / 0.05).floor() * 0.05 + more;
+                (site, "counter", vec![(name, "m3", counted)])
+            };
+            list.retain(|(_, device, _)| *device != "makeup");
+            list.push(volume("make_up_volume", "source", 2e-5));
+            list.push(volume("secondary_make_up_volume", "a1", 5e-6));
+        },
+    );
+    feed
+}
+
+#[test]
+fn a_counter_that_leaps_is_named_and_what_it_leapt_by_is_no_water() {
+    for (site, name) in [("source", "make_up_volume"), ("a1", "secondary_make_up_volume")] {
+        let feed = counted_town(site, 1_000.0);
+        let found = feed.incidents();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!((found[0].class, found[0].kind.as_deref()), (Class::SensorFault, Some("rate")));
+        assert_eq!(found[0].place, Some(format!("town/{site}/counter/{name}")));
+        let leap = found[0].evidence.iter().find(|evidence| evidence.what == "rate").unwrap();
+        assert!((leap.value - 1_000.0).abs() < 1.0 && leap.unit == "m3", "{leap:?}");
+        assert_eq!(found[0].alarm, AlarmState::Cleared);
+    }
+    assert_eq!(counted_town("", 0.0).incidents(), []);
+}

@@ -3,7 +3,7 @@
 use heat_detect::DetectSettings;
 use heat_model::{
     incident::{AlarmState, Class},
-    plant::{Site, SiteKind},
+    plant::{Network, Site, SiteKind},
 };
 
 use crate::{
@@ -370,4 +370,101 @@ fn a_second_source_that_stands_by_and_cools_is_none_too_cold() {
         |at| if stands(at) { 0.0 } else { 1.0 },
     );
     assert_eq!(of_class(&feed, Class::NetworkThermal), []);
+}
+
+#[test]
+fn the_flow_meter_of_a_source_is_judged_while_another_one_stands_by() {
+    let onset = 6 * DAY;
+    let mut plant = plant();
+    let first = plant.sites.iter().position(|site| site.kind == Some(SiteKind::Source)).unwrap();
+    let second = Site { node: None, ..plant.sites[first].clone() };
+    plant.sites.insert(first + 1, Site { id: "works".parse().unwrap(), ..second });
+    let mut feed = Feed::new(DetectSettings::default(), plant);
+    feed.run_with(
+        0,
+        onset + DAY,
+        SCAN,
+        |_| CALM,
+        |at, list| {
+            controlled(at, list);
+            works(at, list, 0.0, -30.0);
+            *value(list, "works", "supply_flow") = 0.0;
+            if at >= onset {
+                *value(list, "source", "supply_flow") *= 1.08;
+            }
+        },
+    );
+    let found = of_class(&feed, Class::SensorFault);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].place.as_deref(), Some("town/source/main/supply_flow"));
+}
+
+/// An office that gives less heat at weekends, but for those of its last week, and follows its set point.
+fn office(zone: Option<&str>, until: i64, heats: impl Fn(i64) -> bool) -> Feed {
+    let mut plant = plant();
+    let network = plant.circuits[0].network.clone();
+    plant.networks.push(Network {
+        id: network,
+        name: None,
+        medium: None,
+        time_zone: zone.map(str::to_owned),
+        operator: None,
+        district: None,
+    });
+    let mut feed = Feed::new(DetectSettings::default(), plant);
+    feed.run_with(
+        0,
+        until,
+        SCAN,
+        |_| CALM,
+        |at, list| {
+            controlled(at, list);
+            // The first day is a Tuesday in Shanghai.
+            let rests = matches!((at / DAY) % 7, 4 | 5) && !heats(at);
+            controlled_station(at, list, if rests { 0.6 } else { 1.0 });
+            if rests {
+                let supply = *value(list, "b1", "secondary_supply_temperature");
+                *value(list, "b1", "secondary_set_point_temperature") = supply.round();
+            }
+        },
+    );
+    feed
+}
+
+#[test]
+fn an_office_that_rests_at_weekends_is_told_only_when_it_does_not() {
+    let until = 27 * DAY;
+    let usual = office(Some("Asia/Shanghai"), until, |_| false);
+    assert_eq!(of_class(&usual, Class::ConsumerThermal), []);
+    let heats = office(Some("Asia/Shanghai"), until, |at| at >= 21 * DAY);
+    let told = of_class(&heats, Class::ConsumerThermal);
+    assert_eq!(told.len(), 1, "{:?}", heats.incidents());
+    assert_eq!((told[0].kind.as_deref(), told[0].place.as_deref()), (Some("overheating"), Some("b1")));
+    let unknown = office(None, until, |_| false);
+    assert_ne!(of_class(&unknown, Class::ConsumerThermal), [], "without the zone no day is a weekend");
+}
+
+#[test]
+fn an_outdoor_sensor_that_leaps_is_named_within_two_hours_and_a_front_is_none() {
+    let onset = 6 * DAY;
+    let outdoors = |at: i64, list: &mut Vec<Device>, off: f64, front: f64| {
+        let celsius = 3.0 * (at as f64 / DAY as f64 * std::f64::consts::TAU).sin() + front;
+        for (index, site) in ["source", "a1", "a2", "b1"].into_iter().enumerate() {
+            let off = if site == "a2" { off } else { 0.0 };
+            let own = celsius + off + 0.1 * noise(at, 60 + index);
+            list.push((site, "weather", vec![("outdoor_temperature", "degC", own)]));
+        }
+    };
+    let leaps = controlled_town(onset + DAY, |at, list| {
+        outdoors(at, list, if at >= onset { 25.0 } else { 0.0 }, 0.0);
+    });
+    let found = of_class(&leaps, Class::SensorFault);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].kind.as_deref(), Some("rate"));
+    assert_eq!(found[0].place.as_deref(), Some("town/a2/weather/outdoor_temperature"));
+    assert!(found[0].opened.second() <= START + onset + 2 * HOUR, "{:?}", found[0].opened);
+    let front = controlled_town(onset + DAY, |at, list| {
+        outdoors(at, list, 0.0, if at >= onset { -15.0 } else { 0.0 });
+    });
+    assert_eq!(of_class(&front, Class::SensorFault), []);
 }

@@ -26,7 +26,7 @@ const DETECTORS: [Term; 17] = [
     ("operator", "人工", "Operator"),
 ];
 
-const EVIDENCE: [Term; 35] = [
+const EVIDENCE: [Term; 36] = [
     ("pressure_drop", "压力下降", "Pressure down"),
     ("pressure_rise", "压力上升", "Pressure up"),
     ("make_up_surge", "补水量突增", "Make-up up"),
@@ -60,11 +60,12 @@ const EVIDENCE: [Term; 35] = [
     ("supply_reads", "供水读数", "Supply reads"),
     ("return_reads", "回水读数", "Return reads"),
     ("impossible", "读数", "Reads"),
+    ("rate", "跳增", "Leapt by"),
     ("primary_at_most", "其一次侧近期最高", "Its primary was at most"),
     ("above_saturation", "高出饱和压力", "Above saturation"),
 ];
 
-const KINDS: [Term; 29] = [
+const KINDS: [Term; 30] = [
     ("flashing", "汽化", "flashing"),
     ("emptying", "倒空", "emptying"),
     ("overpressure", "超压", "overpressure"),
@@ -87,6 +88,7 @@ const KINDS: [Term; 29] = [
     ("stuck", "读数不变", "stuck"),
     ("spikes", "尖峰", "spikes"),
     ("range", "超出可能范围", "impossible values"),
+    ("rate", "变化过快", "changed too fast"),
     ("impossible", "二次侧高于一次侧", "hotter than its primary"),
     ("unit_slip", "单位错误", "wrong unit"),
     ("counter_reset", "计数器复位", "counter reset"),

@@ -7,6 +7,7 @@ pub(super) fn kind(kind: &str) -> Option<(&'static str, &'static str)> {
         "stuck" => ("数值卡死", "the value stands still"),
         "spikes" => ("跳变", "spikes"),
         "range" => ("超出可能范围", "values that cannot be"),
+        "rate" => ("变化过快，超出可能", "it changed faster than it can"),
         "impossible" => {
             ("二次侧读数高于供给它的一次侧，物理上不可能", "a secondary that reads hotter than what heats it")
         }
@@ -68,6 +69,7 @@ pub(super) fn words(what: &str) -> Option<(&'static str, &'static str)> {
         "outdoor_temperature_off" => ("与其他室外测点偏离", "off the other outdoor sensors by"),
         "excess_heat" => ("多耗热量", "excess heat"),
         "quantisation" => ("步长", "step"),
+        "rate" => ("跳增", "it leapt by"),
         "turns_by_hour" => ("每小时往复次数", "turns by hour"),
         "setback_usual" => ("平时夜间降幅", "usual set-back"),
         "setback_left" => ("现夜间降幅", "set-back left"),

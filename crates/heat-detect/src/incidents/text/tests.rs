@@ -7,7 +7,7 @@ use heat_model::{
 use super::{deviations, fill};
 
 /// All that detectors write as evidence.
-const SEEN: [(&str, &str); 63] = [
+const SEEN: [(&str, &str); 64] = [
     ("pressure_drop", "Pa"),
     ("make_up_surge", "kg/s"),
     ("flow_step", "kg/s"),
@@ -70,6 +70,7 @@ const SEEN: [(&str, &str); 63] = [
     ("near_less_far", "K"),
     ("unit_slip", "K"),
     ("counter_reset", "m3"),
+    ("rate", "m3"),
     ("spikes", "K"),
 ];
 const LACKED: [&str; 12] = [
