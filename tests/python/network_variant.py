@@ -3,6 +3,7 @@
 
     network_variant.py holes FROM TO [--seed N]              10 % of all values missing, and a hole of 6 h in every week
     network_variant.py pressures FROM TO --share 0.3 [--seed N]    only so many stations keep their pressures
+    network_variant.py scans FROM TO --every 60               the windows of fast scans have one every so many seconds only
 
 Sources and chambers keep theirs. Needs pandas.
 """
@@ -55,6 +56,14 @@ def with_holes(folder, draw):
     rewrite(folder, change)
 
 
+def with_scans(folder, every):
+    for path in sorted(folder.glob("fast/*.csv*")):
+        frame = pandas.read_csv(path, dtype=str, keep_default_na=False)
+        at = pandas.to_datetime(frame["time"], format="ISO8601", utc=True)
+        seconds = (at - pandas.Timestamp(0, tz="UTC")) // pandas.Timedelta(seconds=1)
+        frame[seconds % every == 0].to_csv(path, index=False)
+
+
 def with_pressures(folder, draw, share):
     sites = pandas.read_csv(folder / "plant/sites.csv", dtype=str)
     stations = sorted(sites.loc[sites["kind"] == "station", "id"])
@@ -73,16 +82,19 @@ def with_pressures(folder, draw, share):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["holes", "pressures"])
+    parser.add_argument("what", choices=["holes", "pressures", "scans"])
     parser.add_argument("source", type=pathlib.Path, metavar="FROM")
     parser.add_argument("target", type=pathlib.Path, metavar="TO")
     parser.add_argument("--share", type=float, default=0.3)
+    parser.add_argument("--every", type=int, default=60, help="seconds")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     shutil.copytree(arguments.source, arguments.target)
     draw = random.Random(arguments.seed)
     if arguments.what == "holes":
         with_holes(arguments.target, draw)
+    elif arguments.what == "scans":
+        with_scans(arguments.target, arguments.every)
     else:
         with_pressures(arguments.target, draw, arguments.share)
 

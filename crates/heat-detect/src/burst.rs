@@ -15,10 +15,12 @@
 //!
 //! Why not a statistic over all signals: it would need learning, and could not say which devices agree.
 //!
-//! It clears when loss and surge have been below 30 % of their peak for the time of the settings.
+//! It clears when loss and surge have been below 30 % of their peak for the time of the settings. Once what it moved has settled,
+//! a further loss with a further drop is a burst of its own: [`several`].
 
 pub(crate) mod locate;
 pub(crate) mod on;
+mod several;
 pub(crate) mod view;
 
 use std::collections::BTreeMap;
@@ -48,6 +50,8 @@ const DROP_MIN_PA: f64 = 6_000.0;
 const PARTNER_Z: f64 = 3.0;
 /// A vote stands at least this long, seconds; with slow scans, until well after the next one.
 const VOTE_SECONDS: f64 = 90.0;
+/// Bursts that are on at once; what comes on top of so many is told as theirs.
+const BURSTS_MAX: usize = 3;
 /// How long a vote is kept for data that come behind it, microseconds.
 const KEPT_US: i64 = 3_600_000_000;
 
@@ -75,7 +79,8 @@ pub(crate) struct BurstRule {
     /// Supply less return of each source by site index, kg/s: as one signal, so that what both do alike cancels, and a
     /// reference that one of them leaves earlier than the other makes no difference.
     imbalances: BTreeMap<u32, Tracker>,
-    pub(crate) open: Option<OpenBurst>,
+    /// Those that are on, in order of opening.
+    pub(crate) open: Vec<OpenBurst>,
 }
 
 impl Vote {
@@ -202,7 +207,9 @@ impl BurstRule {
 
     /// Whether the votes make a burst; `at_us` is the event time of the newest of them.
     pub(crate) fn decide(&mut self, view: View<'_>, at_us: i64) -> Option<OpenBurst> {
-        if self.open.is_some() {
+        // What is on already moves the same signals, until they have taken that for normal.
+        let since_us = self.open.last().map_or(i64::MIN, |last| last.opened_us + on::SETTLES_US);
+        if at_us < since_us || self.open.len() >= BURSTS_MAX {
             return None;
         }
         self.votes.retain(|_, votes| {
@@ -214,8 +221,9 @@ impl BurstRule {
         let mut devices = 0;
         let (mut losses, mut drops) = (Vec::new(), Vec::new());
         for votes in self.votes.values() {
-            let loss = votes.loss.filter(|vote| vote.is_with(at_us));
-            let drop = votes.drop.filter(|vote| vote.is_with(at_us));
+            let is_of_now = |vote: &Vote| vote.is_with(at_us) && self.left_us(view, vote) >= since_us;
+            let loss = votes.loss.filter(is_of_now);
+            let drop = votes.drop.filter(is_of_now);
             devices += u32::from(loss.is_some() || drop.is_some());
             losses.extend(loss);
             drops.extend(drop);
@@ -229,13 +237,18 @@ impl BurstRule {
         let votes = losses.iter().chain(&drops);
         let onset_us = votes.clone().map(|vote| began_us(view, vote)).min().unwrap_or(at_us);
         let loss = losses.iter().map(|vote| vote.size).fold(0.0, f64::max);
+        let before = self.open.first().map(|first| (first.imbalance_before, first.make_up_before));
+        let (imbalance_before, make_up_before) = before.unwrap_or_else(|| {
+            let imbalance = self.imbalance_reference(view).or_else(|| total(view, imbalance_value));
+            (imbalance, total(view, make_up_reference))
+        });
         Some(OpenBurst {
             opened_us: at_us,
             onset_us,
             loss_kg_s: loss,
             peak_kg_s: loss,
-            imbalance_before: self.imbalance_reference(view).or_else(|| total(view, imbalance_value)),
-            make_up_before: total(view, make_up_reference),
+            imbalance_before,
+            make_up_before,
             before: Vec::new(),
             after: vec![(0.0, 0); view.trackers.len()],
             evidence: evidence(view, &losses, &drops),
@@ -246,6 +259,35 @@ impl BurstRule {
             averaged_us: at_us,
             located: 0,
         })
+    }
+
+    /// When what a vote saw left where it had stood, by the first scan that showed it; `i64::MIN` where it has come back since.
+    fn left_us(&self, view: View<'_>, vote: &Vote) -> i64 {
+        let placed = view.layout.placed[vote.signal as usize];
+        let own = &view.trackers[vote.signal as usize];
+        let is_of_difference = placed.role.is_flow() && placed.role != Role::MakeUpFlow;
+        let tracker = if is_of_difference { self.imbalances.get(&placed.site).unwrap_or(own) } else { own };
+        if tracker.off_since_us > 0 { tracker.off_since_us } else { i64::MIN }
+    }
+
+    /// Whether any is on.
+    pub(crate) fn is_on(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// The one that began then.
+    pub(crate) fn of(&mut self, onset: EventTime) -> Option<&mut OpenBurst> {
+        self.open.iter_mut().find(|burst| burst.onset_us == onset.as_micros())
+    }
+
+    /// Whether what is on is so young that it still moves everything.
+    pub(crate) fn is_settling(&self, now_us: i64) -> bool {
+        self.open.last().is_some_and(|last| now_us < last.opened_us + on::SETTLES_US)
+    }
+
+    /// Follows all that are on; once a second. What the second brought to each, in order of opening.
+    pub(crate) fn follow(&mut self, view: View<'_>, now_us: i64, clear_seconds: f64) -> Vec<Progress> {
+        on::follow(&mut self.open, view, now_us, clear_seconds)
     }
 }
 

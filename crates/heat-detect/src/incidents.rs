@@ -1,8 +1,8 @@
 //! Fusion and life cycle: findings become incidents, one per cause; commands and time move them.
 //!
 //! A burst and a leak are one kind of cause, loss of water: while a burst is on, the balance's leak is the burst; a
-//! leak that turns out to be a burst within two hours becomes one. What a station shows since a loss began is that
-//! loss's effect: listed on it, not raised apart.
+//! leak that turns out to be a burst within two hours becomes one. A second burst is a cause of its own. What a station shows
+//! since a loss began is that loss's effect, where it can be: listed on it, not raised apart.
 //!
 //! Alarm states follow ISA-18.2 / IEC 62682; the repair work's state stands beside them and never moves them, except
 //! that `repaired` awaits the data's verdict.
@@ -69,18 +69,34 @@ pub(crate) struct Kept {
     pub(crate) shelving: Option<(String, i64)>,
     /// What it lost when people were last called, or last acknowledged it.
     pub(crate) called_kg_s: Option<f64>,
+    /// When the burst began that it tells of, as its detector says: several may be on at once.
+    burst: Option<EventTime>,
 }
 
 impl Kept {
     fn new(incident: Incident) -> Self {
         let called_kg_s = incident.loss_kg_s;
-        Self { incident, active: true, repaired_us: None, shelving: None, called_kg_s }
+        let burst = (incident.class == Class::Burst).then_some(incident.onset);
+        Self { incident, active: true, repaired_us: None, shelving: None, called_kg_s, burst }
     }
 
     fn published(incident: Incident) -> Self {
         let awaits = incident.alarm == AlarmState::AwaitingVerification;
         let repaired_us = awaits.then_some(incident.updated.as_micros());
-        Self { active: incident.alarm != AlarmState::Cleared, repaired_us, ..Self::new(incident) }
+        // Which of the bursts that are on it is, its next finding says.
+        Self {
+            active: incident.alarm != AlarmState::Cleared,
+            repaired_us,
+            burst: None,
+            ..Self::new(incident)
+        }
+    }
+
+    /// Notes which burst it tells of, if it does.
+    fn follows(&mut self, class: Class, onset: EventTime) {
+        if class == Class::Burst {
+            self.burst = Some(onset);
+        }
     }
 
     fn is_open(&self) -> bool {
@@ -234,6 +250,7 @@ impl Book {
         let onset = kept.incident.onset;
         take_over(&mut kept.incident, finding.clone());
         kept.incident.onset = onset;
+        kept.follows(finding.class, finding.onset);
         kept.called_kg_s = kept.incident.loss_kg_s;
         self.say(
             index,
@@ -248,6 +265,7 @@ impl Book {
         let now = emit.now();
         let kept = &mut self.kept[index];
         kept.active = true;
+        kept.follows(finding.class, finding.onset);
         let escalation = kept.escalation(&finding);
         let incident = &mut kept.incident;
         let age = now.as_micros() - incident.opened.as_micros();
@@ -297,15 +315,19 @@ impl Book {
     }
 
     fn withdraw(&mut self, finding: &Finding, emit: &mut Emitter<'_>) {
-        let found = self.kept.iter().rposition(|kept| {
-            kept.is_open()
-                && if is_network_loss(finding.class, finding.kind.as_deref()) {
-                    is_network_loss(kept.incident.class, kept.incident.kind.as_deref())
-                        && (kept.incident.class == Class::Burst) == (finding.class == Class::Burst)
-                } else {
-                    is_of(&kept.incident, finding)
-                }
-        });
+        let found = if finding.class == Class::Burst {
+            self.open_burst(finding.onset)
+        } else {
+            self.kept.iter().rposition(|kept| {
+                kept.is_open()
+                    && if is_network_loss(finding.class, finding.kind.as_deref()) {
+                        is_network_loss(kept.incident.class, kept.incident.kind.as_deref())
+                            && kept.incident.class != Class::Burst
+                    } else {
+                        is_of(&kept.incident, finding)
+                    }
+            })
+        };
         let Some(index) = found else { return };
         self.kept[index].active = false;
         self.settle(index, &finding.detector, emit);

@@ -224,6 +224,8 @@ pub(crate) struct Layout {
     /// Design flow of the first hot-water circuit that tells one, kg/s.
     pub(crate) design_flow_kg_s: Option<f64>,
     /// Stations whose secondary is topped up from the primary.
+    /// The stations' own circuits.
+    pub(crate) secondaries: Vec<secondaries::Fed>,
     topped_up: BTreeSet<SiteId>,
     /// Signals of a water temperature.
     temperatures: u32,
@@ -235,6 +237,7 @@ pub(crate) struct Layout {
 impl Layout {
     pub(crate) fn new(network: &NetworkId, plant: &PlantModel, keys: &[SignalKey]) -> Self {
         let topology = Topology::new(network, plant);
+        let secondaries = secondaries::of(network, plant);
         let known = plant
             .sites
             .iter()
@@ -276,7 +279,12 @@ impl Layout {
             steam_circuits: steam.map(|circuit| circuit.id.clone()).collect(),
             calendars: Calendars::new(network, plant),
             design_flow_kg_s: primary().find_map(|circuit| circuit.design_flow_kg_s),
-            topped_up: secondaries::topped_up(network, plant),
+            topped_up: secondaries
+                .iter()
+                .filter(|fed| fed.is_topped_up)
+                .map(|fed| fed.station.clone())
+                .collect(),
+            secondaries,
             temperatures: 0,
             zone_hours: plant
                 .networks

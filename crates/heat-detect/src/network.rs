@@ -263,7 +263,7 @@ impl Network {
                 has_changed |= self.state.burst.observe(view, signal, step);
             }
             self.steps = steps;
-            if has_changed && self.state.burst.open.is_none() {
+            if has_changed {
                 self.decide(settings, at_us, emit);
             }
         }
@@ -307,7 +307,7 @@ impl Network {
         }
         let prior = burst::prior(placed, value, self.state.circulation);
         let step = tracker.observe(at_us, value, prior);
-        if let Some(open) = &mut self.state.burst.open {
+        for open in &mut self.state.burst.open {
             open.note(signal, value);
         }
         let step = step?;
@@ -347,7 +347,7 @@ impl Network {
         let now_us = emit.now().as_micros();
         self.state.circulation = burst::circulation(&self.layout, &self.state.trackers);
         let told_us = self.state.arrival.told_until(now_us, settings.lateness_us());
-        self.follow_burst(settings, told_us, emit);
+        self.follow_bursts(settings, told_us, emit);
         self.watch_pressures(settings, second, emit);
         self.take_picture(second, told_us);
         if second.rem_euclid(60) == 0 {
@@ -372,7 +372,7 @@ impl Network {
     }
 
     fn watch_stations(&mut self, settings: &DetectSettings, told_us: i64, emit: &mut Emitter<'_>) {
-        let urgent = self.state.burst.open.is_some();
+        let urgent = self.state.burst.is_on();
         let mut watch = std::mem::take(&mut self.state.stations);
         let found =
             watch.watch(&self.layout, &self.state.trackers, told_us, urgent, |signal| self.is_aside(signal));
@@ -389,7 +389,7 @@ impl Network {
         }
         self.state.last_bin = bin;
         self.watch_bin(settings, bin, emit);
-        let burst_on = self.state.burst.open.is_some();
+        let burst_on = self.state.burst.is_on();
         if burst_on {
             self.state.balance.pause(bin);
         } else {

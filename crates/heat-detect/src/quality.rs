@@ -264,7 +264,7 @@ impl Quality {
         let moving = self.moving(layout);
         for (gate, placed) in self.gates.iter_mut().zip(&layout.placed) {
             let site_moves = moving[placed.site as usize].besides(gate, placed.role) >= MOVING_SHARE;
-            gate.close_bin(site_moves);
+            gate.close_bin(placed.role, site_moves);
             if gate.is_fresh() {
                 let is_its_own = site_moves && gate.fault != Some(Fault::Stuck);
                 gate.habit.note_rest(is_its_own);
@@ -284,7 +284,9 @@ impl Quality {
             let placed = layout.placed[signal];
             let slipped = self.gates[signal].slips.take();
             let number = u32::try_from(signal).expect("signals are bounded by the settings");
-            let leapt = self.leaps.since(number);
+            let leap = self.leaps.since(number);
+            let slipped = slipped || leap.is_some_and(|leap| leap.is_slip);
+            let leapt = leap.map(|leap| leap.rise);
             let gate = &self.gates[signal];
             let is_plant = odd[&placed.role] > beside::SPIKES_OF_PLANT;
             let shows = if gate.words.shows(at_us)
@@ -418,7 +420,23 @@ impl Quality {
         // What a home's sensor read is the household's.
         let site = layout.placed[signal as usize].site;
         let is_private = layout.is_household(&layout.sites[site as usize].id);
-        let fact = Fact { signal: Some(signal), what: fault.kind(), value, unit: "" };
+        let role = layout.placed[signal as usize].role;
+        let unit = match fault {
+            Fault::Rate if role == Role::HeatEnergy => "J",
+            Fault::Rate => "m3",
+            Fault::Sentinel
+            | Fault::Stuck
+            | Fault::Spikes
+            | Fault::UnitSlip
+            | Fault::CounterReset
+            | Fault::Swapped
+            | Fault::Bias
+            | Fault::Drift
+            | Fault::Quantised
+            | Fault::Range
+            | Fault::Impossible => "",
+        };
+        let fact = Fact { signal: Some(signal), what: fault.kind(), value, unit };
         Statement {
             detector: "signal_quality",
             class: Class::SensorFault,

@@ -18,7 +18,7 @@ use crate::{
     layout::{Layout, Role, Site},
     settings::DetectSettings,
 };
-use heat_model::plant::SiteKind;
+use heat_model::{SiteId, plant::SiteKind};
 
 /// Bins of a block: 6 h.
 const BLOCK_BINS: u32 = 24;
@@ -103,7 +103,7 @@ struct Quarter {
 }
 
 impl Secondaries {
-    /// Takes the lower open bin.
+    /// Takes the lower open bin. `resting` are stations, in order, whose circuit is not judged now.
     pub(crate) fn observe(
         &mut self,
         settings: &DetectSettings,
@@ -111,6 +111,7 @@ impl Secondaries {
         bins: &Bins,
         bin: i64,
         is_evening: bool,
+        resting: &[SiteId],
     ) -> Vec<Sign> {
         self.stations.resize(layout.sites.len(), Secondary::default());
         let share = Budget::of(settings).share(Test::Secondary).max(1e-4);
@@ -118,6 +119,10 @@ impl Secondaries {
         let mut signs = Vec::new();
         for (site, station) in layout.of_kind(SiteKind::Station) {
             let secondary = &mut self.stations[site as usize];
+            if resting.binary_search(&station.id).is_ok() {
+                secondary.rest(site, &mut signs);
+                continue;
+            }
             if let Some(pressure) = pressure(bins, station) {
                 secondary.press(bin, pressure);
             }
@@ -153,6 +158,17 @@ fn pressure(bins: &Bins, site: &Site) -> Option<f64> {
 impl Secondary {
     fn is_unusually_dry(&self, bins: i64) -> bool {
         bins as f64 > DRY_BINS.max(DRY_LONGER * self.longest_dry)
+    }
+
+    /// Its circuit is not judged: what was gathered of its make-up goes, what is usual stays. A leak that is open is judged again
+    /// afterwards.
+    fn rest(&mut self, site: u32, signs: &mut Vec<Sign>) {
+        (self.sum, self.count, self.cusum) = (0.0, 0, 0.0);
+        (self.rush, self.rushed) = (None, false);
+        (self.dry_since, self.high_since) = (None, None);
+        if std::mem::take(&mut self.draining) {
+            signs.push(Sign::DrainingOver { site });
+        }
     }
 
     fn press(&mut self, bin: i64, pressure: f64) {

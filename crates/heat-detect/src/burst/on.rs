@@ -3,13 +3,20 @@
 use heat_model::incident::Evidence;
 use serde::{Deserialize, Serialize};
 
-use super::view::{View, imbalance_value, make_up_value, total};
+use super::{
+    several::may_be_on,
+    view::{View, imbalance_value, make_up_value, total},
+};
 use crate::tracker::Tracker;
 
 /// Time constant with which an open burst's loss is averaged, seconds.
 const LOSS_SECONDS: f64 = 30.0;
 /// Seconds after the opening at which the place is judged again, with more data each time.
 const LOCATE_AT_SECONDS: [i64; 6] = [10, 30, 60, 180, 420, 600];
+/// By then what it moves has settled: what moves later is another matter.
+pub(super) const SETTLES_US: i64 = LOCATE_AT_SECONDS[5] * 1_000_000;
+/// A burst of which less than this share is left is over.
+const LEFT_SHARE: f64 = 0.3;
 
 /// A burst that is on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,7 +26,7 @@ pub(crate) struct OpenBurst {
     /// Loss now, kg/s.
     pub(crate) loss_kg_s: f64,
     pub(crate) peak_kg_s: f64,
-    /// Imbalance of the big meters and make-up before it, kg/s.
+    /// Imbalance of the big meters and make-up before it, and before any that was on when it came, kg/s.
     pub(super) imbalance_before: Option<f64>,
     pub(super) make_up_before: Option<f64>,
     /// Value of every signal before it.
@@ -35,6 +42,40 @@ pub(crate) struct OpenBurst {
     pub(super) below_since_us: Option<i64>,
     pub(super) averaged_us: i64,
     pub(super) located: usize,
+}
+
+/// Follows the sizes and ends of all that are on, in order of opening; once a second. `now_us` is the time up to which the data
+/// tell.
+pub(super) fn follow(
+    open: &mut [OpenBurst],
+    view: View<'_>,
+    now_us: i64,
+    clear_seconds: f64,
+) -> Vec<Progress> {
+    let Some((loss, rise)) = open.first().and_then(|first| first.rise(view)) else {
+        return vec![Progress::None; open.len()];
+    };
+    let earlier: f64 = open.iter().rev().skip(1).map(|burst| burst.loss_kg_s).sum();
+    let sizes: Vec<f64> = open
+        .iter()
+        .enumerate()
+        // What those before it lose was known when the newest came.
+        .map(|(nth, burst)| if nth + 1 < open.len() { burst.loss_kg_s } else { burst.peak_kg_s })
+        .collect();
+    let is_on = match &sizes[..] {
+        [_] => {
+            open[0].average(now_us, loss);
+            vec![rise >= LEFT_SHARE * open[0].peak_kg_s]
+        }
+        several => may_be_on(several, rise),
+    };
+    if let [.., newest] = open
+        && earlier > 0.0
+        && is_on.iter().all(|is_on| *is_on)
+    {
+        newest.average(now_us, loss - earlier);
+    }
+    open.iter_mut().zip(is_on).map(|(burst, is_on)| burst.progress(now_us, clear_seconds, !is_on)).collect()
 }
 
 /// What a second brings to an open burst.
@@ -55,8 +96,9 @@ impl OpenBurst {
         }
     }
 
-    /// Follows size and end; once a second. `now_us` is the time up to which the data tell.
-    pub(crate) fn follow(&mut self, view: View<'_>, now_us: i64, clear_seconds: f64) -> Progress {
+    /// What is lost more than before, kg/s, and the same by the big meters alone, where there are any: make-up refills for
+    /// long after.
+    fn rise(&self, view: View<'_>) -> Option<(f64, f64)> {
         let imbalance =
             total(view, imbalance_value).zip(self.imbalance_before).map(|(now, before)| now - before);
         let make_up = total(view, make_up_value).zip(self.make_up_before).map(|(now, before)| now - before);
@@ -65,14 +107,19 @@ impl OpenBurst {
             (Some(imbalance), Some(make_up)) if imbalance > make_up + 0.02 * view.circulation => imbalance,
             (_, Some(make_up)) => make_up,
             (Some(imbalance), None) => imbalance,
-            (None, None) => return Progress::None,
+            (None, None) => return None,
         };
+        Some((loss, imbalance.or(make_up)?))
+    }
+
+    fn average(&mut self, now_us: i64, loss: f64) {
         let elapsed = (now_us - self.averaged_us).max(0) as f64 / 1e6;
         self.averaged_us = self.averaged_us.max(now_us);
         self.loss_kg_s += (1.0 - (-elapsed / LOSS_SECONDS).exp()) * (loss - self.loss_kg_s);
         self.peak_kg_s = self.peak_kg_s.max(self.loss_kg_s);
-        // Gone means: the big meters agree again, or there are none. Make-up refills for long after.
-        let gone = imbalance.or(make_up).is_some_and(|rise| rise < 0.3 * self.peak_kg_s);
+    }
+
+    fn progress(&mut self, now_us: i64, clear_seconds: f64, gone: bool) -> Progress {
         if gone {
             let since = *self.below_since_us.get_or_insert(now_us);
             if (now_us - since) as f64 / 1e6 >= clear_seconds {

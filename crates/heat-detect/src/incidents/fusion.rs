@@ -1,7 +1,7 @@
 //! One cause, one incident: which incident a finding belongs to, and what explains what.
 
 use heat_model::{
-    AppendTime, EventTime,
+    AppendTime, EventTime, SiteId,
     incident::{ChangeKind, Class, Incident, Priority},
 };
 
@@ -17,6 +17,8 @@ const EFFECT_LEAD_US: i64 = 15 * 60_000_000;
 /// A leak of a smaller share of the circulation, which is less than a burst's, is made up by the plant: what grows cold
 /// meanwhile does so for another reason.
 const COOLS_SHARE: f64 = 0.05;
+/// A burst of such a share of the circulation takes the pressure of the whole network; a smaller one is felt behind it.
+const FELT_EVERYWHERE: f64 = 0.1;
 /// What is wrong with one signal of a device may be found this much before what is wrong with the device.
 const DEVICE_LEAD_US: i64 = 24 * 3_600_000_000;
 /// Effects listed on one incident.
@@ -98,18 +100,42 @@ const fn is_of_cold(class: Class) -> bool {
     )
 }
 
+/// Share of the circulation that is lost, as far as that is known.
+fn share_lost(cause: &Incident) -> Option<f64> {
+    let shares = cause.evidence.iter().filter(|evidence| evidence.what == SHARE_OF_CIRCULATION);
+    shares.map(|evidence| evidence.value).reduce(f64::max)
+}
+
 /// Whether a leak is known to be so small that nobody is cold for it.
 fn is_made_up(cause: &Incident) -> bool {
-    let shares = cause.evidence.iter().filter(|evidence| evidence.what == SHARE_OF_CIRCULATION);
-    let largest = shares.map(|evidence| evidence.value).reduce(f64::max);
     matches!(cause.class, Class::LeakAbrupt | Class::LeakIncipient)
-        && largest.is_some_and(|share| share < COOLS_SHARE)
+        && share_lost(cause).is_some_and(|share| share < COOLS_SHARE)
+}
+
+/// Whether stations, or the one at a place, feel a loss: those behind it, or all, where it is large or nobody knows where it
+/// is.
+fn reaches(cause: &Incident, place: Option<&str>, stations: &[SiteId]) -> bool {
+    let is_local = is_loss(cause.class) && share_lost(cause).is_some_and(|share| share < FELT_EVERYWHERE);
+    if !is_local || cause.branch.is_empty() {
+        return true;
+    }
+    let behind = || cause.branch.iter().chain(&cause.affected).map(SiteId::as_str);
+    let mut named = stations.iter().map(SiteId::as_str).chain(place);
+    named.any(|station| behind().any(|of| of == station))
 }
 
 /// Whether an incident explains what is of this class and place and began then. A pressure beyond its limits is as urgent
 /// as can be: only what is as urgent explains it, so a leak that at last empties the network pages. Where a pipe has burst,
 /// pumps are stopped by hand or by their protection.
-fn explains(cause: &Incident, effect: Class, place: Option<&str>, onset: EventTime) -> bool {
+///
+/// `stations` are those that the effect is about.
+fn explains(
+    cause: &Incident,
+    effect: Class,
+    place: Option<&str>,
+    stations: &[SiteId],
+    onset: EventTime,
+) -> bool {
     if effect == Class::Unknown && names_site(cause, place) {
         return true;
     }
@@ -120,6 +146,8 @@ fn explains(cause: &Incident, effect: Class, place: Option<&str>, onset: EventTi
         cause.class.priority() == Priority::P1
     } else {
         !(is_of_cold(effect) && is_made_up(cause))
+            && (!matches!(effect, Class::ConsumerThermal | Class::Underheating)
+                || reaches(cause, place, stations))
     };
     let can_cause = (is_cause(cause.class) && can_be_effect(effect) && is_enough)
         || (cause.class == Class::Burst && is_stop(effect));
@@ -161,28 +189,32 @@ impl Book {
             }
         }
         if is_network_loss(finding.class, finding.kind.as_deref()) {
-            let open_burst = newest(&|kept| kept.is_open() && kept.incident.class == Class::Burst);
+            let is_any_burst = |kept: &Kept| kept.is_open() && kept.incident.class == Class::Burst;
+            let own = self.open_burst(finding.onset);
             let open_leak = newest(&|kept| {
                 kept.is_open() && is_network_loss_of(kept) && kept.incident.class != Class::Burst
             });
-            return match (finding.class, open_burst, open_leak) {
-                (Class::Burst, Some(index), _) => Place::Update(index),
-                (Class::Burst, None, Some(index))
+            let has_burst = newest(&is_any_burst).is_some();
+            return match (finding.class, has_burst, open_leak) {
+                (Class::Burst, true, _) => own.map_or(Place::New, Place::Update),
+                (Class::Burst, false, Some(index))
                     if now.as_micros() - self.kept[index].incident.opened.as_micros() < UPGRADE_US =>
                 {
                     Place::Update(index)
                 }
-                (Class::Burst, None, _) => {
+                (Class::Burst, false, _) => {
                     self.recently_cleared(finding, now).map_or(Place::New, Place::Reopen)
                 }
-                (_, Some(_), _) => Place::Ignored,
-                (_, None, Some(index)) => Place::Update(index),
-                (_, None, None) => self.recently_cleared(finding, now).map_or(Place::New, Place::Reopen),
+                (_, true, _) => Place::Ignored,
+                (_, false, Some(index)) => Place::Update(index),
+                (_, false, None) => self.recently_cleared(finding, now).map_or(Place::New, Place::Reopen),
             };
         }
         let cause = newest(&|kept| {
             let place = finding.place.as_deref();
-            kept.is_open() && kept.active && explains(&kept.incident, finding.class, place, finding.onset)
+            kept.is_open()
+                && kept.active
+                && explains(&kept.incident, finding.class, place, &finding.affected, finding.onset)
         });
         if let Some(index) = cause {
             return Place::Effect(index);
@@ -191,6 +223,16 @@ impl Book {
             || self.recently_cleared(finding, now).map_or(Place::New, Place::Reopen),
             Place::Update,
         )
+    }
+
+    /// The incident of the burst that began then; one of which that is not known yet may be it.
+    pub(super) fn open_burst(&self, onset: EventTime) -> Option<usize> {
+        let of = |burst: Option<EventTime>| {
+            self.kept.iter().rposition(|kept| {
+                kept.is_open() && kept.incident.class == Class::Burst && kept.burst == burst
+            })
+        };
+        of(Some(onset)).or_else(|| of(None))
     }
 
     /// Whether a finding would open or reopen an incident.
@@ -233,7 +275,13 @@ impl Book {
                 let incident = &self.kept[index].incident;
                 let place = incident.place.as_deref();
                 self.kept[index].is_open()
-                    && explains(&self.kept[cause].incident, incident.class, place, incident.onset)
+                    && explains(
+                        &self.kept[cause].incident,
+                        incident.class,
+                        place,
+                        &incident.affected,
+                        incident.onset,
+                    )
             })
             .collect();
         for index in explained {

@@ -1,43 +1,51 @@
-//! Which stations' secondaries the primary tops up, and what the clock on the wall says.
+//! Which circuits the stations feed, and what the clock on the wall says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use heat_model::{
-    NetworkId, SiteId,
-    plant::{CircuitKind, PlantModel, SiteKind},
+    CircuitId, NetworkId, NodeId, SiteId,
+    plant::{CircuitKind, PlantModel, Site, SiteKind},
 };
 
-/// Stations whose secondary is topped up from a primary (一补二). A circuit belongs to the station at a node of whose
-/// pipes it stands, or else whose id its own begins with.
-pub(super) fn topped_up(network: &NetworkId, plant: &PlantModel) -> BTreeSet<SiteId> {
-    let circuits = plant.circuits.iter().filter(|circuit| {
-        circuit.network == *network
-            && circuit.kind == Some(CircuitKind::Secondary)
-            && circuit.topped_up_from.is_some()
-    });
+/// A station and the circuit that it feeds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fed {
+    pub(crate) circuit: CircuitId,
+    pub(crate) station: SiteId,
+    /// Whether it is topped up from a primary (一补二).
+    pub(crate) is_topped_up: bool,
+}
+
+/// The secondaries of a network. A circuit belongs to the station at a node of whose pipes it stands, or else whose id its own
+/// begins with.
+pub(super) fn of(network: &NetworkId, plant: &PlantModel) -> Vec<Fed> {
+    let circuits = plant
+        .circuits
+        .iter()
+        .filter(|circuit| circuit.network == *network && circuit.kind == Some(CircuitKind::Secondary));
     let stations = || {
         plant.sites.iter().filter(|site| {
             site.kind == Some(SiteKind::Station) && site.network.as_ref().is_none_or(|of| of == network)
         })
     };
+    let mut ends = BTreeMap::<&CircuitId, BTreeSet<&NodeId>>::new();
+    for pipe in &plant.pipes {
+        ends.entry(&pipe.circuit).or_default().extend([&pipe.from, &pipe.to]);
+    }
     circuits
         .flat_map(|circuit| {
-            let at_pipes = stations().filter(move |site| {
-                site.node.as_ref().is_some_and(|node| {
-                    plant
-                        .pipes
-                        .iter()
-                        .any(|pipe| pipe.circuit == circuit.id && (pipe.from == *node || pipe.to == *node))
-                })
-            });
-            let by_pipes: Vec<SiteId> = at_pipes.map(|site| site.id.clone()).collect();
-            if !by_pipes.is_empty() {
-                return by_pipes;
-            }
-            stations()
-                .filter(|site| is_named_after(circuit.id.as_str(), site.id.as_str()))
-                .map(|site| site.id.clone())
-                .collect()
+            let nodes = ends.get(&circuit.id);
+            let is_at_pipes = |site: &&Site| {
+                nodes.zip(site.node.as_ref()).is_some_and(|(nodes, node)| nodes.contains(node))
+            };
+            let is_named = |site: &&Site| is_named_after(circuit.id.as_str(), site.id.as_str());
+            let by_pipes: Vec<&Site> = stations().filter(is_at_pipes).collect();
+            let fed = if by_pipes.is_empty() { stations().filter(is_named).collect() } else { by_pipes };
+            fed.into_iter().map(|station| Fed {
+                circuit: circuit.id.clone(),
+                station: station.id.clone(),
+                is_topped_up: circuit.topped_up_from.is_some(),
+            })
         })
         .collect()
 }

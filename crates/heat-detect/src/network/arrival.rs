@@ -109,7 +109,8 @@ fn is_same(a: &Finding, b: &Finding) -> bool {
     if is_loss(a.class) || is_loss(b.class) {
         return is_loss(a.class)
             && is_loss(b.class)
-            && (a.class == Class::Burst) == (b.class == Class::Burst);
+            && (a.class == Class::Burst) == (b.class == Class::Burst)
+            && (a.class != Class::Burst || a.onset == b.onset);
     }
     (a.class, &a.kind, &a.place) == (b.class, &b.kind, &b.place)
 }

@@ -1,10 +1,12 @@
 //! A burst from the votes to its end: what the network looked like before, what is said of it, when it is over.
 
+use heat_model::{AppendTime, EventTime};
+
 use super::{Network, findings, lacked};
 use crate::{
-    DetectSettings,
+    DetectSettings, Finding,
     bins::BIN_US,
-    burst::{Progress, View},
+    burst::{OpenBurst, Progress, View},
     core::Emitter,
 };
 
@@ -16,7 +18,7 @@ const PICTURES: usize = 3;
 impl Network {
     /// Keeps what the references say in calm times.
     pub(super) fn take_picture(&mut self, second: i64, told_us: i64) {
-        if second.rem_euclid(PICTURE_SECONDS) == 0 && self.state.burst.open.is_none() {
+        if second.rem_euclid(PICTURE_SECONDS) == 0 && !self.state.burst.is_settling(told_us) {
             if self.state.pictures.len() == PICTURES {
                 self.state.pictures.remove(0);
             }
@@ -48,8 +50,9 @@ impl Network {
         }
         let late_us = emit.now().as_micros() - at_us;
         opened.late_us = (late_us > settings.lateness_us()).then_some(late_us);
-        self.state.burst.open = Some(opened);
-        self.say_burst(settings, emit);
+        let finding = self.burst_finding(&opened, emit.now());
+        self.state.burst.open.push(opened);
+        self.say(settings, finding, emit);
     }
 
     fn picture(&self) -> Vec<f32> {
@@ -64,36 +67,35 @@ impl Network {
             .collect()
     }
 
-    pub(super) fn say_burst(&mut self, settings: &DetectSettings, emit: &mut Emitter<'_>) {
-        let Some(open) = &self.state.burst.open else { return };
-        let mut finding = findings::burst(&self.layout, &self.state.places, self.view(), open, emit.now());
+    fn burst_finding(&self, open: &OpenBurst, now: AppendTime) -> Finding {
+        let mut finding = findings::burst(&self.layout, &self.state.places, self.view(), open, now);
         finding.lacked.extend(lacked::silent(&self.layout, &self.state.trackers, open.averaged_until_us()));
-        self.say(settings, finding, emit);
+        finding
     }
 
-    pub(super) fn end_burst(&mut self, at_us: i64) {
-        self.state.burst.open = None;
-        self.state.balance.pause(at_us.div_euclid(BIN_US));
+    /// The burst that began then is over.
+    pub(super) fn end_burst(&mut self, onset: EventTime, at_us: i64) {
+        self.state.burst.open.retain(|open| open.onset_us != onset.as_micros());
+        if !self.state.burst.is_on() {
+            self.state.balance.pause(at_us.div_euclid(BIN_US));
+        }
     }
 
-    pub(super) fn follow_burst(&mut self, settings: &DetectSettings, told_us: i64, emit: &mut Emitter<'_>) {
-        let Some(mut open) = self.state.burst.open.take() else { return };
-        let progress = open.follow(self.view(), told_us, settings.burst_clear.as_secs_f64());
-        self.state.burst.open = Some(open);
-        match progress {
-            Progress::None => {}
-            Progress::Locate => self.say_burst(settings, emit),
-            Progress::Over => {
-                let mut finding = match &self.state.burst.open {
-                    Some(open) => {
-                        findings::burst(&self.layout, &self.state.places, self.view(), open, emit.now())
-                    }
-                    None => return,
-                };
+    pub(super) fn follow_bursts(&mut self, settings: &DetectSettings, told_us: i64, emit: &mut Emitter<'_>) {
+        let mut rule = std::mem::take(&mut self.state.burst);
+        let progress = rule.follow(self.view(), told_us, settings.burst_clear.as_secs_f64());
+        self.state.burst = rule;
+        let told = |progress: Progress| progress != Progress::None;
+        let findings: Vec<(Progress, Finding)> = (self.state.burst.open.iter().zip(progress))
+            .filter(|(_, progress)| told(*progress))
+            .map(|(open, progress)| (progress, self.burst_finding(open, emit.now())))
+            .collect();
+        for (progress, mut finding) in findings {
+            if progress == Progress::Over {
                 finding.active = false;
-                self.end_burst(told_us);
-                self.say(settings, finding, emit);
+                self.end_burst(finding.onset, told_us);
             }
+            self.say(settings, finding, emit);
         }
     }
 }

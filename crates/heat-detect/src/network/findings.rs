@@ -102,6 +102,9 @@ pub(crate) fn burst(
         place_by_drops(layout, &before, &after, &mut finding);
     }
     lost_pressure(layout, &before, &after, &mut finding.affected);
+    let share = open.loss_kg_s / view.circulation.max(1e-9);
+    let share = evidence(layout, SHARE_OF_CIRCULATION, share, "1", finding.onset);
+    finding.evidence.push(Evidence { detector: finding.detector.clone(), ..share });
     finding.loss_kg_s = Some(open.loss_kg_s);
     finding.loss_m3_h = Some(volume_flow_m3_h(open.loss_kg_s, finding.side));
     finding

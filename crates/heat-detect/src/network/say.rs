@@ -12,7 +12,9 @@ impl Network {
         let now_us = emit.now().as_micros();
         let behind_us = now_us - self.state.arrival.told_until(now_us, settings.lateness_us());
         let mut late_us = (behind_us > settings.lateness_us()).then_some(behind_us);
-        if let Some(open) = self.state.burst.open.as_ref().filter(|_| finding.class == Class::Burst) {
+        if finding.class == Class::Burst
+            && let Some(open) = self.state.burst.of(finding.onset)
+        {
             late_us = open.late_us;
         }
         let late_us = late_us.filter(|_| self.state.book.is_news(&finding, emit.now()));
@@ -28,17 +30,18 @@ impl Network {
         }
         let now_us = emit.now().as_micros();
         let lateness_us = settings.lateness_us();
-        let open = self.state.burst.open.as_ref();
-        let voters_lag = open.is_some_and(|open| {
+        let voters_lag = self.state.burst.open.iter().any(|open| {
             open.late_us.is_some() && now_us - open.voters_until_us(&self.state.trackers) > lateness_us
         });
         let has_caught_up = !voters_lag && !self.state.arrival.is_behind(lateness_us);
         for mut finding in self.state.arrival.take_due(has_caught_up, emit.now()) {
-            if let Some(open) = self.state.burst.open.as_mut().filter(|_| finding.class == Class::Burst) {
+            if finding.class == Class::Burst
+                && let Some(open) = self.state.burst.of(finding.onset)
+            {
                 open.late_us = None;
                 if open.is_gone() {
                     finding.active = false;
-                    self.end_burst(now_us);
+                    self.end_burst(finding.onset, now_us);
                 }
             }
             finding.active &= self.state.pressure.still_shows(&finding);

@@ -2,7 +2,7 @@
 //! their data suggest instead.
 
 use heat_model::{
-    AppendTime, CircuitId, EventTime,
+    AppendTime, CircuitId, EventTime, SiteId,
     plant::{SeasonInForce, SeasonState, season_in_force, season_planned},
 };
 use serde::{Deserialize, Serialize};
@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::{Network, water::bin_start_us};
 use crate::{
     DetectSettings, RefusalReason, SeasonSuggestion,
-    balance::features::Features,
-    season::{Shown, Watch},
+    balance::{Judging, features::Features},
+    season::{self, Shown, Watch},
 };
 
 /// What was commanded of a circuit, and when.
@@ -74,6 +74,18 @@ impl Network {
             .map(|held| held.state)
             .next()
             .unwrap_or_default()
+    }
+
+    /// Stations whose own circuit is filled, tested, repaired or off: what it takes then is no leak. In order.
+    pub(super) fn resting_secondaries(&self, now: AppendTime) -> Vec<SiteId> {
+        let rests = |circuit: &CircuitId| {
+            self.in_force(circuit, now).is_some_and(|held| season::judging(held.state) == Judging::Nothing)
+        };
+        let fed = self.layout.secondaries.iter();
+        let mut resting: Vec<SiteId> =
+            fed.filter(|fed| rests(&fed.circuit)).map(|fed| fed.station.clone()).collect();
+        resting.sort();
+        resting
     }
 
     /// Whether a hot-water circuit of the sources is meant to be full and under way.

@@ -106,7 +106,7 @@ impl Network {
         let mut said = state.quality.close_bin(&self.layout, &state.trackers, (bin + 1) * BIN_US);
         // A burst moves everything, and so does a network that is being filled, heated up or shut down: nothing of it is
         // a station's or a sensor's own.
-        if state.burst.open.is_none() && heats {
+        if !state.burst.is_on() && heats {
             let quarter = quarter(settings, &self.layout, &state.live, bin, true, state.balance.is_leaking());
             said.extend(state.thermal.close_bin(quarter, &mut state.quality));
         }

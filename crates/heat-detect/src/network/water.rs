@@ -213,7 +213,7 @@ impl Network {
         let verdicts = self.state.balance.observe(settings, &input);
         learn_shares(&mut self.state.water.shares, &self.layout, &self.state.live, &features);
         // Before anything is said of it: a place is told with this quarter hour's pressures.
-        if self.state.burst.open.is_none() {
+        if !self.state.burst.is_on() {
             let balance = &self.state.balance;
             let suspicion = Suspicion { since: balance.suspect_since, leak: balance.leak() };
             self.state.places.learn(&self.layout, &self.state.live, bin, &features, suspicion);
@@ -246,8 +246,9 @@ impl Network {
 
     fn watch_secondaries(&mut self, settings: &DetectSettings, bin: i64, emit: &mut Emitter<'_>) {
         let is_evening = self.is_evening(bin);
-        let water = &mut self.state.water;
-        let signs = water.secondaries.observe(settings, &self.layout, &self.state.live, bin, is_evening);
+        let resting = self.resting_secondaries(emit.now());
+        let (layout, live) = (&self.layout, &self.state.live);
+        let signs = self.state.water.secondaries.observe(settings, layout, live, bin, is_evening, &resting);
         for sign in signs {
             let layout = &self.layout;
             let finding = match sign {

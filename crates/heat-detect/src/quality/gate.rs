@@ -10,7 +10,7 @@ use super::{
     nature::{is_counter, is_stream, may_stand_still, rolled_over},
     peaks::{Peak, Peaks},
     range::Beyond,
-    slips::Slips,
+    slips::{self, Slips},
     spikes::Spikes,
     steps::Steps,
     words::Words,
@@ -103,7 +103,11 @@ impl Gate {
     ) -> Judgement {
         if is_counter(role) {
             let falls = self.seen && value < self.last - 1e-9 * self.last.abs();
-            self.reset |= falls && !rolled_over(role, self.last, value);
+            let slips = falls && slips::is_of_counter(self.last, value);
+            if slips {
+                self.slips.counter_slipped();
+            }
+            self.reset |= falls && !slips && !rolled_over(role, self.last, value);
         }
         let has_moved = !self.seen || value.to_bits() != self.last.to_bits();
         if has_moved && self.seen && !may_stand_still(role) {
@@ -161,12 +165,14 @@ impl Gate {
 
     /// A quarter hour ends. `site_moves`: whether the other signals of the site moved in it. Only then does a value that
     /// stands still say anything: a station at rest, or one whose gateway repeats what it last had, stands still as a whole.
-    pub(super) fn close_bin(&mut self, site_moves: bool) {
+    pub(super) fn close_bin(&mut self, role: Role, site_moves: bool) {
         self.fresh = self.came;
         if !self.came {
             return;
         }
-        self.slips.close_bin(self.last);
+        if !is_counter(role) {
+            self.slips.close_bin(self.last);
+        }
         self.high = (self.high * (1.0 - HIGH_FADES)).max(self.last.abs());
         if self.changed {
             self.company = Company::default();
@@ -244,7 +250,7 @@ mod tests {
         {
             gate.spikes.note(at_us);
         }
-        gate.close_bin(true);
+        gate.close_bin(Role::SupplyTemperature, true);
         gate.habit.note_rest(true);
         judgement
     }
@@ -330,7 +336,7 @@ mod tests {
                 gate.stepped(Role::ReturnPressure, value, step);
             }
             if at % 900 == 0 {
-                gate.close_bin(true);
+                gate.close_bin(Role::ReturnPressure, true);
             }
         }
     }

@@ -31,6 +31,17 @@ const fn bounds(role: Role) -> Option<(f64, f64)> {
     {
         // kg/s: the largest mains carry a tenth of it.
         Some((-50_000.0, 50_000.0))
+    } else if matches!(role, Role::SteamTemperature) {
+        // Boilers of power plants superheat to 600 degC.
+        Some((-60.0, 700.0))
+    } else if role.is_temperature() {
+        // Water networks are built for 200 degC at most; pipes that stand empty follow the weather.
+        Some((-60.0, 220.0))
+    } else if matches!(role, Role::HeatPower | Role::PlannedHeatPower | Role::AvailableHeatPower) {
+        // W: the largest networks as a whole have a tenth of it.
+        Some((-5e10, 5e10))
+    } else if matches!(role, Role::MakeUpTankLevel | Role::ChamberWaterLevel) {
+        Some((-10.0, 100.0))
     } else {
         None
     }
@@ -87,6 +98,11 @@ mod tests {
             (Role::SupplyPressure, [-1e5, 2.5e6], [-5e6, 5e6]),
             (Role::ValveOpening, [0.0, 100.0], [-1.0, 4_095.0]),
             (Role::SupplyFlow, [-1.0, 4_000.0], [-1e6, 1e6]),
+            (Role::SupplyTemperature, [-20.0, 180.0], [-80.0, 350.0]),
+            (Role::SecondaryReturnTemperature, [5.0, 90.0], [-80.0, 350.0]),
+            (Role::SteamTemperature, [20.0, 540.0], [-80.0, 900.0]),
+            (Role::HeatPower, [-1e6, 2e9], [-1e12, 1e12]),
+            (Role::MakeUpTankLevel, [0.0, 12.0], [-50.0, 4_095.0]),
         ] {
             assert!(possible.iter().all(|value| !is_beyond(role, *value)), "{role:?}");
             assert!(impossible.iter().all(|value| is_beyond(role, *value)), "{role:?}");

@@ -15,6 +15,14 @@ const SLIP_HITS: u8 = 4;
 const SLIP_OF_LEVEL: f64 = 0.5;
 const LEVEL_BINS: u16 = 96;
 
+/// The same of a counter, which goes on where it was.
+const SLIP_OF_COUNTER: f64 = 0.002;
+
+/// Whether a counter that goes from one value to another goes on in another unit.
+pub(super) fn is_of_counter(from: f64, to: f64) -> bool {
+    SLIPS.iter().any(|factor| (to / from / factor - 1.0).abs() < SLIP_OF_COUNTER)
+}
+
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Slips {
     /// Mean of the quarter hours' last values over a day or so, and how many there were.
@@ -59,6 +67,11 @@ impl Slips {
     /// Whether a value lies at so many times the level of the last day.
     fn is_at(&self, factor: f64, value: f64) -> bool {
         (value / self.level / factor).ln().abs() < SLIP_OF_LEVEL
+    }
+
+    /// It counts in another unit.
+    pub(super) const fn counter_slipped(&mut self) {
+        self.slipped = true;
     }
 
     /// Whether it has slipped since this was last asked.

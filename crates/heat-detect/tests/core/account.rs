@@ -333,3 +333,38 @@ fn a_circuit_that_is_being_filled_by_command_is_not_judged_and_says_so() {
         heat_detect::DetectorState::OutOfSeason { season: SeasonState::Filling, suggested: false }
     );
 }
+
+#[test]
+fn a_secondary_that_is_being_filled_by_command_has_no_leak_and_is_judged_again_afterwards() {
+    let filled = |is_said: bool, later: f64| {
+        let mut feed = Feed::new(settings(), topped_up());
+        let fills = |at: i64| (ON..ON + DAY).contains(&at);
+        let topped = move |at: i64| {
+            if fills(at) {
+                0.3
+            } else if at < ON {
+                0.02
+            } else {
+                0.02 + later
+            }
+        };
+        let run = |feed: &mut Feed, from: i64, to: i64| {
+            let now = |at| Now { feed: base(0.02, at) + topped(at), ..CALM };
+            feed.run_with(from, to, SCAN, now, |at, list| with_secondary(list, topped(at), 300_000.0));
+        };
+        let circuit: heat_model::CircuitId = "a1-secondary".parse().unwrap();
+        let say = |feed: &mut Feed, at: i64, state: SeasonState| {
+            if is_said {
+                feed.command(START + at, "anna", Action::Season { circuit: circuit.clone(), state });
+            }
+        };
+        run(&mut feed, 0, ON);
+        say(&mut feed, ON, SeasonState::Filling);
+        run(&mut feed, ON, ON + DAY);
+        say(&mut feed, ON + DAY, SeasonState::Heating);
+        run(&mut feed, ON + DAY, ON + 4 * DAY);
+        let leaks = of_water(feed.incidents());
+        leaks.into_iter().filter(|leak| leak.kind.as_deref() == Some("secondary")).count()
+    };
+    assert_eq!([filled(true, 0.0), filled(false, 0.0), filled(true, 0.15)], [0, 1, 1]);
+}

@@ -185,3 +185,71 @@ fn a_single_broken_sensor_is_no_burst_whichever_it_is() {
         }
     }
 }
+
+/// A burst on one branch, a second one on the other half an hour later, and the crew shuts off the first.
+fn two_bursts(sizes: [f64; 2], shut: [Option<i64>; 2], until: i64) -> Feed {
+    let mut feed = feed();
+    feed.run(0, until, 10, move |at| {
+        let of = |nth: usize, trench: usize| {
+            let on = ON + 1_800 * nth as i64;
+            let grown = ((at - on) as f64 / 30.0).clamp(0.0, 1.0);
+            let is_on = at >= on && shut[nth].is_none_or(|shut| at < shut);
+            is_on.then_some((trench, sizes[nth] * grown))
+        };
+        Now { leak: of(0, 1), further: of(1, 2), ..CALM }
+    });
+    feed
+}
+
+#[test]
+fn a_second_burst_on_another_branch_is_an_incident_of_its_own_and_each_ends_with_its_own_water() {
+    let (first_shut, second_shut) = (ON + 2 * HOUR, ON + 3 * HOUR);
+    let second_on = ON + 1_800;
+    let feed = two_bursts([5.0, 2.5], [Some(first_shut), Some(second_shut)], second_shut + HOUR);
+    let incidents = feed.incidents();
+    let told: Vec<_> = incidents.iter().map(|burst| (burst.class, burst.place.as_deref())).collect();
+    assert_eq!(told, [(Class::Burst, Some("PAs")), (Class::Burst, Some("PBs"))], "{incidents:?}");
+    let delay = incidents[1].opened.second() - (START + second_on);
+    assert!((0..=30).contains(&delay), "{delay}");
+    assert!((incidents[1].loss_kg_s.unwrap() - 2.5).abs() < 0.5, "{:?}", incidents[1].loss_kg_s);
+    for (burst, shut) in incidents.iter().zip([first_shut, second_shut]) {
+        let cleared = burst.cleared.expect("it is over").second() - (START + shut);
+        assert!((600..900).contains(&cleared), "{:?}: {cleared}", burst.place);
+    }
+}
+
+#[test]
+fn a_small_burst_that_goes_on_after_a_large_one_was_shut_off_stays_open() {
+    let feed = two_bursts([8.0, 1.2], [Some(ON + 2 * HOUR), None], ON + 5 * HOUR);
+    let incidents = feed.incidents();
+    assert_eq!(incidents.len(), 2, "{incidents:?}");
+    assert_eq!(incidents[0].alarm, AlarmState::Cleared);
+    assert_eq!(incidents[1].alarm, AlarmState::Unacknowledged);
+}
+
+#[test]
+fn a_station_on_another_branch_than_a_small_burst_has_an_incident_of_its_own() {
+    let mut feed = feed();
+    feed.run(0, 4 * HOUR, 60, |_| CALM);
+    let on = 4 * HOUR;
+    feed.run_with(
+        on,
+        on + 2 * HOUR,
+        10,
+        |_| Now { leak: Some((3, 1.6)), ..CALM },
+        |at, list| {
+            for (site, device, values) in list.iter_mut() {
+                // Its own strainer is blocked: nothing that the burst does to it.
+                if at >= on + HOUR && *site == "b1" && *device == "controller" {
+                    values[0].2 = values[1].2 + 10_000.0;
+                }
+            }
+        },
+    );
+    let incidents = feed.incidents();
+    let burst = &incidents[0];
+    assert_eq!((burst.class, burst.place.as_deref()), (Class::Burst, Some("Pa1s")), "{incidents:?}");
+    assert!(burst.effects.is_empty(), "{:?}", burst.effects);
+    let own = incidents.iter().find(|incident| incident.place.as_deref() == Some("b1"));
+    assert_eq!(own.map(|own| own.class), Some(Class::ConsumerThermal), "{incidents:?}");
+}

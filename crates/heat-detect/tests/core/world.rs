@@ -73,8 +73,9 @@ fn resistance(trench: usize) -> f64 {
 /// What the operators and the pipes do at one moment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Now {
-    /// Loss in kg/s and its trench, on the supply side.
+    /// Loss in kg/s and its trench, on the supply side; and another one.
     pub(crate) leak: Option<(usize, f64)>,
+    pub(crate) further: Option<(usize, f64)>,
     /// Change of all pressures, Pa (static pressure).
     pub(crate) hold: f64,
     /// Change of the pump's lift, Pa.
@@ -90,6 +91,7 @@ pub(crate) struct Now {
 
 pub(crate) const CALM: Now = Now {
     leak: None,
+    further: None,
     hold: 0.0,
     lift: 0.0,
     demand: 1.0,
@@ -114,13 +116,15 @@ pub(crate) fn noise(at: i64, signal: usize) -> f64 {
 pub(crate) fn devices(at: i64, now: Now) -> Vec<Device> {
     let station = 5.0 * now.demand;
     let total = 20.0 * now.demand;
-    let (trench, loss) = now.leak.unwrap_or((0, 0.0));
-    let leak_path: Vec<usize> = match trench {
+    let path_to = |trench: usize| match trench {
         0 => vec![0],
         1 | 2 => vec![0, trench],
         3 | 4 => vec![0, 1, trench],
         _ => vec![0, 2, trench],
     };
+    let losses: Vec<(Vec<usize>, f64)> =
+        [now.leak, now.further].into_iter().flatten().map(|(trench, loss)| (path_to(trench), loss)).collect();
+    let loss: f64 = losses.iter().map(|(_, loss)| loss).sum();
     let flow_of = |index: usize| match index {
         0 => total,
         1 | 2 => 2.0 * station,
@@ -129,7 +133,8 @@ pub(crate) fn devices(at: i64, now: Now) -> Vec<Device> {
     let drop_supply = |path: &[usize]| -> f64 {
         path.iter()
             .map(|&index| {
-                let extra = if leak_path.contains(&index) { loss } else { 0.0 };
+                let lost = losses.iter().filter(|(path, _)| path.contains(&index));
+                let extra: f64 = lost.map(|(_, loss)| loss).sum();
                 resistance(index) * (flow_of(index) + extra).powi(2)
             })
             .sum()

@@ -98,6 +98,8 @@ pub(super) fn figure(what: &str, value: f64, unit: &str) -> String {
         "W" => format!("{:.2} MW", value / 1e6),
         "kg/s" => format!("{:.2} t/h", value * 3.6),
         "%" => format!("{value:.0} %"),
+        "m3" => format!("{value:.1} m³"),
+        "J" => format!("{:.2} GJ", value / 1e9),
         "1" => format!("{value:.3}"),
         _ => format!("{value}"),
     }
