@@ -171,8 +171,11 @@ def pool(reports, details):
     print(
         f"paged in the first 14 days without a cause: {total(reports, 'warm_up_pages_unexplained')}; losses that stand out found"
         f" within 24 h: {total(reports, 'detectable_found_24h')} of {total(reports, 'detectable')}; told once:"
-        f" {total(reports, 'told_once')} of {total(reports, 'told')}"
+        f" {total(reports, 'told_once')} of {total(reports, 'told')}; events of every class told once:"
+        f" {total(reports, 'causes_told_once')} of {total(reports, 'causes_told')}"
     )
+    stand_out(events)
+    smallest(reports)
     where(events)
     confusion([report["confusion"] for report in reports if report["confusion"]])
     if details:
@@ -181,6 +184,40 @@ def pool(reports, details):
                 print("missed:", event["network"], event["class"], event["place"], event["start"], "found as", event["found_as"])
         for alarm in false:
             print("false:", alarm["network"], alarm["priority"], alarm["class"], alarm["place"], alarm["emitted"], alarm["text_en"][:300])
+
+
+def stand_out(events):
+    """How far losses stand out of the noise, what was found of each, and how soon against 13 h/s2."""
+    losses = [event for event in events if event["detectability"] is not None]
+    for low, high in ((0, 1), (1, 3), (3, 10), (10, 30), (30, math.inf)):
+        inside = [event for event in losses if low <= event["detectability"] < high]
+        soon = [event for event in inside if event["delay_since_detectable_h"] is not None and event["delay_since_detectable_h"] <= 24]
+        if inside:
+            print(f"losses with s of {low} to {high}: {len(inside)}, found within 24 h of s >= 1 {len(soon)}")
+    over = [event["delay_over_theory"] for event in losses]
+    print(f"delay of sudden losses over 13 h/s2, median: {median(over)}")
+    bursts = sorted(event["delay_h"] * 3600 for event in events if base(event["class"]) == "burst" and event["delay_h"] is not None)
+    if bursts:
+        print(f"bursts, onset to incident: median {statistics.median(bursts):.0f} s, slowest {bursts[-1]:.0f} s")
+
+
+def smallest(reports):
+    """Per network: the smallest sudden loss that its noise lets be found in 24 h, and the smallest that was."""
+    for network in (network for report in reports for network in report["scores"]["networks"]):
+        shares = [network[key] for key in ("smallest_by_noise_share", "smallest_found_share")]
+        flows = [network[key] for key in ("smallest_by_noise_t_h", "smallest_found_t_h")]
+        said = ["-" if share is None else f"{100 * share:.2f} % ({flow:.2f} t/h)" for share, flow in zip(shares, flows)]
+        print(f"{network['network']}: smallest loss in 24 h by its noise {said[0]}, found {said[1]}")
+
+
+def wilson(count, of):
+    """The share with its 95 % interval after Wilson."""
+    if not of:
+        return "-"
+    z, share = 1.96, count / of
+    middle = (share + z * z / (2 * of)) / (1 + z * z / of)
+    half = z / (1 + z * z / of) * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
+    return f"{count} of {of} ({100 * share:.0f} %; {100 * (middle - half):.0f} to {100 * (middle + half):.0f})"
 
 
 def where(events):
@@ -205,6 +242,10 @@ def confusion(tables):
             sums[column] += row[column]
     for truth, sums in rows.items():
         print(f"{truth:10}", "  ".join(f"{column} {sums[column]}" for column in columns))
+    true = {truth: sums for truth, sums in rows.items() if truth in columns}
+    named = sum(sum(sums[column] for column in columns[1:5]) for sums in true.values())
+    right = sum(sums[truth] for truth, sums in true.items())
+    print(f"named {wilson(named, sum(sums['events'] for sums in true.values()))}, first name right {wilson(right, named)}")
 
 
 def main():

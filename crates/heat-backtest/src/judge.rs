@@ -354,8 +354,10 @@ fn scores(
         smallest_found: figures::smallest(events),
         sizes: figures::sizes(events),
         incipient_share_when_found: figures::incipient_share(events),
-        told_once: figures::told_once(judged).filter(|once| *once).count(),
-        told: figures::told_once(judged).count(),
+        told_once: figures::told_once(judged, is_loss).filter(|once| *once).count(),
+        told: figures::told_once(judged, is_loss).count(),
+        causes_told_once: figures::told_once(judged, |_| true).filter(|once| *once).count(),
+        causes_told: figures::told_once(judged, |_| true).count(),
         delay_over_theory_median: figures::median(events.iter().filter_map(|e| e.delay_over_theory)),
         detectable: figures::detectable(events).count(),
         detectable_found_24h: figures::detectable(events)

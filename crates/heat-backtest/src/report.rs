@@ -436,6 +436,10 @@ pub struct Scores {
     pub told_once: usize,
     /// Found losses.
     pub told: usize,
+    /// Found events of every class that were told once: of what concerns a site no other incident about it counts.
+    pub causes_told_once: usize,
+    /// Found events of every class.
+    pub causes_told: usize,
     /// Median of measured delay over 13 h/s2.
     pub delay_over_theory_median: Option<f64>,
     /// Losses whose s reaches 1.

@@ -488,6 +488,9 @@ impl Balance {
             };
             let cap = per_day / BINS_PER_DAY as f64;
             self.learn_load(quarter, loss, corrected);
+            if settled {
+                self.contraction.learn(quarter.contraction, water, self.loss.scale);
+            }
             if quarter.contraction.is_some() || self.uncorrected >= UNCORRECTED_BINS {
                 self.loss.learn(bin, loss, Some(residual), settled, cap);
             }

@@ -273,8 +273,10 @@ impl Layout {
                 .filter(|site| site.network.as_ref().is_none_or(|of| of == network))
                 .filter_map(|site| Some((site.id.clone(), site.parent.clone()?)))
                 .collect(),
+            water_volume_m3: primary()
+                .find_map(|circuit| circuit.water_volume_m3)
+                .or_else(|| topology.volume_m3()),
             topology,
-            water_volume_m3: primary().find_map(|circuit| circuit.water_volume_m3),
             primaries: primary().map(|circuit| circuit.id.clone()).collect(),
             steam_circuits: steam.map(|circuit| circuit.id.clone()).collect(),
             calendars: Calendars::new(network, plant),

@@ -70,6 +70,7 @@ pub(crate) struct Topology {
     sources: Vec<u32>,
     meshed: bool,
     elevations_and_valves: bool,
+    volume_m3: f64,
 }
 
 /// Friction factor of a rough pipe in turbulent flow, where bursts live; water velocity changes it little.
@@ -112,6 +113,9 @@ impl Topology {
                     ..Trench::default()
                 });
                 by_ends.insert(ends, next);
+            }
+            if let Some((length_m, mm)) = pipe.length_m.zip(pipe.inner_diameter_mm) {
+                topology.volume_m3 += length_m * std::f64::consts::PI / 4.0 * (mm / 1e3).powi(2);
             }
             let trench = &mut topology.trenches[index as usize];
             match pipe.side.unwrap_or(Side::Supply) {
@@ -246,6 +250,11 @@ impl Topology {
 
     pub(crate) fn node(&self, id: &NodeId) -> Option<u32> {
         self.nodes.get(id).copied()
+    }
+
+    /// Water in the pipes whose length and diameter are known; `None` where there are none.
+    pub(crate) fn volume_m3(&self) -> Option<f64> {
+        (self.volume_m3 > 0.0).then_some(self.volume_m3)
     }
 
     /// Number of nodes.

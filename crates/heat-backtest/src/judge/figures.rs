@@ -4,7 +4,7 @@ use heat_detect::budget;
 use heat_detect::scoring::{
     HOUR_US, base,
     delay::{curve, quantile_us, smallest_found_by_half},
-    is_loss, is_sudden,
+    is_loss, is_of_a_place, is_sudden,
     matching::is_about,
 };
 
@@ -109,18 +109,27 @@ pub(super) fn sizes(events: &[EventReport]) -> Vec<SizeScore> {
         .collect()
 }
 
-/// Of each found loss, whether its duty desk read of one incident while it lasted.
-pub(super) fn told_once(judged: &Judged<'_>) -> impl Iterator<Item = bool> {
-    judged.scored_events.iter().filter(|&&event| is_loss(&judged.events[event].class)).filter_map(|&event| {
+/// Of each found event of a kind, whether its duty desk read of one incident while it lasted: of what concerns a whole
+/// network no other that is to be seen to (P1 to P3), of what concerns a site no other about that site.
+pub(super) fn told_once(judged: &Judged<'_>, wanted: impl Fn(&str) -> bool) -> impl Iterator<Item = bool> {
+    let of_kind = judged.scored_events.iter().filter(move |&&event| wanted(&judged.events[event].class));
+    of_kind.filter_map(|&event| {
         judged.alarm_of[event]?;
         let truth = &judged.events[event];
+        let is_other = |alarm: usize, priority: Priority| {
+            let is_about = if is_of_a_place(&truth.class) {
+                site_of(&judged.alarms[alarm].place) == site_of(&truth.place)
+            } else {
+                priority <= Priority::P3
+            };
+            is_about && judged.event_of[alarm].is_none()
+        };
         let mut incidents: Vec<_> = (0..judged.alarms.len())
             .filter(|&alarm| {
                 let raised = &judged.case.record.alarms[judged.order[alarm]];
                 judged.alarms[alarm].network == truth.network
                     && (truth.on_us..=truth.off_us).contains(&raised.emitted_us)
-                    && raised.priority <= Priority::P3
-                    && judged.event_of[alarm].is_none_or(|other| other == event)
+                    && (judged.event_of[alarm] == Some(event) || is_other(alarm, raised.priority))
             })
             .map(|alarm| judged.case.record.alarms[judged.order[alarm]].id)
             .collect();
@@ -128,6 +137,11 @@ pub(super) fn told_once(judged: &Judged<'_>) -> impl Iterator<Item = bool> {
         incidents.dedup();
         Some(incidents.len() == 1)
     })
+}
+
+/// Site of a place, which may be a signal or device of it.
+fn site_of(place: &str) -> &str {
+    place.split('/').nth(1).unwrap_or(place)
 }
 
 pub(super) fn median(values: impl Iterator<Item = f64>) -> Option<f64> {

@@ -174,6 +174,7 @@ fn a_loss_is_told_once_where_nothing_else_reaches_the_desk_while_it_lasts() {
         Some(&labels),
     );
     assert_eq!((report.scores.told_once, report.scores.told), (2, 3));
+    assert_eq!((report.scores.causes_told_once, report.scores.causes_told), (2, 3));
 }
 
 #[test]

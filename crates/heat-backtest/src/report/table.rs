@@ -202,7 +202,9 @@ fn delays(out: &mut String, report: &Report) {
         })
         .collect();
     line(out, &format!("Estimated over true size, median: {}", sizes.join("; ")));
-    line(out, &format!("Found losses told as one incident: {} of {}\n", scores.told_once, scores.told));
+    line(out, &format!("Found losses told as one incident: {} of {}", scores.told_once, scores.told));
+    let (once, told) = (scores.causes_told_once, scores.causes_told);
+    line(out, &format!("Found events of every class told as one incident: {once} of {told}\n"));
 }
 
 fn one(value: Option<f64>) -> String {

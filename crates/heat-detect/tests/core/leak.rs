@@ -144,6 +144,32 @@ fn a_temperature_front_is_no_leak() {
 }
 
 #[test]
+fn a_temperature_front_is_no_leak_where_only_the_source_knows_temperatures() {
+    // Water leaves at every moment of the two hours that 150 m3 last.
+    let swing = |at: i64| if at.rem_euclid(DAY) < 8 * HOUR && at > 3 * DAY { 65.0 } else { 85.0 };
+    let world = |at: i64| Now {
+        supply_celsius: swing(at),
+        arrived_celsius: (0..=8).map(|bin| swing(at - 900 * bin)).sum::<f64>() / 9.0 - 1.0,
+        feed: 0.05,
+        ..CALM
+    };
+    let leaks = |volume_m3: Option<f64>| {
+        let mut plant = plant();
+        plant.circuits[0].water_volume_m3 = volume_m3;
+        plant.pipes.clear();
+        let mut feed = Feed::new(settings(), plant);
+        feed.run_with(0, 7 * DAY, 900, world, |_, list| {
+            for (_, _, values) in list.iter_mut().filter(|(site, _, _)| *site != "source") {
+                values.retain(|(name, _, _)| !name.ends_with("temperature"));
+            }
+        });
+        feed.incidents().into_iter().filter(|incident| incident.class != Class::SensorFault).count()
+    };
+    assert_eq!(leaks(Some(200.0)), 0, "the record is a third too large");
+    assert!(leaks(None) > 0, "without a volume the front is taken for a leak");
+}
+
+#[test]
 fn a_make_up_meter_that_drifts_alone_is_a_meter_fault_and_no_leak() {
     let mut feed = Feed::new(settings(), plant());
     feed.run_with(
