@@ -19,6 +19,8 @@ const MISSED: f64 = 6.2;
 const ALONE: f64 = 2.5;
 /// Share of its limit after which a signal is late, and may be silent for the same reason as others that are.
 const LATE: f64 = 0.5;
+/// A device waits for so many of its limits for the others of its site.
+const SITE_WAITS: f64 = 2.0;
 /// Shorter silences are restarts, microseconds.
 const SILENCE_MIN_US: f64 = 15.0 * 60e6;
 /// Memory of the interval, microseconds.
@@ -251,7 +253,12 @@ impl Rhythm {
             if site.is_silent() && site.known > 1 {
                 places.push((Place::Site(placed.site), site.last_us));
             } else if device.is_silent() {
-                places.push((Place::Device(placed.device), device.last_us));
+                // Its site may be silent as a whole: the others are given as long again, and then it is told by itself.
+                let place = Place::Device(placed.device);
+                let may_be_site = site.known > 1 && site.is_late() && !beat.is_silent_for(now_us, SITE_WAITS);
+                if !may_be_site || self.said.iter().any(|(said, _)| *said == place) {
+                    places.push((place, device.last_us));
+                }
             } else if beat.is_silent_for(now_us, ALONE) {
                 places.push((Place::Signal(signal), beat.last_us));
             }

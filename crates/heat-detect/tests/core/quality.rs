@@ -57,6 +57,28 @@ fn a_silent_device_is_one_finding_and_clears_when_it_speaks() {
 }
 
 #[test]
+fn a_site_whose_devices_fall_silent_by_rhythms_of_their_own_is_told_once() {
+    let mut feed = Feed::new(DetectSettings::default(), plant());
+    let silent = 2 * DAY;
+    feed.run_with(
+        0,
+        silent + 5 * HOUR,
+        300,
+        |_| CALM,
+        |at, list| {
+            swing(at, list);
+            // The meter is read every ten minutes, its controller every five.
+            list.retain(|(site, device, _)| {
+                *site != "b1" || at < silent && (*device != "meter" || at % 600 == 0)
+            });
+        },
+    );
+    let silences = of_class(&feed, Class::Silence);
+    assert_eq!(silences.len(), 1, "{silences:?}");
+    assert_eq!(silences[0].place.as_deref(), Some("b1"));
+}
+
+#[test]
 fn a_device_whose_clock_is_wrong_is_one_finding_and_is_not_silent() {
     let mut feed = Feed::new(DetectSettings::default(), plant());
     feed.run_with(0, 2 * DAY, SCAN, |_| CALM, swing_list);
