@@ -158,7 +158,13 @@ impl Behaviour {
                 finding.place = Some(id.as_str().to_owned());
                 Some(finding)
             }
-            Change::List { since_us, judged } => Some(self.finding(at, since_us, judged.deviate)),
+            Change::List { since_us, judged } => {
+                let finding = self.finding(at, since_us, judged.deviate);
+                // What no meter can tell is true by numbers alone.
+                let is_slight = |evidence: &Evidence| evidence.value.abs() < told_from(&evidence.unit);
+                let is_told = finding.evidence.is_empty() || !finding.evidence.iter().all(is_slight);
+                is_told.then_some(finding)
+            }
         }
     }
 
@@ -235,5 +241,16 @@ impl Behaviour {
                 u64::try_from(left_us / 1_000_000).ok()
             })
             .min()
+    }
+}
+
+/// The least deviation that meters of a unit can tell: temperature pairs of EN 1434, transmitters of a quarter percent of 1 MPa,
+/// positioners. Of others the size says nothing without their range.
+fn told_from(unit: &str) -> f64 {
+    match unit {
+        "degC" | "K" => 0.1,
+        "Pa" => 2_500.0,
+        "1" => 0.005,
+        _ => 0.0,
     }
 }

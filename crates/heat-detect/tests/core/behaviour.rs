@@ -64,6 +64,25 @@ fn a_signal_of_any_name_that_leaves_the_others_is_listed_with_its_name_and_clear
 }
 
 #[test]
+fn what_no_thermometer_can_tell_is_not_listed_however_regular_the_others_are() {
+    let listed = |kelvin: f64| {
+        let mut feed = Feed::new(DetectSettings::default(), PlantModel::default());
+        for at in (0..1_840 * MINUTE).step_by(60) {
+            let shift = if at < 1_600 * MINUTE { 0.0 } else { 2.0 };
+            let (site, device, mut values) = rig(at, [0.0, shift, 0.0, 0.0, 0.0]);
+            for (signal, (_, unit, value)) in values.iter_mut().enumerate() {
+                let centre = [900.0, 0.0, 60.0, 0.0, 0.0][signal];
+                let size = if signal == 0 { 40.0 } else { 1.0 };
+                (*unit, *value) = ("degC", 60.0 + kelvin * (*value - centre) / size);
+            }
+            feed.device(START + at, START + at, &(site, device, values));
+        }
+        feed.incidents().len()
+    };
+    assert_eq!([listed(1.0), listed(0.02)], [1, 0]);
+}
+
+#[test]
 fn a_load_beyond_all_that_was_seen_moves_all_signals_and_is_not_listed() {
     let mut feed = Feed::new(DetectSettings::default(), PlantModel::default());
     run(&mut feed, 0, 1_600 * MINUTE, |_| USUAL);
