@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     layout::{Role, Site},
-    network::statements::{Place, Statement},
+    network::statements::{Place, Statement, Telling},
     quality::Fault,
 };
 
@@ -47,6 +47,17 @@ pub(super) enum Kind {
     BelowPlan,
     AbovePlan,
     CapacityReserve,
+}
+
+impl Said {
+    /// Whether it is of the same class, so that one may turn out to be the other.
+    pub(super) fn is_like(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Sensor(one, _), Self::Sensor(other, _)) => one == other,
+            (Self::Kind(one), Self::Kind(other)) => one.class() == other.class(),
+            (Self::Sensor(..), Self::Kind(_)) | (Self::Kind(_), Self::Sensor(..)) => false,
+        }
+    }
 }
 
 impl Kind {
@@ -228,5 +239,6 @@ pub(super) fn statement(said: Said, site: u32, onset_us: i64, active: bool) -> S
         facts: Vec::new(),
         strength: 0.0,
         affected,
+        telling: Telling::Anew,
     }
 }

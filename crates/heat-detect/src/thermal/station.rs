@@ -1,12 +1,11 @@
 //! One station: what physics holds constant in it, and what can be the matter.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use super::{
     bank::{Bank, Instant, Instants, Limit, Limits},
-    costs::Costs,
+    costs::{Costs, Spent},
+    course::Course,
     delivery::Delivery,
     hypothesis::{CHANNELS, Rule, Want},
     meter::HeatMeter,
@@ -187,12 +186,9 @@ pub(super) struct Station {
     pub(super) costs: Costs,
     /// Whether it delivers heat, and has for long enough.
     pub(super) delivers: bool,
-    /// What was said of the cause that is open: its kind must end as it began.
-    pub(super) said: Option<super::say::Said>,
-    /// Whether it stays off the list, because the same was listed not long ago.
-    pub(super) quiet: bool,
-    /// When what a rule had named was over last, by rule.
-    pub(super) over: BTreeMap<u8, i64>,
+    pub(super) course: Course,
+    /// What its lost set-back has cost.
+    pub(super) nights: Spent,
 }
 
 fn inputs<const N: usize>(values: [f64; N]) -> Inputs {

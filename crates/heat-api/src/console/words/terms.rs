@@ -26,7 +26,7 @@ const DETECTORS: [Term; 17] = [
     ("operator", "人工", "Operator"),
 ];
 
-const EVIDENCE: [Term; 36] = [
+const EVIDENCE: [Term; 40] = [
     ("pressure_drop", "压力下降", "Pressure down"),
     ("pressure_rise", "压力上升", "Pressure up"),
     ("make_up_surge", "补水量突增", "Make-up up"),
@@ -54,6 +54,10 @@ const EVIDENCE: [Term; 36] = [
     ("circulation_stands", "循环停止", "Circulation stands"),
     ("pump_stands", "水泵停止", "Pump stands"),
     ("excess_heat", "多耗热量", "Heat delivered for nothing"),
+    ("excess_flow_total", "累计无效流量", "Flow that carried no heat so far"),
+    ("excess_heat_total", "累计多耗热量", "Heat delivered for nothing so far"),
+    ("heating_ended", "已停止供热", "Heating has ended for"),
+    ("not_judged", "长期无可判数据", "Nothing heard of it for"),
     ("homes_below_promise", "低于承诺室温的住户占比", "Homes below the promise"),
     ("near_less_far", "近端与远端温差", "Near homes less far ones"),
     ("return_cold", "回水过冷", "Return is cold"),
