@@ -21,7 +21,7 @@ use super::{
 const SETTLE_BINS: i64 = 4;
 const WAIT_BINS: i64 = 36;
 /// By how much a cause must beat the best one of the other family.
-const MARGIN: f64 = 9.0;
+pub(super) const MARGIN: f64 = 9.0;
 /// Quarter hours in line after which a cause is gone.
 const CLEAR_BINS: u32 = 8;
 /// The same of what comes and goes.

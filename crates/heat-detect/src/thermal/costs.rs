@@ -103,6 +103,7 @@ pub(super) fn excess(station: &Station, said: Said, bin: i64) -> Excess {
         | Kind::BlockedStrainer
         | Kind::Hunting
         | Kind::SetbackLost
+        | Kind::ColdArrival
         | Kind::ColdSupply
         | Kind::HotSupply
         | Kind::BelowPlan

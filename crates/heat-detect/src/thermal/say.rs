@@ -42,6 +42,7 @@ pub(super) enum Kind {
     BlockedStrainer,
     Hunting,
     SetbackLost,
+    ColdArrival,
     ColdSupply,
     HotSupply,
     BelowPlan,
@@ -71,7 +72,8 @@ impl Kind {
             | Self::BelowSetPoint
             | Self::PumpFailure
             | Self::Hunting
-            | Self::SetbackLost => Class::ConsumerThermal,
+            | Self::SetbackLost
+            | Self::ColdArrival => Class::ConsumerThermal,
             Self::Underheating | Self::BlockedStrainer => Class::Underheating,
             Self::ColdSupply
             | Self::HotSupply
@@ -94,6 +96,7 @@ impl Kind {
             Self::BlockedStrainer => Some("blocked_strainer"),
             Self::Hunting => Some("hunting"),
             Self::SetbackLost => Some("setback_lost"),
+            Self::ColdArrival => Some("cold_arrival"),
             Self::ColdSupply => Some("cold_supply"),
             Self::HotSupply => Some("hot_supply"),
             Self::BelowPlan => Some("below_heat_plan"),
@@ -127,7 +130,8 @@ pub(super) fn station_sensor(site: &Site, cause: station::Cause) -> Option<u32> 
         | Cause::Surplus
         | Cause::SecondaryPump
         | Cause::Demand
-        | Cause::Hydraulics => None,
+        | Cause::Hydraulics
+        | Cause::ColdArrival => None,
     }
 }
 
@@ -166,6 +170,7 @@ pub(super) fn of_station(site: &Site, station: &Station, case: Case, bin: i64) -
         Cause::Surplus if station.is_valve_still() => Some(Said::Kind(Kind::StuckValve)),
         Cause::Surplus => Some(Said::Kind(Kind::Overheating)),
         Cause::SecondaryPump => Some(Said::Kind(Kind::PumpFailure)),
+        Cause::ColdArrival => Some(Said::Kind(Kind::ColdArrival)),
         Cause::Demand | Cause::Hydraulics => None,
     }
 }

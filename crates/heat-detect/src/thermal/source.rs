@@ -291,7 +291,7 @@ fn rule(cause: Cause, per_kelvin: f64, is_crossed: bool, by_supply: bool) -> Rul
     let mut wants = [Zero; CHANNELS];
     wants[..OWN].copy_from_slice(&own);
     let is_sensor = !matches!(cause, Cause::TooCold | Cause::TooHot | Cause::Water);
-    Rule { wants, sign: (cause == Cause::Swapped).then_some(1.0), is_sensor }
+    Rule { wants, sign: (cause == Cause::Swapped).then_some(1.0), is_sensor, rare: 0.0 }
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ const EVIDENCE: [Term; 40] = [
     ("above_saturation", "高出饱和压力", "Above saturation"),
 ];
 
-const KINDS: [Term; 30] = [
+const KINDS: [Term; 31] = [
     ("flashing", "汽化", "flashing"),
     ("emptying", "倒空", "emptying"),
     ("overpressure", "超压", "overpressure"),
@@ -82,6 +82,7 @@ const KINDS: [Term; 30] = [
     ("pump_failure", "循环泵故障", "pump failure"),
     ("blocked_strainer", "除污器堵塞", "blocked strainer"),
     ("imbalance", "水力失调", "hydraulic imbalance"),
+    ("cold_arrival", "到站供温偏低", "water arrives too cold"),
     ("cold_supply", "供温偏低", "supply too cold"),
     ("hot_supply", "供温偏高", "supply too hot"),
     ("secondary", "二次网", "secondary"),

@@ -32,6 +32,7 @@ pub(super) fn kind(kind: &str) -> Option<(&'static str, &'static str)> {
         "pump_failure" => ("二次循环泵故障", "secondary circulation failed"),
         "blocked_strainer" => ("过滤器堵塞", "strainer blocked"),
         "imbalance" => ("水力失调，近热远冷", "hydraulic imbalance: near homes warm, far homes cold"),
+        "cold_arrival" => ("到站供温偏低，热量正常", "water arrives too cold, and the heat is as it was"),
         "cold_supply" => ("供温偏低", "supply too cold"),
         "hot_supply" => ("供温偏高", "supply too hot"),
         "clock_ahead" => ("时钟超前", "clock ahead"),
