@@ -7,7 +7,7 @@ use heat_model::incident::{Class, Incident};
 use crate::{
     quality::value,
     temps::controlled,
-    world::{CALM, Device, Feed, noise, plant},
+    world::{CALM, Device, Feed, START, noise, plant},
 };
 
 const HOUR: i64 = 3_600;
@@ -112,7 +112,7 @@ fn nothing_is_the_matter_with_a_station_in_order() {
 #[test]
 fn each_trouble_of_a_station_is_one_incident_of_its_kind() {
     let dirt = |since: i64| 2.0 * (since as f64 / DAY as f64).min(3.0);
-    let troubles: [(Class, Option<&str>, &dyn Fn(i64) -> Trouble); 9] = [
+    let troubles: [(Class, Option<&str>, &dyn Fn(i64) -> Trouble); 10] = [
         (Class::ConsumerThermal, Some("high_return"), &|_| Trouble { back: 4.0, ..WELL }),
         (Class::ConsumerThermal, Some("fouled"), &|since| Trouble { back: dirt(since), ..WELL }),
         (Class::ConsumerThermal, Some("short_circuit"), &|_| Trouble { back: 26.0, ..WELL }),
@@ -120,6 +120,7 @@ fn each_trouble_of_a_station_is_one_incident_of_its_kind() {
         (Class::ConsumerThermal, Some("overheating"), &|_| Trouble { heat: 1.5, cooler: -3.0, ..WELL }),
         (Class::ConsumerThermal, Some("below_set_point"), &|_| Trouble { heat: 0.93, cooler: 2.5, ..WELL }),
         (Class::ConsumerThermal, Some("pump_failure"), &|_| Trouble { pump: 0.3, ..WELL }),
+        (Class::ConsumerThermal, Some("cold_arrival"), &|_| Trouble { cold: 5.0, ..WELL }),
         (Class::Underheating, Some("blocked_strainer"), &|_| Trouble { through: 0.25, ..WELL }),
         (Class::Underheating, None, &|_| Trouble { heat: 0.7, cooler: 1.0, ..WELL }),
     ];
@@ -135,4 +136,26 @@ fn each_trouble_of_a_station_is_one_incident_of_its_kind() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_supply_sensor_that_reads_too_little_is_no_water_that_arrives_cold() {
+    let mut feed = Feed::new(DetectSettings::default(), plant());
+    feed.run_with(
+        0,
+        ONSET + 2 * DAY,
+        SCAN,
+        |_| CALM,
+        |at, list| {
+            metered(at, list, WELL);
+            if at >= ONSET {
+                *value(list, "b1", "primary_supply_temperature") -= 5.0;
+            }
+        },
+    );
+    let found = feed.incidents();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].class, Class::SensorFault);
+    assert_eq!(found[0].place.as_deref(), Some("town/b1/meter/primary_supply_temperature"));
+    assert!(found[0].opened.second() < START + ONSET + 4 * HOUR, "{found:?}");
 }
