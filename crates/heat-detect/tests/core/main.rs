@@ -3,6 +3,7 @@
 
 mod account;
 mod behaviour;
+mod beside;
 mod burst;
 mod calm;
 mod case;
@@ -19,6 +20,7 @@ mod patchy;
 mod plants;
 mod pressure;
 mod quality;
+mod replay;
 mod season;
 mod stations;
 mod steam;
