@@ -186,8 +186,11 @@ impl Run {
             return;
         }
         match self.latest.get(&key) {
-            Some(&index) if !matches!(event.change.kind, ChangeKind::Reopened | ChangeKind::Escalated) => {
+            Some(&index) if !raises_anew(event) => {
                 let alarm = &mut self.record.alarms[index];
+                if event.change.kind == ChangeKind::Reopened {
+                    alarm.cleared_us = None;
+                }
                 let limit_us = if incident.class == Class::Burst { LATER_BURST_US } else { LATER_LEAK_US };
                 if at_us - alarm.emitted_us <= limit_us {
                     alarm.later_size_kg_s = incident.loss_kg_s.or(alarm.later_size_kg_s);
@@ -216,6 +219,28 @@ impl Run {
             scores.finish()?;
         }
         Ok(self.record)
+    }
+}
+
+/// Whether an event raises an alarm of its incident that counts. A fault of a station or sensor that comes back is the same
+/// line of the list.
+const fn raises_anew(event: &IncidentEvent) -> bool {
+    match event.change.kind {
+        ChangeKind::Escalated => true,
+        ChangeKind::Reopened => {
+            !matches!(event.incident.class, Class::ConsumerThermal | Class::Underheating | Class::SensorFault)
+        }
+        ChangeKind::Opened
+        | ChangeKind::Updated
+        | ChangeKind::Acknowledged
+        | ChangeKind::Shelved
+        | ChangeKind::Unshelved
+        | ChangeKind::OutOfService
+        | ChangeKind::BackInService
+        | ChangeKind::WorkMoved
+        | ChangeKind::Cleared
+        | ChangeKind::Repaired
+        | ChangeKind::Verified => false,
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{
 const BINDINGS_MAX: usize = 65_536;
 
 /// Version of the snapshot's layout; a change of any type in it raises it.
-pub const SNAPSHOT_VERSION: u32 = 12;
+pub const SNAPSHOT_VERSION: u32 = 13;
 
 /// A snapshot cannot be restored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

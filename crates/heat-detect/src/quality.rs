@@ -39,7 +39,7 @@ use self::{
 };
 use crate::{
     layout::{Layout, Role},
-    network::statements::{Fact, Place, Statement},
+    network::statements::{Fact, Place, Statement, Telling},
     tracker::{Step, Tracker},
 };
 
@@ -250,6 +250,7 @@ impl Quality {
                     facts: Vec::new(),
                     strength: f64::from(clock.marks),
                     affected: Vec::new(),
+                    telling: Telling::Anew,
                 });
             }
             if over {
@@ -447,6 +448,7 @@ impl Quality {
             facts: if is_private { Vec::new() } else { vec![fact] },
             strength: 1.0,
             affected: Vec::new(),
+            telling: Telling::Anew,
         }
     }
 

@@ -10,12 +10,14 @@
 //! one multivariate distance: it says that something is odd, never what.
 //!
 //! Cold start: a relation is judged after three days of data, with the threshold of [`relation`]. While the supply is
-//! off its target no station is blamed; while a burst is on nothing is judged or learned. A finding clears when the
-//! site's relations have been back in line for two hours.
+//! off its target no station is blamed, for as long as that is not how the network is run; while a burst is on nothing is
+//! judged or learned. A finding clears when the site's relations have been back in line for two hours; what silence, a
+//! rest and the end of heating do to it is in [`bank`] and [`course`].
 
 mod bank;
 mod beside;
 mod costs;
+mod course;
 mod delivery;
 mod homes;
 mod hunting;
@@ -40,13 +42,13 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::costs::Costs;
 use self::{
-    bank::{Instants, News},
+    bank::{End, Instants, News},
     beside::delivered,
     homes::Homes,
     hunting::Hunting,
     hypothesis::{CHANNELS, Want},
     outdoors::Outdoors,
-    relation::{Tail, Thresholds},
+    relation::{Learns, Tail, Thresholds},
     reserve::Reserve,
     say::{Kind, Said},
     source::Source,
@@ -57,7 +59,7 @@ use self::{
 use crate::{
     bins::{BIN_US, Bins},
     layout::{Layout, Role},
-    network::statements::{Fact, Statement},
+    network::statements::{Fact, Statement, Telling},
     quality::{Fault, Quality},
 };
 
@@ -66,8 +68,6 @@ const SUM_SHARE: f64 = 0.8;
 /// Without a source's meters to compare with, a deviation must last a day: with a few stations as witnesses, each of
 /// whose owners opens and closes valves by hand, a shorter one is how they are run.
 const PEERS_BINS: i64 = 96;
-/// What comes again at a station within so many quarter hours is the same matter: followed and not listed anew.
-const QUIET_BINS: i64 = 14 * 96;
 /// Temperature assumed of make-up water, degC.
 const MAKE_UP_CELSIUS: f64 = 15.0;
 
@@ -88,6 +88,8 @@ pub(crate) struct Thermal {
     reserve: Reserve,
     outdoors: Outdoors,
     plan_said: Option<Kind>,
+    /// Since when the network has not heated.
+    rests_since: Option<i64>,
     /// What the settings allowed at the last quarter hour; see [`Quarter::per_month`].
     per_month: f64,
     station_tails: [Tail; CHANNELS],
@@ -115,6 +117,9 @@ impl Thermal {
     pub(crate) fn close_bin(&mut self, quarter: Quarter<'_>, quality: &mut Quality) -> Vec<Statement> {
         let Quarter { layout, bins, bin, judge, loses, promised, per_month } = quarter;
         self.per_month = per_month;
+        if judge {
+            self.rests_since = None;
+        }
         self.enrol(layout);
         let mut said = Vec::new();
         let doubted =
@@ -130,15 +135,16 @@ impl Thermal {
                 .find_map(|(_, site)| means.mass_flow(site, role, Some(MAKE_UP_CELSIUS)))
         };
         let fed = source::Fed { make_up: of_plant(Role::MakeUpFlow), relief: of_plant(Role::ReliefFlow) };
-        let are_calm = self.sources().all(|source| source.bank.is_calm());
-        let shared = self.take_stations(&surround, &stations, are_calm);
+        let shared = self.take_stations(&surround, &stations);
         let sums = self.sums(&stations, &shared);
         if let Some(first) = sources.first() {
             let instants = self.source.instants(&surround, &first, fed, &sums);
             let (limits, tails) = (&source::LIMITS, &mut self.source_tails);
-            self.source.bank.take(bin, &instants, &[0.0; CHANNELS], true, limits, tails);
+            self.source.bank.take(bin, &instants, &[0.0; CHANNELS], Learns::Yes, limits, tails);
         }
         self.take_further(layout, surround, &sources, &sums);
+        self.source.note_target(bin);
+        self.further.iter_mut().for_each(|(_, source)| source.note_target(bin));
         self.homes.take(means, bin, promised);
         self.outdoors.take(means, bin, surround.angle);
         let delivered = delivered(means);
@@ -186,6 +192,17 @@ impl Thermal {
         std::iter::once(&self.source).chain(self.further.iter().map(|(_, source)| source))
     }
 
+    /// What the stations may learn: nothing of a network that is not in order, until that is how it is run.
+    fn lesson(&self, bin: i64) -> Learns {
+        if self.is_off_target(bin) || !self.sources().all(|source| source.bank.is_settled(bin)) {
+            Learns::No
+        } else if self.sources().all(|source| source.bank.is_calm()) {
+            Learns::Yes
+        } else {
+            Learns::Apart
+        }
+    }
+
     /// Whether a source's supply is far from its target, so that stations show no fault of their own.
     fn is_off_target(&self, bin: i64) -> bool {
         self.sources().any(|source| source.is_off_target(bin))
@@ -218,7 +235,7 @@ impl Thermal {
             let surround = Surround { circulation: None, ..surround };
             let instants = source.instants(&surround, &own, source::Fed::default(), &stations);
             let (limits, tails) = (&source::LIMITS, &mut self.source_tails);
-            source.bank.take(surround.bin, &instants, &[0.0; CHANNELS], true, limits, tails);
+            source.bank.take(surround.bin, &instants, &[0.0; CHANNELS], Learns::Yes, limits, tails);
         }
     }
 
@@ -232,7 +249,6 @@ impl Thermal {
         &mut self,
         surround: &Surround,
         readings: &[(u32, Readings)],
-        learns: bool,
     ) -> [Option<f64>; CHANNELS] {
         let bin = surround.bin;
         let mut instants: Vec<(u32, Instants)> = Vec::with_capacity(readings.len());
@@ -257,7 +273,7 @@ impl Thermal {
             };
             instants.iter().filter(is_beyond).count()
         });
-        let learns = learns && !self.is_off_target(bin);
+        let learns = self.lesson(bin);
         for (site, instants) in &instants {
             let Ok(at) = self.stations.binary_search_by_key(site, |(site, _)| *site) else { continue };
             let bank = &mut self.stations[at].1.bank;
@@ -347,17 +363,21 @@ impl Thermal {
                         }
                         source.said = None;
                     }
-                    if let Some(what) = what {
-                        let mut statement = say::statement(what, index, case.onset_bin * BIN_US, true);
-                        statement.facts = facts(&source.bank.facts(bin, &source::LIMITS), &source::LIMITS);
-                        statement.strength = best.strength();
-                        said.push(statement);
-                    }
+                    let Some(what) = what else {
+                        source.bank.is_not_said();
+                        continue;
+                    };
+                    let mut statement = say::statement(what, index, case.onset_bin * BIN_US, true);
+                    statement.telling = Telling::Again;
+                    statement.facts = facts(&source.bank.facts(bin, &source::LIMITS), &source::LIMITS);
+                    statement.strength = best.strength();
+                    said.push(statement);
                 }
-                Some(News::Closed(case)) => {
+                Some(News::Closed(case, end)) => {
                     if let Some(what) = source.said.take() {
                         closes(what, quality);
-                        said.push(say::statement(what, index, case.onset_bin * BIN_US, false));
+                        let statement = say::statement(what, index, case.onset_bin * BIN_US, false);
+                        said.push(course::ended(statement, end));
                     }
                 }
                 None => {}
@@ -379,10 +399,7 @@ impl Thermal {
         for (index, station) in &mut self.stations {
             let site = &layout.sites[*index as usize];
             let Some(rules) = station.rules() else { continue };
-            if let Some(what) = station.said {
-                let cooling = station.context.map_or(0.0, |context| context.cooling);
-                station.costs.add(costs::excess(station, what), cooling);
-            }
+            said.extend(station.goes_on(*index, bin));
             let waits = |rule: usize| {
                 let cause = station::CAUSES[rule];
                 if !cause.is_told() {
@@ -397,29 +414,19 @@ impl Thermal {
                 Some(News::Opened(case, best)) => {
                     let what =
                         say::of_station(site, station, case, bin).filter(|what| opens(*what, quality, bin));
-                    station.said = what;
-                    let Some(what) = what else { continue };
-                    station.quiet = station.over.get(&case.rule).is_some_and(|over| bin - over < QUIET_BINS);
-                    if station.quiet {
+                    let Some(what) = what else {
+                        station.bank.is_not_said();
                         continue;
-                    }
-                    let mut statement = say::statement(what, *index, case.onset_bin * BIN_US, true);
-                    let excess = costs::excess(station, what);
+                    };
+                    let excess = costs::excess(station, what, bin);
+                    let mut statement = station.begins(what, case, *index, bin);
                     statement.strength = if excess.kg_s > 0.0 { excess.kg_s } else { best.strength() };
-                    statement.facts = excess.facts();
-                    statement
-                        .facts
-                        .extend(facts(&station.bank.facts(bin, &station::LIMITS), &station::LIMITS));
+                    let deviations = facts(&station.bank.facts(bin, &station::LIMITS), &station::LIMITS);
+                    statement.facts = [excess.facts(), deviations, statement.facts].concat();
                     said.push(statement);
                 }
-                Some(News::Closed(case)) => {
-                    if let Some(what) = station.said.take() {
-                        closes(what, quality);
-                        if !std::mem::take(&mut station.quiet) {
-                            said.push(say::statement(what, *index, case.onset_bin * BIN_US, false));
-                        }
-                        station.over.insert(case.rule, bin);
-                    }
+                Some(News::Closed(case, end)) => {
+                    said.extend(station.ends(case.rule, end, *index, bin, quality));
                 }
                 None => {}
             }

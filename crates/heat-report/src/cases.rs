@@ -73,10 +73,18 @@ impl Case {
         self.incident.loss_kg_s.filter(|loss| *loss > 0.0).map(|loss| loss * self.seconds_in(span))
     }
 
-    /// Heat delivered for nothing in the span, J, as the thermal detector measured it when it told it.
+    /// Heat delivered for nothing in the span, J.
     pub fn excess_heat_j(&self, span: &Span) -> Option<f64> {
-        let shown = self.incident.evidence.iter().find(|evidence| evidence.what == "excess_heat")?;
-        Some(shown.value * self.seconds_in(span))
+        self.spent(span, "excess_heat_total", "excess_heat")
+    }
+
+    /// What it cost in the span, by the sum that its detector kept of it, at the sum's mean rate; by what it cost when it
+    /// was told, where there is no sum.
+    fn spent(&self, span: &Span, sum: &str, rate: &str) -> Option<f64> {
+        let seen = |what: &str| self.incident.evidence.iter().find(|evidence| evidence.what == what);
+        let Some(sum) = seen(sum) else { return Some(seen(rate)?.value * self.seconds_in(span)) };
+        let measured = sum.at.since(self.incident.onset).as_secs_f64();
+        (measured > 0.0).then(|| sum.value * self.seconds_in(span) / measured)
     }
 
     /// Whether its water is a secondary's, which no source feeds: a leak there, or radiators drained at a station.
@@ -91,10 +99,9 @@ impl Case {
         is_water_loss(self.incident.class) && !self.is_of_secondary()
     }
 
-    /// Flow that carried no heat, kg, as the thermal detector measured it.
+    /// Flow that carried no heat in the span, kg.
     pub fn excess_flow_kg(&self, span: &Span) -> Option<f64> {
-        let shown = self.incident.evidence.iter().find(|evidence| evidence.what == "excess_flow")?;
-        Some(shown.value * self.seconds_in(span))
+        self.spent(span, "excess_flow_total", "excess_flow")
     }
 
     /// The site that it is about, if it is about one: `place`, or the site of the signal in it.

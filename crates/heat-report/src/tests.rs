@@ -345,6 +345,45 @@ fn heat_delivered_for_nothing_is_what_an_incident_cost() {
 }
 
 #[test]
+fn what_a_fault_cost_is_the_sum_that_was_measured_and_not_its_first_rate_over_all_hours_in_which_it_was_open()
+{
+    let mut town = Town::new();
+    let evidence = |what: &str, value: f64, unit: &str, measured: &str| Evidence {
+        detector: "thermal".to_owned(),
+        place: "c".to_owned(),
+        what: what.to_owned(),
+        value,
+        unit: unit.to_owned(),
+        at: EventTime::from_micros(at(measured)),
+    };
+    // Told at 0.18 MW; heating ended an hour later, and with it the case at eight, when it had cost 1 GJ.
+    let (from, ended) = ("2026-11-20T06:00:00+08:00", "2026-11-20T08:00:00+08:00");
+    let hot = Incident {
+        kind: Some("overheating".to_owned()),
+        place: Some("c".to_owned()),
+        evidence: vec![evidence("excess_heat", 180_000.0, "W", from)],
+        ..incident(1, Class::ConsumerThermal, from)
+    };
+    town.said(1, from, ChangeKind::Opened, &hot);
+    let over = Incident {
+        evidence: vec![
+            evidence("heating_ended", 3.0, "d", ended),
+            evidence("excess_heat_total", 1e9, "J", ended),
+            evidence("excess_heat", 180_000.0, "W", from),
+        ],
+        version: 2,
+        cleared: Some(AppendTime::from_micros(at(ended))),
+        ..hot
+    };
+    town.said(2, ended, ChangeKind::Cleared, &over);
+
+    let report = town.report();
+
+    let heat = scope(&report, &Scope::City).classes[0].heat_gj.unwrap();
+    assert!((heat - 1.0).abs() < 1e-9, "{heat}");
+}
+
+#[test]
 fn a_loss_that_began_before_and_goes_on_after_costs_what_falls_into_the_span() {
     let mut town = Town::new();
     let leak =

@@ -44,6 +44,20 @@ pub(crate) struct Statement {
     pub(crate) strength: f64,
     /// Sites whose homes it touches.
     pub(crate) affected: Vec<u32>,
+    pub(crate) telling: Telling,
+}
+
+/// How a statement stands to those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Telling {
+    /// As its place in time says: what was over for hours is new.
+    Anew,
+    /// The same matter as what was told of its kind and place before, if that was over not long ago.
+    Again,
+    /// What it has come to, of one that is open.
+    Further,
+    /// It is over, and this is what it came to.
+    Over,
 }
 
 /// Puts names to a statement.

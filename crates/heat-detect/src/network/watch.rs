@@ -12,7 +12,7 @@ use crate::{
     burst,
     core::Emitter,
     layout::Layout,
-    network::statements::Statement,
+    network::statements::{Statement, Telling},
     quality::{Quality, nature::may_stand_still},
     thermal::Quarter,
 };
@@ -106,7 +106,9 @@ impl Network {
         let mut said = state.quality.close_bin(&self.layout, &state.trackers, (bin + 1) * BIN_US);
         // A burst moves everything, and so does a network that is being filled, heated up or shut down: nothing of it is
         // a station's or a sensor's own.
-        if !state.burst.is_on() && heats {
+        if !heats {
+            said.extend(state.thermal.rest(&self.layout, bin, &mut state.quality));
+        } else if !state.burst.is_on() {
             let quarter = quarter(settings, &self.layout, &state.live, bin, true, state.balance.is_leaking());
             said.extend(state.thermal.close_bin(quarter, &mut state.quality));
         }
@@ -125,8 +127,18 @@ impl Network {
 
     fn say_all(&mut self, settings: &DetectSettings, said: &[Statement], emit: &mut Emitter<'_>) {
         for statement in said {
-            let finding = statements::finding(&self.state.id, &self.layout, &self.state.keys, statement);
-            self.say(settings, finding, emit);
+            let mut finding = statements::finding(&self.state.id, &self.layout, &self.state.keys, statement);
+            finding.affected_households = self.layout.homes.of(&finding.affected);
+            let book = &mut self.state.book;
+            match statement.telling {
+                Telling::Further => book.adds_up(&finding, emit),
+                Telling::Again if finding.active && book.resume(&finding, emit) => {}
+                Telling::Over => {
+                    book.note_sums(&finding, emit);
+                    self.say(settings, finding, emit);
+                }
+                Telling::Again | Telling::Anew => self.say(settings, finding, emit),
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     layout::Layout,
-    network::statements::{Place, Statement},
+    network::statements::{Place, Statement, Telling},
 };
 
 /// Intervals without a reading that make a silence: five readings in a row are lost every week somewhere.
@@ -296,6 +296,7 @@ fn statement(kind: Option<&'static str>, place: Place, since_us: i64, active: bo
         facts: Vec::new(),
         strength: 1.0,
         affected: Vec::new(),
+        telling: Telling::Anew,
     }
 }
 

@@ -2,13 +2,17 @@
 //!
 //! A deviation is judged once it has lasted an hour. A cause is named when it explains what nothing else does, and beats
 //! the best one of the other family, sensor or plant, by [`MARGIN`]; a tie is decided after [`WAIT_BINS`]. While a cause
-//! is open nothing is learned, so that the site's relations return to where they were.
+//! is open its relations learn nothing, so that they return to where they were; the others wait for two weeks, and then
+//! go with the season.
+//!
+//! It ends when the site is in line again. Silence is not health: while nothing is heard of the relations that the cause
+//! moves, it neither ends nor counts, and after [`LOST_BINS`] it is given up, for it can no longer be judged.
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     hypothesis::{CHANNELS, Deviations, Ranked, Rule, Want, rank},
-    relation::{Course, KNOWN, Relation, SCALES, Tail, Take, Thresholds},
+    relation::{ACCEPT_BINS, Course, KNOWN, Learns, Relation, SCALES, Tail, Take, Thresholds},
     rls::Inputs,
 };
 
@@ -17,9 +21,14 @@ use super::{
 const SETTLE_BINS: i64 = 4;
 const WAIT_BINS: i64 = 36;
 /// By how much a cause must beat the best one of the other family.
-const MARGIN: f64 = 9.0;
+pub(super) const MARGIN: f64 = 9.0;
 /// Quarter hours in line after which a cause is gone.
 const CLEAR_BINS: u32 = 8;
+/// The same of what comes and goes.
+const CLEAR_AGAIN_BINS: u32 = 96;
+/// Quarter hours without a word of its relations after which a cause is given up: a station that was pulled down, or stands
+/// still.
+pub(super) const LOST_BINS: u32 = 14 * 96;
 /// In line: within so many standard deviations, or below what matters.
 const IN_LINE: f64 = 3.5;
 /// What must be explained for a cause to be named at all.
@@ -61,13 +70,40 @@ pub(super) struct Case {
     pub(super) grew: bool,
     pub(super) onset_bin: i64,
     in_line: u32,
+    /// Whether it was over not long ago: then it has to be in line for longer.
+    again: bool,
+    /// The relations that it moves, of those that were judged when it was named, as bits; none where nothing was said of
+    /// it, for then it holds nothing back.
+    moved: u16,
+    /// Quarter hours since anything was heard of them.
+    unheard: u32,
+}
+
+impl Case {
+    const fn moves(&self, channel: usize) -> bool {
+        self.moved & (1 << channel) != 0
+    }
+
+    /// Whether a relation says how it goes on.
+    const fn concerns(&self, channel: usize) -> bool {
+        self.moved == 0 || self.moves(channel)
+    }
+}
+
+/// How a cause ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// The site is in line again.
+    InLine,
+    /// Nothing has been heard of it for too long.
+    Lost,
 }
 
 /// What changed about a site.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum News {
     Opened(Case, Ranked),
-    Closed(Case),
+    Closed(Case, End),
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -112,6 +148,31 @@ impl Bank {
         self.case.is_none() && self.off_since.is_none()
     }
 
+    /// Whether nothing is off, or has been for so long that what hangs on the site must go on without it.
+    pub(super) fn is_settled(&self, bin: i64) -> bool {
+        let since = self.case.map(|case| case.onset_bin).or(self.off_since);
+        since.is_none_or(|since| bin - since > i64::from(ACCEPT_BINS))
+    }
+
+    /// Nothing is said of the cause that is open.
+    pub(super) fn is_not_said(&mut self) {
+        if let Some(case) = &mut self.case {
+            case.moved = 0;
+        }
+    }
+
+    /// The cause that is open was there not long ago.
+    pub(super) fn is_again(&mut self) {
+        if let Some(case) = &mut self.case {
+            case.again = true;
+        }
+    }
+
+    /// Whether a relation's newest value stands for this quarter hour.
+    pub(super) fn is_fresh(&self, channel: usize, bin: i64) -> bool {
+        self.relations[channel].as_ref().is_some_and(|relation| relation.is_fresh(bin))
+    }
+
     pub(super) fn residual(&self, bin: i64, channel: usize, instants: &Instants) -> Option<f64> {
         let instant = instants[channel].as_ref()?;
         self.relations[channel].as_ref()?.residual(bin, &instant.inputs, instant.target)
@@ -130,13 +191,18 @@ impl Bank {
         bin: i64,
         instants: &Instants,
         common: &[f64; CHANNELS],
-        learns: bool,
+        learns: Learns,
         limits: &Limits,
         tails: &mut [Tail; CHANNELS],
     ) {
-        let learns = learns && self.case.is_none();
         for (channel, instant) in instants.iter().enumerate() {
             if let Some(instant) = instant {
+                let learns = match self.case {
+                    Some(case) if case.moves(channel) => Learns::Held,
+                    // What the cause does not explain must go with the season, or the site is never in line again.
+                    Some(_) if !self.is_settled(bin) => Learns::No,
+                    Some(_) | None => learns,
+                };
                 let take = Take {
                     bin,
                     inputs: &instant.inputs,
@@ -205,7 +271,12 @@ impl Bank {
         let main = (0..CHANNELS).max_by(|a, b| z(*a).total_cmp(&z(*b))).unwrap_or(0);
         let grew = self.relations[main].as_ref().is_some_and(|relation| relation.course() == Course::Ramp);
         let rule = u8::try_from(best.rule).expect("a site has few causes");
-        let case = Case { rule, grew, onset_bin: since, in_line: 0 };
+        let moved = |channel: &usize| {
+            let is_moved = !matches!(rules[best.rule].wants[*channel], Want::Zero | Want::May);
+            seen[*channel].is_some() && is_moved
+        };
+        let moved = (0..CHANNELS).filter(moved).fold(0, |bits, channel| bits | 1 << channel);
+        let case = Case { rule, grew, onset_bin: since, in_line: 0, again: false, moved, unheard: 0 };
         self.case = Some(case);
         Some(News::Opened(case, best))
     }
@@ -215,14 +286,24 @@ impl Bank {
             let limit = &limits[channel];
             relation.z(0, limit.floor).abs() < IN_LINE || relation.mean(0).abs() < 0.5 * limit.smallest
         });
-        let case = self.case.as_mut()?;
-        case.in_line = if in_line { case.in_line + 1 } else { 0 };
-        if case.in_line < CLEAR_BINS {
-            return None;
+        let mut case = self.case?;
+        let heard = (0..CHANNELS).any(|channel| case.concerns(channel) && self.is_fresh(channel, bin));
+        if heard {
+            case.unheard = 0;
+            case.in_line = if in_line { case.in_line + 1 } else { 0 };
+        } else {
+            case.unheard += 1;
         }
-        let case = *case;
-        self.forget();
-        Some(News::Closed(case))
+        self.case = Some(case);
+        if case.in_line >= if case.again { CLEAR_AGAIN_BINS } else { CLEAR_BINS } {
+            self.forget();
+            Some(News::Closed(case, End::InLine))
+        } else if case.unheard > LOST_BINS {
+            self.dismiss();
+            Some(News::Closed(case, End::Lost))
+        } else {
+            None
+        }
     }
 
     /// Whether any relation is judged.

@@ -7,20 +7,18 @@ use super::{
     hunting::Hunting,
     reserve::{Change, Delivered},
     say::{self, Kind, Said},
-    setback::{self, Night},
+    setback::Night,
     values::{Means, Readings, Surround},
 };
 use crate::{
     bins::BIN_US,
     layout::{Layout, Role, Site},
-    network::statements::{Fact, Statement},
+    network::statements::{Fact, Statement, Telling},
 };
 
 /// Stations that lose their set-back in one night were told to, from this share of those that have one on, and two at
 /// least.
 const COMMON_NIGHT_SHARE: f64 = 0.4;
-/// Indoor temperature for the loss of a heated house, degC.
-const INDOOR_CELSIUS: f64 = 20.0;
 
 impl Thermal {
     /// Takes a live value of a signal that shows how control moves.
@@ -81,6 +79,7 @@ impl Thermal {
         for hunt in self.hunting.judge(layout, at_us) {
             let site = layout.placed[hunt.signal as usize].site;
             let mut statement = say::statement(Said::Kind(Kind::Hunting), site, hunt.since_us, hunt.active);
+            statement.telling = Telling::Again;
             statement.strength = hunt.turns_by_hour;
             statement.facts.push(Fact {
                 signal: Some(hunt.signal),
@@ -112,19 +111,24 @@ impl Thermal {
         let is_common = lost >= 2 && lost as f64 >= COMMON_NIGHT_SHARE * with_one as f64;
         for (site, night) in nights {
             let Some(station) = self.station_mut(site) else { continue };
-            let Some(active) = station.setback.follow(night, is_common) else { continue };
+            let change = station.setback.follow(night, is_common);
+            let excess = night.warmer() * station.usual_heat();
+            if station.setback.said && excess > 0.0 {
+                station.costs.add_heat(excess * 86_400.0);
+                station.nights.add_heat(excess * 86_400.0);
+            }
+            let Some(active) = change else { continue };
             let at_us = surround.bin * BIN_US;
             let mut statement = say::statement(Said::Kind(Kind::SetbackLost), site, at_us, active);
-            if let Night::Lost { usual, depth, mean } = night {
-                // The night's share of the day, by how much warmer the house's supply is kept.
-                let warmer =
-                    (usual - depth) / (mean - INDOOR_CELSIUS).max(5.0) * setback::NIGHT as f64 / 24.0;
-                let excess = station.usual_heat() * warmer;
+            if let (Night::Lost { usual, depth, .. }, true) = (night, active) {
+                statement.telling = Telling::Again;
                 statement.strength = usual - depth;
                 let fact = |what, value, unit| Fact { signal: None, what, value, unit };
                 statement.facts = vec![fact("setback_usual", usual, "K"), fact("setback_left", depth, "K")];
                 statement.facts.extend((excess > 0.0).then(|| fact("excess_heat", excess, "W")));
-                station.costs.add_heat(excess * 86_400.0);
+            } else {
+                statement.telling = Telling::Over;
+                statement.facts = std::mem::take(&mut station.nights).facts();
             }
             said.push(statement);
         }

@@ -45,11 +45,43 @@ impl Excess {
     }
 }
 
-/// What a fault of a station costs now.
-pub(super) fn excess(station: &Station, said: Said) -> Excess {
+/// What one case has cost: water that was pumped for nothing, kg, and heat that was delivered for nothing, J.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Spent {
+    kg: f64,
+    joules: f64,
+}
+
+impl Spent {
+    /// Adds a quarter hour.
+    pub(super) fn add(&mut self, excess: Excess) {
+        self.kg += excess.kg_s * BIN_SECONDS as f64;
+        self.joules += excess.watts * BIN_SECONDS as f64;
+    }
+
+    /// Adds heat, J.
+    pub(super) fn add_heat(&mut self, joules: f64) {
+        self.joules += joules;
+    }
+
+    /// As evidence: what costs nothing is left out.
+    pub(super) fn facts(self) -> Vec<Fact> {
+        [("excess_flow_total", self.kg, "kg"), ("excess_heat_total", self.joules, "J")]
+            .into_iter()
+            .filter(|(_, value, _)| *value > 0.0)
+            .map(|(what, value, unit)| Fact { signal: None, what, value, unit })
+            .collect()
+    }
+}
+
+/// What a fault of a station costs now, as far as it is measured now.
+pub(super) fn excess(station: &Station, said: Said, bin: i64) -> Excess {
     let Said::Kind(kind) = said else { return Excess::default() };
+    let is_measured = |channel: usize| station.bank.is_fresh(channel, bin);
     let kg_s = match (kind, station.context) {
-        (Kind::HighReturn | Kind::Fouled | Kind::ShortCircuit | Kind::StuckValve, Some(context)) => {
+        (Kind::HighReturn | Kind::Fouled | Kind::ShortCircuit | Kind::StuckValve, Some(context))
+            if is_measured(station::PINCH) =>
+        {
             let warmer = station.bank.off_by(station::PINCH).max(0.0);
             context.flow * warmer / (context.cooling + warmer).max(1.0)
         }
@@ -57,8 +89,12 @@ pub(super) fn excess(station: &Station, said: Said) -> Excess {
     };
     let off = station.bank.off_by(station::HEAT);
     let watts = match kind {
-        Kind::Overheating | Kind::StuckValve => station.usual_heat() * (off.exp() - 1.0).max(0.0),
-        Kind::HighReturn
+        Kind::Overheating | Kind::StuckValve if is_measured(station::HEAT) => {
+            station.usual_heat() * (off.exp() - 1.0).max(0.0)
+        }
+        Kind::Overheating
+        | Kind::StuckValve
+        | Kind::HighReturn
         | Kind::Fouled
         | Kind::ShortCircuit
         | Kind::BelowSetPoint
@@ -67,6 +103,7 @@ pub(super) fn excess(station: &Station, said: Said) -> Excess {
         | Kind::BlockedStrainer
         | Kind::Hunting
         | Kind::SetbackLost
+        | Kind::ColdArrival
         | Kind::ColdSupply
         | Kind::HotSupply
         | Kind::BelowPlan

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::values::{Means, Smooth};
 use crate::{
     layout::{Layout, Role},
-    network::statements::{Fact, Place, Statement},
+    network::statements::{Fact, Place, Statement, Telling},
 };
 
 /// Time constant of a home's temperature here, quarter hours.
@@ -132,6 +132,14 @@ impl Homes {
         said
     }
 
+    /// Heating has ended, and with it the promise.
+    pub(super) fn end_all(&mut self, at_us: i64) -> Vec<Statement> {
+        let stations = std::mem::take(&mut self.said);
+        let cold = stations.into_iter().map(|station| cold_homes(station, at_us, Count::default(), false));
+        let imbalance = std::mem::take(&mut self.said_imbalance).then(|| imbalance(at_us, None));
+        cold.chain(imbalance).collect()
+    }
+
     /// Near homes warm, far homes cold: the thirds of the stations by the length of pipe to them.
     fn imbalance(&mut self, means: Means<'_>, bin: i64, at_us: i64) -> Option<Statement> {
         let layout = means.layout;
@@ -169,17 +177,23 @@ impl Homes {
             return None;
         }
         self.said_imbalance = is_told;
-        Some(Statement {
-            detector: "homes",
-            class: Class::Underheating,
-            kind: Some("imbalance"),
-            place: Place::Network,
-            onset_us: at_us,
-            active: is_told,
-            facts: vec![Fact { signal: None, what: "near_less_far", value: difference, unit: "K" }],
-            strength: difference,
-            affected: Vec::new(),
-        })
+        Some(Statement { active: is_told, ..imbalance(at_us, Some(difference)) })
+    }
+}
+
+fn imbalance(at_us: i64, difference: Option<f64>) -> Statement {
+    let fact = |value| Fact { signal: None, what: "near_less_far", value, unit: "K" };
+    Statement {
+        detector: "homes",
+        class: Class::Underheating,
+        kind: Some("imbalance"),
+        place: Place::Network,
+        onset_us: at_us,
+        active: false,
+        facts: difference.map(fact).into_iter().collect(),
+        strength: difference.unwrap_or(0.0),
+        affected: Vec::new(),
+        telling: Telling::Anew,
     }
 }
 
@@ -214,5 +228,6 @@ fn cold_homes(station: u32, at_us: i64, count: Count, active: bool) -> Statement
         // Of few homes only that it is enough of them.
         strength: count.percent().map_or(COLD_SHARE, |percent| percent / 100.0),
         affected: vec![station],
+        telling: Telling::Anew,
     }
 }

@@ -138,6 +138,15 @@ impl Hunting {
         found
     }
 
+    /// Nothing is controlled any longer; signals whose loop was said to hunt.
+    pub(super) fn end_all(&mut self) -> Vec<u32> {
+        let said = self.swings.iter_mut().filter_map(|swing| {
+            swing.hunts = 0;
+            std::mem::take(&mut swing.said).then_some(swing.signal)
+        });
+        said.collect()
+    }
+
     /// Whether any loop is read often enough to be judged.
     pub(super) fn is_judging(&self) -> bool {
         self.swings.iter().any(|swing| swing.is_judged)

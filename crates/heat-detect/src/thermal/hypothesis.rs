@@ -35,6 +35,8 @@ pub(super) struct Rule {
     pub(super) sign: Option<f64>,
     /// Whether a sensor is at fault, not the plant.
     pub(super) is_sensor: bool,
+    /// What counts against it from the start: it is rarer than another that looks like it.
+    pub(super) rare: f64,
 }
 
 /// A cause with how badly it explains what is seen.
@@ -102,7 +104,7 @@ fn cost_of(index: usize, rule: &Rule, seen: &Deviations) -> Ranked {
     if rule.sign.is_some_and(|sign| sign * size < 0.0) {
         size = 0.0;
     }
-    let mut cost = 0.0;
+    let mut cost = rule.rare;
     for (want, seen) in rule.wants.iter().zip(seen) {
         let Some((value, sigma)) = *seen else { continue };
         let off = |expected: f64| {
@@ -152,7 +154,7 @@ mod tests {
     fn a_cause_that_asks_for_no_size_is_as_strong_as_the_largest_deviation() {
         let mut wants = [Want::Zero; CHANNELS];
         (wants[0], wants[1]) = (Want::Below, Want::Above);
-        let rule = Rule { wants, sign: None, is_sensor: false };
+        let rule = Rule { wants, sign: None, is_sensor: false, rare: 0.0 };
         let mut seen: Deviations = [None; CHANNELS];
         (seen[0], seen[1]) = (Some((-3.0, 0.25)), Some((1.0, 0.2)));
         let (best, _) = rank(&[rule], &seen).expect("there is one rule");

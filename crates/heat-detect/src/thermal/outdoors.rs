@@ -8,15 +8,15 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    QUIET_BINS,
-    relation::{Course, Relation, SCALES, Tail, Take},
+    course::AGAIN_BINS,
+    relation::{Course, Learns, Relation, SCALES, Tail, Take},
     rls::INPUTS,
     values::{Means, median_of},
 };
 use crate::{
     bins::BIN_US,
     layout::Role,
-    network::statements::{Fact, Place, Statement},
+    network::statements::{Fact, Place, Statement, Telling},
     quality::{Fault, Quality},
 };
 
@@ -41,9 +41,8 @@ struct Sensor {
     off_since: Option<i64>,
     in_line: u32,
     said: Option<Fault>,
-    /// When it was right again, and whether what is open is the same matter as before.
-    over_bin: Option<i64>,
-    quiet: bool,
+    /// When it was right again, and what it was before.
+    over: Option<(i64, Fault)>,
 }
 
 /// The outdoor sensors of a network.
@@ -87,7 +86,7 @@ impl Outdoors {
                 }
             };
             let sensor = &mut self.sensors[at];
-            let learns = sensor.said.is_none();
+            let learns = if sensor.said.is_some() { Learns::Held } else { Learns::Yes };
             let target = celsius - others;
             let take = Take { bin, inputs: &inputs, target, common: 0.0, floor: FLOOR_KELVIN, learns };
             sensor.relation.take(take, &mut self.tail);
@@ -109,10 +108,8 @@ impl Outdoors {
                     sensor.in_line = 0;
                     sensor.relation.settle();
                     quality.closes(sensor.signal);
-                    sensor.over_bin = Some(bin);
-                    if !std::mem::take(&mut sensor.quiet) {
-                        said.push(statement(sensor.signal, fault, bin, 0.0, false));
-                    }
+                    sensor.over = Some((bin, fault));
+                    said.push(statement(sensor.signal, fault, bin, 0.0, false));
                 }
                 continue;
             }
@@ -138,13 +135,16 @@ impl Outdoors {
             } else {
                 Fault::Bias
             };
+            let before = sensor.over.filter(|(over, _)| bin - over < AGAIN_BINS);
+            let fault = before.map_or(fault, |(_, before)| before);
             if quality.opens(sensor.signal, fault, (bin + 1) * BIN_US).is_some() {
                 sensor.said = Some(fault);
                 sensor.off_since = None;
-                sensor.quiet = sensor.over_bin.is_some_and(|over| bin - over < QUIET_BINS);
-                if !sensor.quiet {
-                    said.push(statement(sensor.signal, fault, since, relation.mean(0), true));
+                let mut statement = statement(sensor.signal, fault, since, relation.mean(0), true);
+                if before.is_some() {
+                    statement.telling = Telling::Again;
                 }
+                said.push(statement);
             }
         }
         said
@@ -173,5 +173,6 @@ fn statement(signal: u32, fault: Fault, since_bin: i64, off: f64, active: bool) 
         facts: if active { vec![fact] } else { Vec::new() },
         strength: off.abs(),
         affected: Vec::new(),
+        telling: Telling::Anew,
     }
 }

@@ -5,7 +5,8 @@
 //! account. The threshold follows from the budget: [`Tail`] holds the largest deviations of each day over all stations,
 //! and Gumbel's law through their median and 90 % quantile gives the level that is passed as seldom as the budget says.
 //! (Quantiles, because some of those days hold real faults.) Baseline and scale stand still while a relation is off, so
-//! that neither learns the fault; after [`ACCEPT_BINS`] what it says is the new normal.
+//! that neither learns the fault. What has been off for [`ACCEPT_BINS`] is the new normal, unless a case that is open
+//! explains it: that one lasts until the relation is back, however long that takes.
 
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +29,7 @@ const THRESHOLD_MAX: f64 = 14.0;
 /// Beyond this many standard deviations a relation is under suspicion and teaches nothing.
 const SUSPECT: f64 = 3.5;
 /// Quarter hours under suspicion after which what a relation says is the new normal.
-const ACCEPT_BINS: u32 = 14 * 96;
+pub(super) const ACCEPT_BINS: u32 = 14 * 96;
 /// Memory of scales, quarter hours.
 const SCALE_BINS: f64 = 14.0 * 96.0;
 /// A prediction beyond what was learned is in doubt: its variance by the model, times how much the correlation of the
@@ -44,7 +45,7 @@ const GAP_MAX: i64 = 32;
 /// Longest step that one reading stands for, quarter hours: after a night at rest one value is no more than one value.
 const STEP_MAX: i64 = 4;
 /// After so long a rest what was off before is past, and a day's readings confirm the model first, quarter hours.
-const REST_BINS: i64 = 3 * 96;
+pub(super) const REST_BINS: i64 = 3 * 96;
 const CONFIRM: u32 = 96;
 /// Spacing and number of the kept course.
 const COURSE_EVERY: i64 = 12;
@@ -135,8 +136,27 @@ pub(super) struct Take<'a> {
     pub(super) common: f64,
     /// Smallest standard deviation of a mean that makes sense, from what sensors can do.
     pub(super) floor: f64,
-    /// Whether the model may learn.
-    pub(super) learns: bool,
+    /// Whether the model may learn, and of what: an open case explains what the relation shows, then nothing is learned
+    /// and nothing forgotten.
+    pub(super) learns: Learns,
+}
+
+/// What a model may learn of a quarter hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Learns {
+    Yes,
+    /// All but what its kind shares: that is the fault of what feeds them.
+    Apart,
+    No,
+    /// Nothing, and what is off does not become normal either: a case that is open explains it.
+    Held,
+}
+
+impl Take<'_> {
+    /// What of the target is not the relation's to learn.
+    fn others(&self) -> f64 {
+        if self.learns == Learns::Apart { self.common } else { 0.0 }
+    }
 }
 
 fn median(a: f64, b: f64, c: f64) -> f64 {
@@ -190,7 +210,7 @@ impl Relation {
         let has_gap = bin - self.at_bin > GAP_MAX;
         if self.learned == 0 {
             self.before = [error; 2];
-        } else if bin - self.at_bin > REST_BINS {
+        } else if bin - self.at_bin > REST_BINS && learns != Learns::Held {
             self.rested(error);
         } else if has_gap {
             // The first value after a rest says nothing yet: it may be a spike.
@@ -201,7 +221,7 @@ impl Relation {
         let elapsed = (bin - self.at_bin).clamp(1, STEP_MAX) as f64;
         self.at_bin = bin;
         if !self.is_known() {
-            self.begin(inputs, target, error, robust, elapsed, floor, learns);
+            self.begin(take, error, robust, elapsed);
             return;
         }
         let doubt = self.doubt(inputs) * self.scale.max(floor).powi(2);
@@ -213,7 +233,11 @@ impl Relation {
         let most = (0..SCALES).map(|scale| self.z(scale, floor).abs()).fold(0.0, f64::max);
         self.note_day(bin, floor, tail);
         self.note_course(bin);
-        if most > SUSPECT || !learns {
+        if learns == Learns::Held {
+            self.suspect = 0;
+            return;
+        }
+        if most > SUSPECT {
             self.suspect += 1;
             if self.suspect > ACCEPT_BINS {
                 *self = Self { at_bin: bin, day: self.day, ..Self::default() };
@@ -221,8 +245,11 @@ impl Relation {
             return;
         }
         self.suspect = 0;
-        self.learn(inputs, target, error);
-        self.spread(robust);
+        if learns != Learns::No {
+            let others = take.others();
+            self.learn(inputs, target - others, error - others);
+            self.spread(robust);
+        }
     }
 
     fn rested(&mut self, error: f64) {
@@ -234,28 +261,19 @@ impl Relation {
         self.learned = self.learned.min(KNOWN - CONFIRM);
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one quarter hour, used here only")]
-    fn begin(
-        &mut self,
-        inputs: &Inputs,
-        target: f64,
-        error: f64,
-        robust: f64,
-        elapsed: f64,
-        floor: f64,
-        learns: bool,
-    ) {
-        if !learns {
+    fn begin(&mut self, take: Take<'_>, error: f64, robust: f64, elapsed: f64) {
+        if matches!(take.learns, Learns::No | Learns::Held) {
             return;
         }
         self.learned += 1;
         // The first day's errors are those of a model that knows nothing.
         if self.learned == 96 {
-            self.scale = error.abs().max(floor);
+            self.scale = error.abs().max(take.floor);
             self.means = [0.0; SCALES];
             self.variances = [0.0; SCALES];
         }
-        self.learn(inputs, target, error);
+        let others = take.others();
+        self.learn(take.inputs, take.target - others, error - others);
         if self.learned > 96 {
             for (mean, span) in self.means.iter_mut().zip(SPANS) {
                 *mean += (1.0 - (-elapsed / span).exp()) * (robust - *mean);
@@ -311,6 +329,11 @@ impl Relation {
         self.doubts = [0.0; SCALES];
         self.suspect = 0;
         self.course = [0.0; COURSE];
+    }
+
+    /// Whether its newest value stands for this quarter hour.
+    pub(super) fn is_fresh(&self, bin: i64) -> bool {
+        self.is_known() && bin - self.at_bin < STEP_MAX
     }
 
     /// Whether it was judged within the last hours.
@@ -386,8 +409,8 @@ mod tests {
             let x = (bin as f64 / 40.0).sin();
             let inputs = [1.0, x, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
             let target = 50.0 + 3.0 * x + 0.2 * noise(bin) + offset(bin);
-            relation
-                .take(Take { bin, inputs: &inputs, target, common: 0.0, floor: 0.02, learns: true }, tail);
+            let learns = Learns::Yes;
+            relation.take(Take { bin, inputs: &inputs, target, common: 0.0, floor: 0.02, learns }, tail);
         }
     }
 

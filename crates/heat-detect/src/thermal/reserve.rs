@@ -133,6 +133,12 @@ impl Reserve {
         self.count += 1;
     }
 
+    /// Heating has ended; whether too little was said to be in reserve.
+    pub(super) fn ends(&mut self) -> bool {
+        self.off_plan = false;
+        std::mem::take(&mut self.short)
+    }
+
     /// What changed.
     pub(super) fn judge(&mut self, bin: i64, delivered: Delivered) -> Vec<Change> {
         let mut changes = Vec::new();

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     layout::{Role, Site},
-    network::statements::{Place, Statement},
+    network::statements::{Place, Statement, Telling},
     quality::Fault,
 };
 
@@ -42,11 +42,23 @@ pub(super) enum Kind {
     BlockedStrainer,
     Hunting,
     SetbackLost,
+    ColdArrival,
     ColdSupply,
     HotSupply,
     BelowPlan,
     AbovePlan,
     CapacityReserve,
+}
+
+impl Said {
+    /// Whether it is of the same class, so that one may turn out to be the other.
+    pub(super) fn is_like(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Sensor(one, _), Self::Sensor(other, _)) => one == other,
+            (Self::Kind(one), Self::Kind(other)) => one.class() == other.class(),
+            (Self::Sensor(..), Self::Kind(_)) | (Self::Kind(_), Self::Sensor(..)) => false,
+        }
+    }
 }
 
 impl Kind {
@@ -60,7 +72,8 @@ impl Kind {
             | Self::BelowSetPoint
             | Self::PumpFailure
             | Self::Hunting
-            | Self::SetbackLost => Class::ConsumerThermal,
+            | Self::SetbackLost
+            | Self::ColdArrival => Class::ConsumerThermal,
             Self::Underheating | Self::BlockedStrainer => Class::Underheating,
             Self::ColdSupply
             | Self::HotSupply
@@ -83,6 +96,7 @@ impl Kind {
             Self::BlockedStrainer => Some("blocked_strainer"),
             Self::Hunting => Some("hunting"),
             Self::SetbackLost => Some("setback_lost"),
+            Self::ColdArrival => Some("cold_arrival"),
             Self::ColdSupply => Some("cold_supply"),
             Self::HotSupply => Some("hot_supply"),
             Self::BelowPlan => Some("below_heat_plan"),
@@ -116,7 +130,8 @@ pub(super) fn station_sensor(site: &Site, cause: station::Cause) -> Option<u32> 
         | Cause::Surplus
         | Cause::SecondaryPump
         | Cause::Demand
-        | Cause::Hydraulics => None,
+        | Cause::Hydraulics
+        | Cause::ColdArrival => None,
     }
 }
 
@@ -155,6 +170,7 @@ pub(super) fn of_station(site: &Site, station: &Station, case: Case, bin: i64) -
         Cause::Surplus if station.is_valve_still() => Some(Said::Kind(Kind::StuckValve)),
         Cause::Surplus => Some(Said::Kind(Kind::Overheating)),
         Cause::SecondaryPump => Some(Said::Kind(Kind::PumpFailure)),
+        Cause::ColdArrival => Some(Said::Kind(Kind::ColdArrival)),
         Cause::Demand | Cause::Hydraulics => None,
     }
 }
@@ -228,5 +244,6 @@ pub(super) fn statement(said: Said, site: u32, onset_us: i64, active: bool) -> S
         facts: Vec::new(),
         strength: 0.0,
         affected,
+        telling: Telling::Anew,
     }
 }

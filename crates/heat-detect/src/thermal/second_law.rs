@@ -19,7 +19,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BIN_US, Fault, Layout, Quality, Role, Statement, Thermal, closes, say,
+    BIN_US, End, Fault, Layout, Quality, Role, Statement, Thermal, say,
     say::Said,
     station::Station,
     values::{Means, Readings},
@@ -253,11 +253,8 @@ impl Station {
         self.order.said = Some(place);
         let mut said = Vec::new();
         // What was told of the plant meanwhile was these sensors.
-        if let Some(what) = self.said.take() {
-            closes(what, quality);
-            if !std::mem::take(&mut self.quiet) {
-                said.push(say::statement(what, change.site, at_us, false));
-            }
+        if let Some(case) = self.bank.case {
+            said.extend(self.ends(case.rule, End::InLine, change.site, bin, quality));
         }
         self.bank.dismiss();
         let fact = |signal, what, value| Fact { signal, what, value, unit: "degC" };

@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 
 const HOURS: usize = 24;
 /// Hours of the night.
-pub(super) const NIGHT: usize = 4;
+const NIGHT: usize = 4;
+/// Indoor temperature for the loss of a heated house, degC.
+const INDOOR_CELSIUS: f64 = 20.0;
 /// A set-back of less is none, K.
 const DEPTH_MIN_KELVIN: f64 = 2.0;
 /// Share of the usual depth below which it is lost, and above which it is there.
@@ -66,6 +68,19 @@ pub(super) enum Night {
     There,
     /// It did not; how far it usually does and did, K, and the day's mean.
     Lost { usual: f64, depth: f64, mean: f64 },
+}
+
+impl Night {
+    /// Heat that a day with such a night takes beyond its usual, as a share: the night's part of the day, by how much
+    /// warmer the house's supply is kept.
+    pub(super) fn warmer(self) -> f64 {
+        match self {
+            Self::Unknown | Self::There => 0.0,
+            Self::Lost { usual, depth, mean } => {
+                (usual - depth) / (mean - INDOOR_CELSIUS).max(5.0) * NIGHT as f64 / HOURS as f64
+            }
+        }
+    }
 }
 
 impl Setback {
@@ -142,6 +157,12 @@ impl Setback {
         if let Some(outdoor) = outdoor {
             self.usual_outdoor += weight * (outdoor as f32 - self.usual_outdoor);
         }
+    }
+
+    /// Heating has ended; whether it was said to be lost.
+    pub(super) fn ends(&mut self) -> bool {
+        self.lost = 0;
+        std::mem::take(&mut self.said)
     }
 
     /// Follows nights: true when it begins to be lost, false when it is over. `is_common`: many lost it at once.

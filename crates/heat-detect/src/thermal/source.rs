@@ -11,6 +11,7 @@ use super::{
     bank::{Bank, Instant, Instants, Limit, Limits},
     hypothesis::{CHANNELS, Rule, Want},
     meter::HeatMeter,
+    relation::ACCEPT_BINS,
     rls::INPUTS,
     values::{Readings, Surround},
 };
@@ -49,6 +50,10 @@ pub(super) const LIMITS: Limits = [
     limit("return_temperature_off", 1.0, "K", 0.1, 0.8),
     limit("", 1.0, "1", 1.0, f64::INFINITY),
 ];
+
+/// A supply that has missed its target for longer is how the network is run: by then what it did to the stations is their
+/// new normal, and two days later all of them have come to it.
+const OFF_TARGET_MAX: i64 = ACCEPT_BINS as i64 + 2 * 96;
 
 /// What can be the matter with a source; the order is that of [`Source::rules`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,6 +168,7 @@ pub(super) struct Source {
     meter: HeatMeter,
     way_back: WayBack,
     pub(super) said: Option<super::say::Said>,
+    off_target_since: Option<i64>,
 }
 
 impl Source {
@@ -239,9 +245,19 @@ impl Source {
         self.by_supply && self.has_heat_meter(bin)
     }
 
-    /// Whether the supply is far from its target, so that stations show no fault of their own.
+    /// Whether the supply is far from its target, so that stations show no fault of their own; not for longer than
+    /// [`OFF_TARGET_MAX`].
     pub(super) fn is_off_target(&self, bin: i64) -> bool {
+        self.misses_target(bin) && self.off_target_since.is_none_or(|since| bin - since <= OFF_TARGET_MAX)
+    }
+
+    fn misses_target(&self, bin: i64) -> bool {
         self.bank.is_current(TARGET, bin) && self.bank.off_by(TARGET).abs() > LIMITS[TARGET].smallest
+    }
+
+    /// Notes since when the supply has missed its target, once a quarter hour.
+    pub(super) fn note_target(&mut self, bin: i64) {
+        self.off_target_since = self.misses_target(bin).then(|| self.off_target_since.unwrap_or(bin));
     }
 
     /// What each cause does to the relations, in the order of [`CAUSES`].
@@ -275,7 +291,7 @@ fn rule(cause: Cause, per_kelvin: f64, is_crossed: bool, by_supply: bool) -> Rul
     let mut wants = [Zero; CHANNELS];
     wants[..OWN].copy_from_slice(&own);
     let is_sensor = !matches!(cause, Cause::TooCold | Cause::TooHot | Cause::Water);
-    Rule { wants, sign: (cause == Cause::Swapped).then_some(1.0), is_sensor }
+    Rule { wants, sign: (cause == Cause::Swapped).then_some(1.0), is_sensor, rare: 0.0 }
 }
 
 #[cfg(test)]

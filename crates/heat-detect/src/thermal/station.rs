@@ -1,12 +1,11 @@
 //! One station: what physics holds constant in it, and what can be the matter.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use super::{
-    bank::{Bank, Instant, Instants, Limit, Limits},
-    costs::Costs,
+    bank::{Bank, Instant, Instants, Limit, Limits, MARGIN},
+    costs::{Costs, Spent},
+    course::Course,
     delivery::Delivery,
     hypothesis::{CHANNELS, Rule, Want},
     meter::HeatMeter,
@@ -92,9 +91,12 @@ pub(super) enum Cause {
     Demand,
     /// Pressures move with the network's flows: another detector's to tell.
     Hydraulics,
+    /// The water arrives too cold: a flooded trench, an insulation that broke. The valve makes up for it, so the heat is as
+    /// it was, which that of a supply sensor that reads too little seems not to be.
+    ColdArrival,
 }
 
-pub(super) const CAUSES: [Cause; 15] = [
+pub(super) const CAUSES: [Cause; 16] = [
     Cause::SupplySensor,
     Cause::ReturnSensor,
     Cause::FlowSensor,
@@ -110,6 +112,7 @@ pub(super) const CAUSES: [Cause; 15] = [
     Cause::SecondaryPump,
     Cause::Demand,
     Cause::Hydraulics,
+    Cause::ColdArrival,
 ];
 
 impl Cause {
@@ -136,6 +139,8 @@ pub(super) struct Context {
     differential: f64,
     /// kg/s; 0 where it is not metered.
     pub(super) flow: f64,
+    /// Whether its heat is measured and known, which tells water that is cold from a sensor that says so.
+    has_heat: bool,
 }
 
 /// How the valve moves.
@@ -187,12 +192,9 @@ pub(super) struct Station {
     pub(super) costs: Costs,
     /// Whether it delivers heat, and has for long enough.
     pub(super) delivers: bool,
-    /// What was said of the cause that is open: its kind must end as it began.
-    pub(super) said: Option<super::say::Said>,
-    /// Whether it stays off the list, because the same was listed not long ago.
-    pub(super) quiet: bool,
-    /// When what a rule had named was over last, by rule.
-    pub(super) over: BTreeMap<u8, i64>,
+    pub(super) course: Course,
+    /// What its lost set-back has cost.
+    pub(super) nights: Spent,
 }
 
 fn inputs<const N: usize>(values: [f64; N]) -> Inputs {
@@ -279,6 +281,7 @@ impl Station {
                 is_metered: counted.is_some() || own.has_heat,
                 differential: own.differential.unwrap_or(10.0),
                 flow: own.flow.unwrap_or(0.0),
+                has_heat: own.heat.is_some() && self.bank.known(HEAT).is_some(),
             });
         }
         instants
@@ -294,9 +297,13 @@ impl Station {
         self.delivery.draws(bin, own)
     }
 
-    /// Whether something is the matter with it that its flow and return may show: all but its heat meter.
+    /// Whether its flow or temperatures may not be what they read. What is the matter with the plant is in the water that
+    /// it sends back, and so in the source's.
     pub(super) fn doubts_water(&self) -> bool {
-        self.bank.case.is_some_and(|case| CAUSES[usize::from(case.rule)] != Cause::HeatMeter)
+        self.bank.case.is_some_and(|case| {
+            let cause = CAUSES[usize::from(case.rule)];
+            matches!(cause, Cause::SupplySensor | Cause::ReturnSensor | Cause::FlowSensor)
+        })
     }
 
     /// W; 0 where heat is not metered.
@@ -389,7 +396,13 @@ fn rule(cause: Cause, context: &Context) -> Rule {
         Cause::SecondaryPump => [Zero, Below, Below, Zero, Any, Above, May, May, Zero],
         Cause::Demand => [Zero, Zero, Any, Zero, Zero, Zero, Zero, Zero, Zero],
         Cause::Hydraulics => [Zero, Zero, Zero, Zero, Zero, Zero, Any, Any, Zero],
+        Cause::ColdArrival if context.has_heat => [Per(1.0), Zero, Zero, Zero, Zero, Zero, May, May, Zero],
+        Cause::ColdArrival => [Zero; CHANNELS],
     };
+    let is_cold = cause == Cause::ColdArrival;
+    let sign = if is_cold { Some(-1.0) } else { (cause == Cause::HighReturn).then_some(1.0) };
+    // Sensors go wrong more often than trenches, so the heat has to speak for them.
+    let rare = if is_cold { MARGIN } else { 0.0 };
     let is_sensor = matches!(
         cause,
         Cause::SupplySensor
@@ -401,7 +414,7 @@ fn rule(cause: Cause, context: &Context) -> Rule {
             | Cause::ReturnPressureSensor
             | Cause::HeatMeter
     );
-    Rule { wants, sign: (cause == Cause::HighReturn).then_some(1.0), is_sensor }
+    Rule { wants, sign, is_sensor, rare }
 }
 
 #[cfg(test)]
@@ -409,8 +422,14 @@ mod tests {
     use super::*;
     use crate::thermal::hypothesis::{Deviations, rank};
 
-    const CONTEXT: Context =
-        Context { cooling: 40.0, is_metered: true, spread_per_heat: 15.0, differential: 12.0, flow: 1.0 };
+    const CONTEXT: Context = Context {
+        cooling: 40.0,
+        is_metered: true,
+        spread_per_heat: 15.0,
+        differential: 12.0,
+        flow: 1.0,
+        has_heat: true,
+    };
 
     /// Of a station without a heat meter.
     fn named(values: [f64; CHANNELS - 1]) -> Cause {
@@ -447,6 +466,22 @@ mod tests {
         (seen[HEAT], seen[POWER]) = (Some((-0.02, 0.05)), Some((0.03, 0.004)));
         let rules = CAUSES.map(|cause| rule(cause, &CONTEXT));
         assert_eq!(CAUSES[rank(&rules, &seen).unwrap().0.rule], Cause::HeatMeter);
+    }
+
+    #[test]
+    fn water_that_arrives_cold_is_told_from_a_sensor_that_says_so_by_the_heat() {
+        let cold = [-5.0, 0.1, -0.01, 0.0, 0.0, 0.1, 0.0, 0.0];
+        let reads = [-5.0, 0.0, -0.125, 0.0, 0.0, 1.9, 0.0, 0.0];
+        assert_eq!([named(cold), named(reads)], [Cause::ColdArrival, Cause::SupplySensor]);
+        assert_eq!(named(cold.map(|off| -off)), Cause::SupplySensor, "no trench heats water");
+        // Without a flow meter nothing tells them apart.
+        let mut seen: Deviations = [None; CHANNELS];
+        (seen[SUPPLY], seen[PINCH]) = (Some((-5.0, 0.2)), Some((0.0, 0.3)));
+        let context = Context { has_heat: false, ..CONTEXT };
+        let rules = CAUSES.map(|cause| rule(cause, &context));
+        let (best, other) = rank(&rules, &seen).unwrap();
+        assert_eq!(CAUSES[best.rule], Cause::SupplySensor);
+        assert!(other.unwrap().cost - best.cost > MARGIN, "and it is named at once");
     }
 
     #[test]

@@ -348,7 +348,7 @@ impl Sources {
     pub(super) fn further(&self, nth: usize, all: Option<f64>) -> Option<Readings> {
         let own = self.each.get(nth)?;
         (own.flow.is_some() && all.is_some() && Self::runs(own, all))
-            .then(|| Readings { return_flow: None, ..*own })
+            .then_some(Readings { return_flow: None, ..*own })
     }
 
     /// Flows add up; temperatures, pressures and heat are one source's own.

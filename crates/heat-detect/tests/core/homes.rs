@@ -32,7 +32,7 @@ const HOMES: [&str; 12] = [
 ];
 
 /// The plant with homes in buildings without signals, behind stations by `station`.
-fn inhabited(homes: usize, station: impl Fn(usize) -> &'static str) -> PlantModel {
+pub(crate) fn inhabited(homes: usize, station: impl Fn(usize) -> &'static str) -> PlantModel {
     let mut plant = plant();
     let blank = plant.sites[0].clone();
     let site = |id: &str, kind: SiteKind, parent: &str| Site {
@@ -50,7 +50,7 @@ fn inhabited(homes: usize, station: impl Fn(usize) -> &'static str) -> PlantMode
     plant
 }
 
-fn rooms(at: i64, list: &mut Vec<Device>, homes: usize, celsius: impl Fn(usize) -> f64) {
+pub(crate) fn rooms(at: i64, list: &mut Vec<Device>, homes: usize, celsius: impl Fn(usize) -> f64) {
     for (number, home) in HOMES.iter().take(homes).enumerate() {
         let room = celsius(number) + 0.2 * noise(at, 900 + number);
         list.push((home, "room", vec![("indoor_temperature", "degC", room)]));

@@ -3,9 +3,11 @@
 
 mod account;
 mod behaviour;
+mod beside;
 mod burst;
 mod calm;
 mod case;
+mod course;
 mod homes;
 mod late;
 mod laws;
@@ -18,7 +20,9 @@ mod patchy;
 mod plants;
 mod pressure;
 mod quality;
+mod replay;
 mod season;
+mod stations;
 mod steam;
 mod temps;
 mod world;

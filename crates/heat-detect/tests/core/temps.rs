@@ -15,7 +15,7 @@ const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
 const SCAN: i64 = 900;
 
-fn swap(list: &mut [Device], site: &str, a: &str, b: &str) {
+pub(crate) fn swap(list: &mut [Device], site: &str, a: &str, b: &str) {
     let (hot, cold) = (*value(list, site, a), *value(list, site, b));
     (*value(list, site, a), *value(list, site, b)) = (cold, hot);
 }
@@ -101,7 +101,7 @@ fn a_station_that_is_shut_off_by_day_blames_none_of_its_sensors() {
 }
 
 /// A station behind its controller, in weather that swings by the day; it gives `times` the heat that it should.
-fn controlled_station(at: i64, list: &mut Vec<Device>, times: f64) {
+pub(crate) fn controlled_station(at: i64, list: &mut Vec<Device>, times: f64) {
     let angle = at as f64 / DAY as f64 * std::f64::consts::TAU;
     let digit = |of: i64| 0.05 * ((at / SCAN * 7 + of) % 5) as f64;
     let load = 1.0 - 0.2 * angle.sin();
@@ -239,15 +239,15 @@ fn the_flow_meter_of_a_second_source_is_told_from_its_heat_meter_by_what_the_sta
 
 /// What a station's heat meter sees of it.
 #[derive(Debug, Clone, Copy)]
-struct Meter {
+pub(crate) struct Meter {
     /// Added to what it gives, as a share.
-    off: f64,
+    pub(crate) off: f64,
     /// Step of its counter, J; it gives its power where there is none.
-    counter: Option<f64>,
+    pub(crate) counter: Option<f64>,
 }
 
 /// A controlled station with a heat meter that has sensors of its own.
-fn metered_station(at: i64, list: &mut Vec<Device>, meter: Meter) {
+pub(crate) fn metered_station(at: i64, list: &mut Vec<Device>, meter: Meter) {
     controlled_station(at, list, 1.0);
     let digit = |of: i64| 0.05 * ((at / SCAN * 11 + of) % 7) as f64;
     let cooling =
@@ -265,7 +265,7 @@ fn metered_station(at: i64, list: &mut Vec<Device>, meter: Meter) {
     list.push(("b1", "heat_meter", vec![shown]));
 }
 
-const FINE: Meter = Meter { off: 0.0, counter: None };
+pub(crate) const FINE: Meter = Meter { off: 0.0, counter: None };
 
 #[test]
 fn a_heat_meter_that_shifts_is_named_and_not_what_it_is_held_against() {

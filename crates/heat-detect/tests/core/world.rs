@@ -8,7 +8,7 @@ use heat_model::{
     PartitionId, Position, Quality, QualityCode, Reading, SignalDecl, SignalSet, SignalSetId,
     incident::{Incident, IncidentEvent},
     plant::{Circuit, Pipe, PlantHash, PlantModel, Side, Site, SiteKind},
-    record::{Action, Command, Readings},
+    record::{Action, Command, Forecast, Readings},
     ticket::Ticket,
 };
 
@@ -260,6 +260,13 @@ impl Feed {
 
     pub(crate) fn ticket(&mut self, at: i64, ticket: Ticket) {
         self.append(at, Body::Ticket(ticket));
+    }
+
+    /// Outdoor temperatures by the hour from `at` on.
+    pub(crate) fn forecast(&mut self, at: i64, celsius: &[f64]) {
+        let time = |hour: i64| EventTime::from_micros((at + 3_600 * hour) * 1_000_000);
+        let outdoor_celsius = (0..).zip(celsius).map(|(hour, celsius)| (time(hour), *celsius)).collect();
+        self.append(at, Body::Forecast(Forecast { issued: time(0), outdoor_celsius }));
     }
 
     /// Offers a model and activates it.

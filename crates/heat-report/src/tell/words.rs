@@ -39,6 +39,7 @@ pub(crate) fn kind(lang: Lang, kind: &str) -> String {
         "overheating" => ["过热", "overheating"],
         "below_set_point" => ["低于设定", "below set point"],
         "pump_failure" => ["循环泵故障", "pump failure"],
+        "cold_arrival" => ["到站供温偏低", "water arrives too cold"],
         "blocked_strainer" => ["除污器堵塞", "blocked strainer"],
         "imbalance" => ["水力失调", "hydraulic imbalance"],
         "exchanger_leak" => ["换热器内漏", "exchanger leak"],

@@ -26,7 +26,7 @@ const DETECTORS: [Term; 17] = [
     ("operator", "人工", "Operator"),
 ];
 
-const EVIDENCE: [Term; 36] = [
+const EVIDENCE: [Term; 40] = [
     ("pressure_drop", "压力下降", "Pressure down"),
     ("pressure_rise", "压力上升", "Pressure up"),
     ("make_up_surge", "补水量突增", "Make-up up"),
@@ -54,6 +54,10 @@ const EVIDENCE: [Term; 36] = [
     ("circulation_stands", "循环停止", "Circulation stands"),
     ("pump_stands", "水泵停止", "Pump stands"),
     ("excess_heat", "多耗热量", "Heat delivered for nothing"),
+    ("excess_flow_total", "累计无效流量", "Flow that carried no heat so far"),
+    ("excess_heat_total", "累计多耗热量", "Heat delivered for nothing so far"),
+    ("heating_ended", "已停止供热", "Heating has ended for"),
+    ("not_judged", "长期无可判数据", "Nothing heard of it for"),
     ("homes_below_promise", "低于承诺室温的住户占比", "Homes below the promise"),
     ("near_less_far", "近端与远端温差", "Near homes less far ones"),
     ("return_cold", "回水过冷", "Return is cold"),
@@ -65,7 +69,7 @@ const EVIDENCE: [Term; 36] = [
     ("above_saturation", "高出饱和压力", "Above saturation"),
 ];
 
-const KINDS: [Term; 30] = [
+const KINDS: [Term; 31] = [
     ("flashing", "汽化", "flashing"),
     ("emptying", "倒空", "emptying"),
     ("overpressure", "超压", "overpressure"),
@@ -78,6 +82,7 @@ const KINDS: [Term; 30] = [
     ("pump_failure", "循环泵故障", "pump failure"),
     ("blocked_strainer", "除污器堵塞", "blocked strainer"),
     ("imbalance", "水力失调", "hydraulic imbalance"),
+    ("cold_arrival", "到站供温偏低", "water arrives too cold"),
     ("cold_supply", "供温偏低", "supply too cold"),
     ("hot_supply", "供温偏高", "supply too hot"),
     ("secondary", "二次网", "secondary"),

@@ -7,7 +7,7 @@ use heat_model::{
 use super::{deviations, fill};
 
 /// All that detectors write as evidence.
-const SEEN: [(&str, &str); 64] = [
+const SEEN: [(&str, &str); 68] = [
     ("pressure_drop", "Pa"),
     ("make_up_surge", "kg/s"),
     ("flow_step", "kg/s"),
@@ -57,6 +57,10 @@ const SEEN: [(&str, &str); 64] = [
     ("excess_flow", "kg/s"),
     ("outdoor_temperature_off", "K"),
     ("excess_heat", "W"),
+    ("excess_flow_total", "kg"),
+    ("excess_heat_total", "J"),
+    ("heating_ended", "d"),
+    ("not_judged", "d"),
     ("quantisation", "K"),
     ("turns_by_hour", "1"),
     ("setback_usual", "K"),
