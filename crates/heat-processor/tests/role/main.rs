@@ -2,6 +2,7 @@
 //! stored.
 #![expect(clippy::unwrap_used, reason = "what helps a test fails by panicking, too")]
 
+mod batches;
 mod snapshots;
 
 use std::{
