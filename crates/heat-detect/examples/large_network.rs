@@ -1,4 +1,4 @@
-//! One large network through one core: cost per reading, size and time of a snapshot, time to place a loss.
+//! One large network through one core: cost per reading, size and time of a snapshot and of its copy, time to place a loss.
 //!
 //! `cargo run --release -p heat-detect --example large_network -- [STATIONS] [HOURS]`
 #![expect(
@@ -336,6 +336,13 @@ fn main() {
     let begun = Instant::now();
     let stored = postcard::to_stdvec(&feed.core.snapshot()).unwrap();
     println!("snapshot: {:.1} MB in {:.2} s", stored.len() as f64 / 1e6, begun.elapsed().as_secs_f64());
+    let (begun, before) = (Instant::now(), resident_mb());
+    let copied = feed.core.snapshot().copied();
+    let seconds = begun.elapsed().as_secs_f64();
+    println!("copied in {seconds:.2} s: {:.0} MB", resident_mb() - before);
+    let begun = Instant::now();
+    drop(copied);
+    println!("given back in {:.2} s", begun.elapsed().as_secs_f64());
     let begun = Instant::now();
     let snapshot: Snapshot = postcard::from_bytes(&stored).unwrap();
     feed.core = PartitionCore::new(DetectSettings::default(), plant);

@@ -74,6 +74,17 @@ pub struct Snapshot {
     networks: Vec<NetworkState>,
 }
 
+impl SnapshotRef<'_> {
+    /// A copy, to be serialised while the core goes on: the same bytes.
+    pub fn copied(&self) -> Snapshot {
+        Snapshot {
+            version: self.version,
+            partition: self.partition.clone(),
+            networks: self.networks.iter().map(|state| (*state).clone()).collect(),
+        }
+    }
+}
+
 impl Snapshot {
     /// The model that must be offered before restoring; `None` if the core's first one held.
     pub fn model(&self) -> Option<PlantHash> {

@@ -2,7 +2,7 @@
 
 use heat_detect::Counters;
 use heat_runtime::metrics::Metrics;
-use prometheus::{Gauge, IntCounter, IntCounterVec, IntGaugeVec};
+use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGaugeVec};
 
 /// Readings by what became of them: taken, repeated.
 pub const READINGS: &str = "heat_processor_readings_total";
@@ -18,6 +18,10 @@ pub const UNDECODABLE: &str = "heat_processor_undecodable_records_total";
 pub const SNAPSHOTS: &str = "heat_processor_snapshots_total";
 /// Size of a partition's last snapshot.
 pub const SNAPSHOT_BYTES: &str = "heat_processor_snapshot_bytes";
+/// How long a partition's last snapshot took, from the cut until it was durable.
+pub const SNAPSHOT_SECONDS: &str = "heat_processor_snapshot_seconds";
+/// How long records waited for a partition's last cut.
+pub const SNAPSHOT_PAUSE: &str = "heat_processor_snapshot_pause_seconds";
 /// When a partition's last snapshot was stored.
 pub const LAST_SNAPSHOT: &str = "heat_processor_last_snapshot_timestamp_seconds";
 /// Records of the log not yet processed.
@@ -48,6 +52,8 @@ pub struct ProcessorMetrics {
     pub(crate) undecodable: IntCounter,
     pub(crate) snapshots: IntCounter,
     pub(crate) snapshot_bytes: IntGaugeVec,
+    pub(crate) snapshot_seconds: GaugeVec,
+    pub(crate) snapshot_pause: GaugeVec,
     pub(crate) last_snapshot: IntGaugeVec,
     pub(crate) lag: IntGaugeVec,
     /// bad, clock, late, unused, bound.
@@ -79,6 +85,16 @@ impl ProcessorMetrics {
             undecodable: metrics.counter(UNDECODABLE, "Records of the log that could not be decoded."),
             snapshots: metrics.counter(SNAPSHOTS, "Snapshots stored."),
             snapshot_bytes: metrics.gauges(SNAPSHOT_BYTES, "Size of the last snapshot.", &["partition"]),
+            snapshot_seconds: metrics.numbers(
+                SNAPSHOT_SECONDS,
+                "From the cut of the last snapshot until it was durable; records go on meanwhile.",
+                &["partition"],
+            ),
+            snapshot_pause: metrics.numbers(
+                SNAPSHOT_PAUSE,
+                "How long records waited while the state was copied for the last snapshot.",
+                &["partition"],
+            ),
             last_snapshot: metrics.gauges(
                 LAST_SNAPSHOT,
                 "When the last snapshot was stored.",

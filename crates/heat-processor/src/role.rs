@@ -10,11 +10,10 @@ use bytes::Bytes;
 use heat_archive::{Archive, ArchiveError};
 use heat_detect::{Counters, Forgotten, Output, RestoreError};
 use heat_log::{
-    AppendError, Appender, AppenderSettings, Consumer, ConsumerSettings, Log, LogEvent, Membership,
-    ReadError, Record, topics,
+    AppendError, Appender, AppenderSettings, Consumer, Log, LogEvent, Membership, ReadError, Record, topics,
 };
 use heat_model::{
-    AppendTime, PartitionId, Position,
+    PartitionId, Position,
     incident::{ChangeKind, Priority},
     plant::PlantModel,
 };
@@ -26,11 +25,13 @@ use crate::{
     models::Models,
     part::{Part, Taken},
     settings::ProcessorSettings,
-    snapshot::{self, POINTER_KEY, SnapshotError, chunk_key},
+    snapshot::SnapshotError,
 };
 
+mod store;
 mod take_up;
 
+use store::{States, next_written};
 use take_up::TakeUp;
 
 const PART: &str = "processor";
@@ -81,8 +82,7 @@ pub enum RunError {
 /// One partition in work.
 struct Running {
     part: Part,
-    generation: u64,
-    snapshot_at: AppendTime,
+    states: States,
     counted: (u64, u64),
     /// Late readings already counted, not judged and judged.
     late: (u64, u64),
@@ -99,7 +99,10 @@ pub struct Processor {
     plant: Arc<PlantModel>,
     log: Log,
     models: Models,
+    /// Of outputs.
     appender: Appender,
+    /// Of snapshots.
+    states: Appender,
     clock: Clock,
     metrics: ProcessorMetrics,
     health: Health,
@@ -123,14 +126,15 @@ impl Processor {
         metrics: &Metrics,
         health: Health,
     ) -> Result<Self, BuildError> {
-        let topics = [topics::INCIDENT_EVENTS, topics::INCIDENTS, topics::STATE];
-        let appender = log.appender(&topics, AppenderSettings::default()).await?;
+        let outputs = [topics::INCIDENT_EVENTS, topics::INCIDENTS];
+        let appender = log.appender(&outputs, AppenderSettings::default()).await?;
+        let states = log.appender(&[topics::STATE], store::appender_settings()).await?;
         health.set(PART, false, "");
         let metrics = ProcessorMetrics::register(metrics);
         metrics.budget.set(settings.detect.false_pages_per_month);
         promise(&metrics, &settings.detect);
         let models = Models::new(log.clone());
-        Ok(Self { settings, plant, log, models, appender, clock, metrics, health, rebuild: None })
+        Ok(Self { settings, plant, log, models, appender, states, clock, metrics, health, rebuild: None })
     }
 
     /// Takes no stored state, but rebuilds it from this archive, once for each partition that it takes up.
@@ -142,7 +146,7 @@ impl Processor {
     /// Runs until shutdown, then stores the state of every partition.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), RunError> {
         let group = Membership::Group("heat-processor".to_owned());
-        let mut consumer = self.log.consumer(topics::INPUT, group, ConsumerSettings::default()).await?;
+        let mut consumer = self.log.consumer(topics::INPUT, group, self.settings.reading.clone()).await?;
         let mut parts: BTreeMap<PartitionId, Running> = BTreeMap::new();
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -152,6 +156,11 @@ impl Processor {
                 biased;
                 () = shutdown.begun() => break,
                 _ = tick.tick() => self.count(&mut parts).await?,
+                written = next_written(&mut parts) => {
+                    let (partition, written) = written?;
+                    let running = parts.get_mut(&partition).expect("its task was one of these");
+                    self.stored(&mut consumer, partition, running, &written)?;
+                }
                 event = consumer.next_in_time() => match event? {
                     LogEvent::Assigned(partition) => {
                         match self.assigned_in_time(&mut consumer, partition, &shutdown).await? {
@@ -169,8 +178,9 @@ impl Processor {
                     }
                     LogEvent::Records { partition, records, .. } => {
                         if let Some(running) = parts.get_mut(&partition) {
-                            self.records(&mut consumer, partition, running, records, &shutdown).await?;
+                            self.records(partition, running, records, &shutdown).await?;
                         }
+                        self.store_if_due(partition, &mut parts);
                     }
                 },
             }
@@ -204,7 +214,7 @@ impl Processor {
             if let LogEvent::Records { partition, records, .. } = event?
                 && let Some(running) = parts.get_mut(&partition)
             {
-                self.records(consumer, partition, running, records, shutdown).await?;
+                self.records(partition, running, records, shutdown).await?;
             }
         }
         for (partition, running) in parts {
@@ -215,7 +225,6 @@ impl Processor {
 
     async fn records(
         &self,
-        consumer: &mut Consumer,
         partition: PartitionId,
         running: &mut Running,
         records: Vec<Record>,
@@ -244,13 +253,6 @@ impl Processor {
             for output in out.drain(..) {
                 self.publish(partition, &output).await?;
             }
-        }
-        let now = running.part.core().now();
-        if running.snapshot_at.as_micros() == 0 {
-            running.snapshot_at = now;
-        }
-        if now.since(running.snapshot_at) >= self.settings.snapshot_interval {
-            self.store(consumer, partition, running).await?;
         }
         Ok(())
     }
@@ -299,66 +301,6 @@ impl Processor {
         self.metrics.outputs.with_label_values(&["forgotten"]).inc();
         let key = Bytes::from(forgotten.incident.to_string());
         self.appender.append(topics::INCIDENTS, partition, Some(key), Bytes::new()).await?;
-        Ok(())
-    }
-
-    /// Stores the state: outputs first, then chunks, then the pointer, then the upstream offset.
-    async fn store(
-        &self,
-        consumer: &mut Consumer,
-        partition: PartitionId,
-        running: &mut Running,
-    ) -> Result<(), RunError> {
-        self.flush().await?;
-        let outputs_next = self.log.bounds_in_time(topics::INCIDENT_EVENTS, partition).await?.end;
-        let generation = running.generation + 1;
-        let input_next = running.part.next_offset();
-        let encoded = snapshot::encode(running.part.core(), generation, input_next, outputs_next)
-            .map_err(|source| RunError::Snapshot { partition, source })?;
-        let mut bytes = 0;
-        for (number, chunk) in (0u32..).zip(encoded.chunks) {
-            bytes += chunk.len();
-            self.append_state(partition, chunk_key(generation, number), chunk).await?;
-        }
-        self.flush().await?;
-        let pointer = serde_json::to_vec(&encoded.pointer).expect("a pointer has string keys only");
-        self.append_state(partition, POINTER_KEY.to_owned(), pointer.into()).await?;
-        self.flush().await?;
-        if generation > 2 {
-            for number in 0..encoded.pointer.chunks {
-                self.append_state(partition, chunk_key(generation - 2, number), Bytes::new()).await?;
-            }
-        }
-        running.generation = generation;
-        running.snapshot_at = running.part.core().now();
-        consumer.commit(partition, input_next)?;
-        let number = partition.0.to_string();
-        self.metrics.snapshots.inc();
-        self.metrics
-            .snapshot_bytes
-            .with_label_values(&[&number])
-            .set(i64::try_from(bytes).unwrap_or(i64::MAX));
-        self.metrics.last_snapshot.with_label_values(&[&number]).set(self.clock.now().second());
-        Ok(())
-    }
-
-    async fn append_state(
-        &self,
-        partition: PartitionId,
-        key: String,
-        payload: Bytes,
-    ) -> Result<(), RunError> {
-        self.appender.append(topics::STATE, partition, Some(key.into()), payload).await?;
-        Ok(())
-    }
-
-    /// Waits until all outputs are durable, however long the log is stalled: nothing is stored before.
-    async fn flush(&self) -> Result<(), RunError> {
-        while !self.appender.flush(Duration::from_secs(5)).await? {
-            self.health.set(PART, false, "{\"log\":\"stalled\"}");
-            tracing::warn!("outputs wait for the log");
-        }
-        self.health.set(PART, true, "");
         Ok(())
     }
 

@@ -4,17 +4,21 @@ use std::time::Duration;
 
 use heat_detect::DetectSettings;
 use heat_ledger::repeats::RepeatSettings;
+use heat_log::ConsumerSettings;
 use heat_runtime::config::{Fault, parse_duration};
 use serde::Deserialize;
 
 /// Shortest retention of incidents that are over: tickets of the days after are still linked to them.
 const RETENTION_MIN: Duration = Duration::from_hours(7 * 24);
+/// A fraction of what a disk or network takes that a log can live on: the gateways' records have the rest. 5,000 stations
+/// (120 MB) take 15 s.
+const SNAPSHOT_BYTES_PER_SECOND: u32 = 8 << 20;
 
 /// The table as written.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawProcessor {
-    /// How often the state is stored; default "30s".
+    /// How often the state is stored, at the most; default "30s".
     pub snapshot_interval: Option<String>,
     /// How late a live reading may come and still count as in time; what later ones show is marked late. Default "2min".
     pub lateness: Option<String>,
@@ -95,8 +99,12 @@ pub struct ProcessorSettings {
     pub detect: DetectSettings,
     /// The window of repeats; the same for all readers of the log.
     pub repeats: RepeatSettings,
-    /// How often, by the log's time, the state is stored.
+    /// How often, by the log's time, the state is stored; more seldom where that takes long.
     pub snapshot_interval: Duration,
+    /// How fast a snapshot is written while records go on, bytes a second.
+    pub snapshot_bytes_per_second: u32,
+    /// Bounds of what is read at once.
+    pub reading: ConsumerSettings,
     /// How long draining may take.
     pub drain: Duration,
 }
@@ -144,7 +152,14 @@ impl ProcessorSettings {
             }
         }
         if faults.is_empty() {
-            Ok(Self { detect, repeats, snapshot_interval, drain: Duration::from_secs(10) })
+            Ok(Self {
+                detect,
+                repeats,
+                snapshot_interval,
+                snapshot_bytes_per_second: SNAPSHOT_BYTES_PER_SECOND,
+                reading: ConsumerSettings::default(),
+                drain: Duration::from_secs(10),
+            })
         } else {
             Err(faults)
         }

@@ -1,13 +1,16 @@
 //! Snapshots in the state topic: chunks of at most 512 KiB, then a pointer with their number and hash.
 //!
-//! Keys within a partition of `heat.state.v1`: `chunk/{generation}/{n}` and `pointer`. Two generations are kept; the
-//! chunks of an older one are deleted by empty records once the pointer to the newest is durable.
+//! Keys within a partition of `heat.state.v1`: `chunk/{generation}/{n}` and `pointer`. Two generations are kept; all other
+//! chunks, also those of a snapshot that was given up, are deleted by empty records once the pointer to the newest is
+//! durable.
+
+use std::io;
 
 use bytes::Bytes;
 use heat_detect::{PartitionCore, Snapshot};
 use heat_model::record::NextOffset;
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 /// Largest chunk; half of what a record may have.
 pub const CHUNK_MAX_BYTES: usize = 512 << 10;
@@ -20,7 +23,7 @@ const FORMAT: u32 = 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pointer {
     format: u32,
-    /// Rises with every snapshot.
+    /// Rises with every snapshot, and from one owner of the partition to the next.
     pub generation: u64,
     /// Its chunks.
     pub chunks: u32,
@@ -28,7 +31,7 @@ pub struct Pointer {
     pub hash: u64,
     /// Where the input resumes.
     pub input_next: NextOffset,
-    /// Where the outputs ended when it was taken: what was said after it is found from there.
+    /// Where the outputs ended when it was taken, or a little before: what was said after it is found from there.
     pub outputs_next: NextOffset,
 }
 
@@ -70,41 +73,88 @@ pub fn chunk_key(generation: u64, number: u32) -> String {
     format!("chunk/{generation}/{number}")
 }
 
-/// The generation in a chunk's key.
-pub fn chunk_generation(key: &[u8]) -> Option<u64> {
+/// Generation and number in a chunk's key.
+pub fn chunk_place(key: &[u8]) -> Option<(u64, u32)> {
     let rest = std::str::from_utf8(key).ok()?.strip_prefix("chunk/")?;
-    rest.split_once('/')?.0.parse().ok()
+    let (generation, number) = rest.split_once('/')?;
+    Some((generation.parse().ok()?, number.parse().ok()?))
 }
 
-/// A snapshot ready to be appended.
+/// A core's state as it was between two records: a copy, to be encoded while the core goes on.
 #[derive(Debug)]
-pub struct Encoded {
-    /// What the pointer will say.
-    pub pointer: Pointer,
-    /// The chunks, in order.
-    pub chunks: Vec<Bytes>,
-}
-
-/// Encodes the core's state.
-pub fn encode(
-    core: &PartitionCore,
+pub struct Cut {
+    state: Snapshot,
     generation: u64,
     input_next: NextOffset,
     outputs_next: NextOffset,
-) -> Result<Encoded, SnapshotError> {
-    let bytes = Bytes::from(postcard::to_stdvec(&core.snapshot()).map_err(SnapshotError::Encode)?);
-    let hash = xxh3_64(&bytes);
-    let chunks: Vec<Bytes> = (0..bytes.len())
-        .step_by(CHUNK_MAX_BYTES)
-        .map(|start| bytes.slice(start..(start + CHUNK_MAX_BYTES).min(bytes.len())))
-        .collect();
-    let pointer =
-        Pointer { format: FORMAT, generation, chunks: count(&chunks), hash, input_next, outputs_next };
-    Ok(Encoded { pointer, chunks })
 }
 
-fn count(chunks: &[Bytes]) -> u32 {
-    u32::try_from(chunks.len()).expect("a state of 2^32 chunks does not fit into memory")
+impl Cut {
+    /// Copies the state.
+    pub fn of(
+        core: &PartitionCore,
+        generation: u64,
+        input_next: NextOffset,
+        outputs_next: NextOffset,
+    ) -> Self {
+        Self { state: core.snapshot().copied(), generation, input_next, outputs_next }
+    }
+
+    /// Encodes the state. `take` gets each chunk as soon as it is full, so that no more than one is held here, and answers
+    /// whether it wants the next; where it does not, the end is an error.
+    pub fn encode(&self, take: impl FnMut(Bytes) -> bool) -> Result<Pointer, SnapshotError> {
+        let into = Chunks { open: Vec::new(), hash: Xxh3::new(), count: 0, take };
+        let mut chunks = postcard::to_io(&self.state, into).map_err(SnapshotError::Encode)?;
+        if !chunks.close() {
+            return Err(SnapshotError::Encode(postcard::Error::SerializeBufferFull));
+        }
+        Ok(Pointer {
+            format: FORMAT,
+            generation: self.generation,
+            chunks: chunks.count,
+            hash: chunks.hash.digest(),
+            input_next: self.input_next,
+            outputs_next: self.outputs_next,
+        })
+    }
+}
+
+/// Cuts what is written into chunks.
+struct Chunks<F> {
+    open: Vec<u8>,
+    hash: Xxh3,
+    count: u32,
+    take: F,
+}
+
+impl<F: FnMut(Bytes) -> bool> Chunks<F> {
+    fn close(&mut self) -> bool {
+        if self.open.is_empty() {
+            return true;
+        }
+        let chunk = Bytes::from(std::mem::take(&mut self.open));
+        self.hash.update(&chunk);
+        self.count += 1;
+        (self.take)(chunk)
+    }
+}
+
+impl<F: FnMut(Bytes) -> bool> io::Write for Chunks<F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.open.capacity() == 0 {
+            self.open.reserve_exact(CHUNK_MAX_BYTES);
+        }
+        let taken = bytes.len().min(CHUNK_MAX_BYTES - self.open.len());
+        self.open.extend_from_slice(bytes.split_at(taken).0);
+        if self.open.len() == CHUNK_MAX_BYTES && !self.close() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Reads a pointer.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use heat_codec::envelope::{Draft, encode_set};
-use heat_detect::{DetectSettings, Output, PartitionCore};
+use heat_detect::{DetectSettings, Output, PartitionCore, Snapshot};
 use heat_ledger::{admission::Admission, repeats::RepeatSettings};
 use heat_model::{
     AppendTime, Body, EventTime, Lane, NetworkId, Offset, PartitionId, Position, QualityCode, Reading,
@@ -18,7 +18,7 @@ use heat_model::{
 };
 use heat_processor::{
     part::{OutputPlace, Part, Taken, place},
-    snapshot,
+    snapshot::{self, Cut},
 };
 use heat_sim::{
     City, CityPlan, DeviceMessage, Scan, Script,
@@ -148,6 +148,16 @@ fn json(outputs: &[Output]) -> Vec<String> {
     outputs.iter().map(|output| serde_json::to_string(output).unwrap()).collect()
 }
 
+/// The state as it comes back from the topic.
+fn stored(core: &PartitionCore, cut: usize) -> Snapshot {
+    let mut chunks = Vec::new();
+    let pointer = Cut::of(core, 1, NextOffset(cut as u64), NextOffset(0)).encode(|chunk| {
+        chunks.push(chunk);
+        true
+    });
+    snapshot::decode(&pointer.unwrap(), |number| chunks.get(number as usize).cloned()).unwrap()
+}
+
 /// Runs up to `cut`, stores the state, and goes on in a new part as after a restart; `said` is what was published.
 fn restarted(
     plant: &Arc<PlantModel>,
@@ -157,9 +167,7 @@ fn restarted(
 ) -> (Vec<Output>, Vec<Output>) {
     let mut before = Part::new(core(plant), REPEATS, NextOffset(0), None);
     let first = run(&mut before, &records[..cut]);
-    let encoded = snapshot::encode(before.core(), 1, NextOffset(cut as u64), NextOffset(0)).unwrap();
-    let chunks = encoded.chunks;
-    let state = snapshot::decode(&encoded.pointer, |number| chunks.get(number as usize).cloned()).unwrap();
+    let state = stored(before.core(), cut);
     let mut core = core(plant);
     core.restore(state).unwrap();
     let mut after = Part::new(core, REPEATS, NextOffset(cut as u64), said);
@@ -201,10 +209,7 @@ fn a_restart_at_any_record_of_a_log_with_model_changes_changes_no_byte() {
     for cut in (0..records.len()).step_by(records.len() / 40) {
         let mut before = Part::new(core(&plant), REPEATS, NextOffset(0), None);
         let mut joined = json(&run_with(&mut before, &models, &records[..cut]));
-        let encoded = snapshot::encode(before.core(), 1, NextOffset(cut as u64), NextOffset(0)).unwrap();
-        let chunks = encoded.chunks;
-        let state =
-            snapshot::decode(&encoded.pointer, |number| chunks.get(number as usize).cloned()).unwrap();
+        let state = stored(before.core(), cut);
         // Whatever the configuration says now: the snapshot names the model that it needs, and the log has it.
         let mut restored = PartitionCore::new(DetectSettings::default(), Arc::clone(&plant));
         if let Some(hash) = state.model() {

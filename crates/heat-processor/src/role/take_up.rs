@@ -14,36 +14,29 @@ use heat_log::{Consumer, ConsumerSettings, Log, ReadError, Record, Scan, StartFr
 use heat_model::{Body, IncidentId, PartitionId, incident::Incident, record::NextOffset};
 use heat_runtime::Shutdown;
 
-use super::{PART, Processor, Rebuild, RunError, Running};
+use super::{
+    PART, Processor, Rebuild, RunError, Running,
+    store::{Said, States},
+};
 use crate::{
     part::{OutputPlace, Part, place},
-    snapshot::{self, POINTER_KEY, Pointer, chunk_generation, chunk_key},
+    snapshot::{self, POINTER_KEY, Pointer, chunk_place},
 };
-
-/// How taking up a partition's state ended.
-enum Restored {
-    /// There is no state yet.
-    Nothing,
-    /// The core is as it was at this pointer.
-    At(Pointer),
-    /// Shutdown began while the state's plant model was waited for.
-    GivenUp,
-}
 
 /// A core to go on with.
 struct TakenUp {
     core: PartitionCore,
+    /// The stored state that it was restored from.
+    from: Option<Pointer>,
     /// Where the input goes on; the log's beginning without.
     resume: Option<NextOffset>,
-    /// Where outputs may stand that were said since.
-    outputs: Option<NextOffset>,
-    generation: u64,
 }
 
 /// What the state topic holds of a partition.
 struct Stored {
     pointer: Option<Bytes>,
-    chunks: BTreeMap<Bytes, Bytes>,
+    /// By generation and number.
+    chunks: BTreeMap<(u64, u32), Bytes>,
     /// The newest generation of which anything was written.
     generation: u64,
 }
@@ -83,18 +76,26 @@ impl Processor {
         partition: PartitionId,
         shutdown: &Shutdown,
     ) -> Result<TakeUp, RunError> {
+        let stored = Stored::read(&self.log, partition).await?;
+        // Numbered on by the clock: an owner that lost the partition and does not know it yet gives others.
+        let generation = stored.generation.max(u64::try_from(self.clock.now().as_micros()).unwrap_or(0));
+        let chunks = stored.counts();
         let taken_up = match self.rebuilds(partition) {
-            Some(archive) => self.rebuild(archive, partition, shutdown).await?,
-            None => self.restored(partition, shutdown).await?,
+            Some(archive) => {
+                drop(stored);
+                self.rebuild(archive, partition, shutdown).await?
+            }
+            None => self.restored(stored, partition, shutdown).await?,
         };
-        let Some(TakenUp { core, resume, outputs, generation }) = taken_up else {
+        let Some(TakenUp { core, from: pointer, resume }) = taken_up else {
             return Ok(TakeUp::GivenUp);
         };
         // Of a log that was replaced, everything below would pass for taken.
         let reached = resume.unwrap_or_default();
         let bounds = self.log.bounds_reaching(topics::INPUT, partition, reached).await?;
         let resume = resume.unwrap_or(bounds.first);
-        let said = self.said_since(partition, outputs).await?;
+        let outputs_from = pointer.map(|pointer| pointer.outputs_next).unwrap_or_default();
+        let (said, outputs_next) = self.said_since(partition, outputs_from).await?;
         let from = Admission::read_back(&self.settings.repeats, resume).max(bounds.first);
         if resume < bounds.first {
             let (topic, asked, first) = (topics::INPUT.to_owned(), resume, bounds.first);
@@ -106,11 +107,16 @@ impl Processor {
             Err(error) => return Err(error.into()),
         }
         tracing::info!(partition = partition.0, resume = resume.0, from = from.0, "processing");
-        let snapshot_at = core.now();
+        let whole = pointer.map(|pointer| (pointer.generation, pointer.input_next));
         Ok(TakeUp::Ready(Box::new(Running {
+            states: States::new(
+                chunks,
+                whole,
+                generation,
+                (said.map(|(last, _)| Said { last, from: outputs_from }), outputs_next),
+                core.now(),
+            ),
             part: Part::new(core, self.settings.repeats, resume, said),
-            generation,
-            snapshot_at,
             counted: (0, 0),
             late: (0, 0),
             suppressed: 0,
@@ -121,53 +127,36 @@ impl Processor {
 
     async fn restored(
         &self,
+        stored: Stored,
         partition: PartitionId,
         shutdown: &Shutdown,
     ) -> Result<Option<TakenUp>, RunError> {
         let mut core = PartitionCore::new(self.settings.detect.clone(), Arc::clone(&self.plant));
-        let pointer = match self.restore(&mut core, partition, shutdown).await? {
-            Restored::Nothing => None,
-            Restored::At(pointer) => Some(pointer),
-            Restored::GivenUp => return Ok(None),
+        let Some(pointer) = &stored.pointer else {
+            return Ok(Some(TakenUp { core, from: None, resume: None }));
         };
-        Ok(Some(TakenUp {
-            core,
-            resume: pointer.map(|pointer| pointer.input_next),
-            outputs: pointer.map(|pointer| pointer.outputs_next),
-            generation: pointer.map_or(0, |pointer| pointer.generation),
-        }))
-    }
-
-    async fn restore(
-        &self,
-        core: &mut PartitionCore,
-        partition: PartitionId,
-        shutdown: &Shutdown,
-    ) -> Result<Restored, RunError> {
-        let Stored { pointer, chunks, .. } = Stored::read(&self.log, partition).await?;
-        let Some(pointer) = pointer else { return Ok(Restored::Nothing) };
         let failed = |source| RunError::Snapshot { partition, source };
-        let pointer = snapshot::read_pointer(&pointer).map_err(failed)?;
-        let chunk = |number| chunks.get(chunk_key(pointer.generation, number).as_bytes()).cloned();
+        let pointer = snapshot::read_pointer(pointer).map_err(failed)?;
+        let chunk = |number| stored.chunks.get(&(pointer.generation, number)).cloned();
         let state = snapshot::decode(&pointer, chunk).map_err(failed)?;
         if let Some(hash) = state.model() {
             let Some(model) = self.models.get(hash, (&self.health, PART), shutdown).await? else {
-                return Ok(Restored::GivenUp);
+                return Ok(None);
             };
             core.offer_model(hash, model);
         }
         core.restore(state).map_err(|source| RunError::Restore { partition, source })?;
-        Ok(Restored::At(pointer))
+        Ok(Some(TakenUp { core, from: Some(pointer), resume: Some(pointer.input_next) }))
     }
 
-    /// The last output that was published, at or after `from`.
+    /// The last output that was published, at or after `from`, and where the outputs end.
     async fn said_since(
         &self,
         partition: PartitionId,
-        from: Option<NextOffset>,
-    ) -> Result<Option<OutputPlace>, RunError> {
+        from: NextOffset,
+    ) -> Result<(Option<OutputPlace>, NextOffset), RunError> {
         let bounds = self.log.bounds(topics::INCIDENT_EVENTS, partition).await?;
-        let from = from.unwrap_or(bounds.first).max(bounds.first);
+        let from = from.max(bounds.first);
         let mut scan = scan(&self.log, topics::INCIDENT_EVENTS, partition, from, bounds.end).await?;
         let mut said = None;
         while let Some(records) = scan.next().await? {
@@ -177,7 +166,7 @@ impl Processor {
                 }
             }
         }
-        Ok(said)
+        Ok((said, bounds.end))
     }
 
     /// Whether this partition's state is to be rebuilt: once.
@@ -224,11 +213,10 @@ impl Processor {
         }
         let mut core = part.into_core();
         core.adopt_incidents(self.published(partition).await?);
-        let generation = Stored::read(&self.log, partition).await?.generation;
         if let Some(Rebuild { done, .. }) = &self.rebuild {
             done.lock().unwrap_or_else(PoisonError::into_inner).insert(partition);
         }
-        Ok(Some(TakenUp { core, resume, outputs: None, generation }))
+        Ok(Some(TakenUp { core, from: None, resume }))
     }
 
     /// The partition's incidents as readers know them.
@@ -269,15 +257,21 @@ impl Stored {
                     stored.pointer = Some(payload);
                     continue;
                 }
-                stored.generation = stored.generation.max(chunk_generation(&key).unwrap_or(0));
+                let Some(place) = chunk_place(&key) else { continue };
+                stored.generation = stored.generation.max(place.0);
                 if payload.is_empty() {
-                    stored.chunks.remove(&key);
+                    stored.chunks.remove(&place);
                 } else {
-                    stored.chunks.insert(Bytes::copy_from_slice(&key), Bytes::copy_from_slice(&payload));
+                    stored.chunks.insert(place, Bytes::copy_from_slice(&payload));
                 }
             }
         }
         Ok(stored)
+    }
+
+    /// How many chunks of each generation there may be.
+    fn counts(&self) -> BTreeMap<u64, u32> {
+        self.chunks.keys().map(|(generation, number)| (*generation, number + 1)).collect()
     }
 }
 
