@@ -353,7 +353,7 @@ impl Thermal {
                 }
             }
             match source.bank.judge(bin, &rules, waits, &source::LIMITS, &thresholds) {
-                Some(News::Opened(case, best)) => {
+                Some(News::Opened(case, best, or_else)) => {
                     let what = say::of_source(site, case).filter(|what| opens(*what, quality, bin));
                     source.said = what;
                     if let Some(Said::Sensor(_, Fault::Swapped)) = what {
@@ -370,6 +370,7 @@ impl Thermal {
                     let mut statement = say::statement(what, index, case.onset_bin * BIN_US, true);
                     statement.telling = Telling::Again;
                     statement.facts = facts(&source.bank.facts(bin, &source::LIMITS), &source::LIMITS);
+                    statement.facts.extend(say::or_else(rules[best.rule].is_sensor, or_else));
                     statement.strength = best.strength();
                     said.push(statement);
                 }
@@ -411,7 +412,7 @@ impl Thermal {
                 }
             };
             match station.bank.judge(bin, &rules, waits, &station::LIMITS, &thresholds) {
-                Some(News::Opened(case, best)) => {
+                Some(News::Opened(case, best, or_else)) => {
                     let what =
                         say::of_station(site, station, case, bin).filter(|what| opens(*what, quality, bin));
                     let Some(what) = what else {
@@ -423,6 +424,7 @@ impl Thermal {
                     statement.strength = if excess.kg_s > 0.0 { excess.kg_s } else { best.strength() };
                     let deviations = facts(&station.bank.facts(bin, &station::LIMITS), &station::LIMITS);
                     statement.facts = [excess.facts(), deviations, statement.facts].concat();
+                    statement.facts.extend(say::or_else(rules[best.rule].is_sensor, or_else));
                     said.push(statement);
                 }
                 Some(News::Closed(case, end)) => {

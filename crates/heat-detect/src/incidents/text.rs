@@ -17,7 +17,7 @@ use crate::{network::arrival::FOUND_LATE, pressure::frost::HOURS_LEFT};
 /// Pieces of evidence told.
 const TOLD_MAX: usize = 4;
 /// A competing cause less probable than this is not told.
-const TOLD_PROBABILITY: f64 = 0.01;
+pub(crate) const TOLD_PROBABILITY: f64 = 0.01;
 
 /// Writes both texts from the incident's state.
 pub(crate) fn fill(incident: &mut Incident) {

@@ -11,7 +11,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    hypothesis::{CHANNELS, Deviations, Ranked, Rule, Want, rank},
+    hypothesis::{CHANNELS, Deviations, Ranked, Rule, Want, rank, weight_of_other},
     relation::{ACCEPT_BINS, Course, KNOWN, Learns, Relation, SCALES, Tail, Take, Thresholds},
     rls::Inputs,
 };
@@ -102,7 +102,8 @@ pub(super) enum End {
 /// What changed about a site.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum News {
-    Opened(Case, Ranked),
+    /// With how probable it is that a cause of the other family, sensor or plant, is the matter.
+    Opened(Case, Ranked, f64),
     Closed(Case, End),
 }
 
@@ -278,7 +279,8 @@ impl Bank {
         let moved = (0..CHANNELS).filter(moved).fold(0, |bits, channel| bits | 1 << channel);
         let case = Case { rule, grew, onset_bin: since, in_line: 0, again: false, moved, unheard: 0 };
         self.case = Some(case);
-        Some(News::Opened(case, best))
+        let or_else = other.map_or(0.0, |other| weight_of_other(&best, &other));
+        Some(News::Opened(case, best, or_else))
     }
 
     fn follow(&mut self, bin: i64, limits: &Limits) -> Option<News> {

@@ -9,8 +9,9 @@ use super::{
     station::{self, Station},
 };
 use crate::{
+    incidents::text::TOLD_PROBABILITY,
     layout::{Role, Site},
-    network::statements::{Place, Statement, Telling},
+    network::statements::{Fact, Place, Statement, Telling},
     quality::Fault,
 };
 
@@ -220,6 +221,12 @@ pub(super) fn of_source(site: &Site, case: Case) -> Option<Said> {
         Cause::Swapped => source_sensor(site, cause).map(|signal| Said::Sensor(signal, Fault::Swapped)),
         Cause::Water => None,
     }
+}
+
+/// The competing cause, where it is worth a word: what was named is a sensor's fault or not.
+pub(super) fn or_else(is_sensor: bool, probability: f64) -> Option<Fact> {
+    let what = if is_sensor { "plant_at_fault" } else { "sensor_at_fault" };
+    (probability >= TOLD_PROBABILITY).then_some(Fact { signal: None, what, value: probability, unit: "1" })
 }
 
 /// The statement, without its reasons.

@@ -26,7 +26,7 @@ const DETECTORS: [Term; 17] = [
     ("operator", "人工", "Operator"),
 ];
 
-const EVIDENCE: [Term; 40] = [
+const EVIDENCE: [Term; 42] = [
     ("pressure_drop", "压力下降", "Pressure down"),
     ("pressure_rise", "压力上升", "Pressure up"),
     ("make_up_surge", "补水量突增", "Make-up up"),
@@ -34,6 +34,8 @@ const EVIDENCE: [Term; 40] = [
     ("make_up_excess", "补水量高于基线", "Make-up above its baseline"),
     ("secondary_make_up_excess", "二次网补水高于基线", "Secondary make-up above its baseline"),
     ("make_up_at_its_limit", "补水已达上限", "Make-up at its limit"),
+    ("sensor_at_fault", "传感器故障的可能性", "Chance that a sensor is at fault instead"),
+    ("plant_at_fault", "设备本身异常的可能性", "Chance that the plant itself is at fault"),
     ("make_up_meter_at_fault", "补水表自身故障的可能性", "Chance that the make-up meter is at fault"),
     ("unmetered_filling", "未计量的补水", "Filling that is not metered"),
     ("steam_unaccounted", "蒸汽供出与计量之差高于常态", "Steam unaccounted for above its usual"),

@@ -85,6 +85,8 @@ pub(super) fn words(what: &str) -> Option<(&'static str, &'static str)> {
         "coldest_day" => ("预计最冷日均气温", "coldest day ahead"),
         "homes_below_promise" => ("低于承诺室温的住户占比", "homes below the promise"),
         "near_less_far" => ("近端与远端室温差", "near less far homes"),
+        "sensor_at_fault" => ("或为传感器故障的可能性", "or a sensor is wrong:"),
+        "plant_at_fault" => ("或为设备本身异常的可能性", "or the plant itself is at fault:"),
         "primary_at_most" => ("其一次侧近期最高", "its primary was at most"),
         "stuck" | "sentinel" | "spikes" | "unit_slip" | "counter_reset" | "range" | "impossible" => {
             ("读数", "reads")
@@ -96,6 +98,7 @@ pub(super) fn words(what: &str) -> Option<(&'static str, &'static str)> {
 /// A value in the units that operators read.
 pub(super) fn figure(what: &str, value: f64, unit: &str) -> String {
     match unit {
+        "1" if what.ends_with("_at_fault") => format!("{:.0} %", 100.0 * value),
         "1" if what.starts_with("supply_less_return") => format!("{:+.2} %", 100.0 * value),
         "K" => format!("{value:+.1} K"),
         "degC" => format!("{value:.1} ℃"),

@@ -7,7 +7,7 @@ use heat_model::{
 use super::{deviations, fill};
 
 /// All that detectors write as evidence.
-const SEEN: [(&str, &str); 68] = [
+const SEEN: [(&str, &str); 70] = [
     ("pressure_drop", "Pa"),
     ("make_up_surge", "kg/s"),
     ("flow_step", "kg/s"),
@@ -75,6 +75,8 @@ const SEEN: [(&str, &str); 68] = [
     ("unit_slip", "K"),
     ("counter_reset", "m3"),
     ("rate", "m3"),
+    ("sensor_at_fault", "1"),
+    ("plant_at_fault", "1"),
     ("spikes", "K"),
 ];
 const LACKED: [&str; 12] = [
