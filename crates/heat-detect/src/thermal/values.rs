@@ -371,9 +371,10 @@ mod tests {
     fn weekends_are_those_of_the_network_s_own_clocks() {
         // 2026-11-27, a Friday, 16:00 UTC is Saturday's midnight in Shanghai.
         let friday = 1_795_795_200 / BIN_SECONDS;
-        assert_eq!([weekend(friday - 1, 8), weekend(friday, 8), weekend(friday, 0)], [0.0, 1.0, 0.0]);
+        let rests = |bin: i64, zone: i64| weekend(bin, zone) > 0.5;
+        assert_eq!([rests(friday - 1, 8), rests(friday, 8), rests(friday, 0)], [false, true, false]);
         let monday = friday + 2 * 96;
-        assert_eq!([weekend(monday - 1, 8), weekend(monday, 8)], [1.0, 0.0]);
+        assert_eq!([rests(monday - 1, 8), rests(monday, 8)], [true, false]);
     }
 
     #[test]

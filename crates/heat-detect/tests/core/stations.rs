@@ -109,20 +109,26 @@ fn nothing_is_the_matter_with_a_station_in_order() {
     assert_eq!(incidents_of(8, |_| WELL), []);
 }
 
+/// Class, kind, and the trouble by seconds since its onset.
+type Case = (Class, Option<&'static str>, fn(i64) -> Trouble);
+
+fn dirt(since: i64) -> f64 {
+    2.0 * (since as f64 / DAY as f64).min(3.0)
+}
+
 #[test]
 fn each_trouble_of_a_station_is_one_incident_of_its_kind() {
-    let dirt = |since: i64| 2.0 * (since as f64 / DAY as f64).min(3.0);
-    let troubles: [(Class, Option<&str>, &dyn Fn(i64) -> Trouble); 10] = [
-        (Class::ConsumerThermal, Some("high_return"), &|_| Trouble { back: 4.0, ..WELL }),
-        (Class::ConsumerThermal, Some("fouled"), &|since| Trouble { back: dirt(since), ..WELL }),
-        (Class::ConsumerThermal, Some("short_circuit"), &|_| Trouble { back: 26.0, ..WELL }),
-        (Class::ConsumerThermal, Some("stuck_valve"), &|_| Trouble { stuck: Some(0.2), ..WELL }),
-        (Class::ConsumerThermal, Some("overheating"), &|_| Trouble { heat: 1.5, cooler: -3.0, ..WELL }),
-        (Class::ConsumerThermal, Some("below_set_point"), &|_| Trouble { heat: 0.93, cooler: 2.5, ..WELL }),
-        (Class::ConsumerThermal, Some("pump_failure"), &|_| Trouble { pump: 0.3, ..WELL }),
-        (Class::ConsumerThermal, Some("cold_arrival"), &|_| Trouble { cold: 5.0, ..WELL }),
-        (Class::Underheating, Some("blocked_strainer"), &|_| Trouble { through: 0.25, ..WELL }),
-        (Class::Underheating, None, &|_| Trouble { heat: 0.7, cooler: 1.0, ..WELL }),
+    let troubles: [Case; 10] = [
+        (Class::ConsumerThermal, Some("high_return"), |_| Trouble { back: 4.0, ..WELL }),
+        (Class::ConsumerThermal, Some("fouled"), |since| Trouble { back: dirt(since), ..WELL }),
+        (Class::ConsumerThermal, Some("short_circuit"), |_| Trouble { back: 26.0, ..WELL }),
+        (Class::ConsumerThermal, Some("stuck_valve"), |_| Trouble { stuck: Some(0.2), ..WELL }),
+        (Class::ConsumerThermal, Some("overheating"), |_| Trouble { heat: 1.5, cooler: -3.0, ..WELL }),
+        (Class::ConsumerThermal, Some("below_set_point"), |_| Trouble { heat: 0.93, cooler: 2.5, ..WELL }),
+        (Class::ConsumerThermal, Some("pump_failure"), |_| Trouble { pump: 0.3, ..WELL }),
+        (Class::ConsumerThermal, Some("cold_arrival"), |_| Trouble { cold: 5.0, ..WELL }),
+        (Class::Underheating, Some("blocked_strainer"), |_| Trouble { through: 0.25, ..WELL }),
+        (Class::Underheating, None, |_| Trouble { heat: 0.7, cooler: 1.0, ..WELL }),
     ];
     let mut wrong = Vec::new();
     for (class, kind, trouble) in troubles {
