@@ -15,7 +15,8 @@ pub struct BenchArguments {
 pub(crate) enum What {
     /// MQTT in: messages a second, CPU seconds and acknowledgement latency; beside mosquitto alone and a bare bridge.
     Ingest(Options),
-    /// The processor, from a log on disk (and from Kafka): readings a second and core, beside decoding alone.
+    /// The processor, from a log on disk (and from Kafka): readings a second and core, live, while its detectors learn and
+    /// once they have; beside decoding alone.
     Process(Options),
     /// The archiver, likewise; bytes a reading.
     Archive(Options),
@@ -61,12 +62,17 @@ pub(crate) struct Options {
     /// Messages a second at which the acknowledgement's latency is measured.
     #[arg(long, default_value_t = 2_000)]
     pub(crate) paced: u32,
-    /// Readings in the log of `process` and `archive`, at least.
+    /// Readings in the log of `process` and `archive`, at least, and about as many in the log of `process` in which days
+    /// pass.
     #[arg(long, default_value_t = 5_000_000)]
     pub(crate) readings: u64,
     /// Networks of the simulated city in that log.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
     pub(crate) networks: u32,
+    /// Networks in the log of `process` in which days pass, by scans of 15 minutes: the fewer, the more days, nine at least;
+    /// those behind the first seven are measured apart, when the detectors have learned.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=200))]
+    pub(crate) day_networks: u32,
     /// Stations of each network.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(4..=200))]
     pub(crate) stations: u32,

@@ -19,7 +19,7 @@ use heat_runtime::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::sync::mpsc;
 
-use crate::{engine::Engine, error::BenchError, fill, gateway, latency, load, roles, usage::Usage};
+use crate::{days, engine::Engine, error::BenchError, fill, gateway, latency, load, roles, usage::Usage};
 
 /// What a child does.
 #[derive(Debug, Serialize, Deserialize)]
@@ -32,12 +32,16 @@ pub(crate) enum Task {
     Bare(gateway::BareTask),
     /// Writes a log.
     Fill(fill::FillTask),
+    /// Writes a log in which days pass.
+    Days(days::DaysTask),
     /// Reads and decodes a log.
     Decode(roles::DecodeTask),
     /// Reads and decodes a log as it grows.
     Follow(roles::FollowTask),
     /// The processor.
     Processor(roles::ProcessorTask),
+    /// The processor's partitions over a log of days.
+    Partitions(days::PartitionsTask),
     /// The archiver.
     Archiver(roles::ArchiverTask),
     /// All roles in one process, and who watches what comes out of them.
@@ -57,10 +61,10 @@ impl Task {
             Self::Load(_) => "load generator",
             Self::Gateway(_) => "gateway",
             Self::Bare(_) => "bare bridge",
-            Self::Fill(_) => "log writer",
+            Self::Fill(_) | Self::Days(_) => "log writer",
             Self::Decode(_) => "decoding reader",
             Self::Follow(_) => "following reader",
-            Self::Processor(_) => "processor",
+            Self::Processor(_) | Self::Partitions(_) => "processor",
             Self::Archiver(_) => "archiver",
             Self::Watched { .. } => "roles in one process",
         }
@@ -250,9 +254,11 @@ fn served(task: &str) -> Result<(), BenchError> {
             Task::Gateway(task) => gateway::run(task, &mut commands).await,
             Task::Bare(task) => gateway::bare(task, &mut commands).await,
             Task::Fill(task) => fill::run(task).await,
+            Task::Days(task) => days::run(task).await,
             Task::Decode(task) => roles::decode(task, &mut commands).await,
             Task::Follow(task) => roles::follow(task, &mut commands).await,
             Task::Processor(task) => roles::processor(task, &mut commands).await,
+            Task::Partitions(task) => days::partitions(task, &mut commands).await,
             Task::Archiver(task) => roles::archiver(task, &mut commands).await,
             Task::Watched { engine, plant, archive } => {
                 latency::watched::run(&engine, &plant, &archive, &mut commands).await

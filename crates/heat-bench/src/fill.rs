@@ -3,7 +3,7 @@
 //! The city's devices report every ten seconds; here its time runs ten times as fast as the wall clock, so that every
 //! device reports each second, and the event times are the wall clock's of the second before. Thus append time and event
 //! time lie together as they do live, and the detectors do all their work; a slower machine writes fewer seconds, none
-//! differently. Values, noise, quantisation, gaps and a few bursts are the simulator's.
+//! differently. A minute or two of the detectors' time passes: they find bursts, and learn. Values, noise, quantisation, gaps and a few bursts are the simulator's.
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::{child::say, engine::Engine, error::BenchError, plant};
 
 /// 2026-01-10T00:00:00+08:00: a winter's night.
-const START: EventTime = EventTime::from_micros(1_767_974_400_000_000);
+pub(crate) const START: EventTime = EventTime::from_micros(1_767_974_400_000_000);
 /// Wall time of a scan at least.
 const PACE: Duration = Duration::from_secs(1);
 /// How much faster than the wall clock the city lives: a scan takes ten of its seconds, in which every device reports.
@@ -156,36 +156,14 @@ pub(crate) async fn run(task: FillTask) -> Result<(), BenchError> {
             });
         });
         for (topic, payload) in said.drain(..) {
-            let received = Clock.now();
-            let outcome = intake.take(&Message {
-                topic: &topic,
-                payload: &payload,
-                retained: false,
-                rights: None,
-                received,
-                again: None,
-            });
-            if let Some(fault) = outcome.faults.first() {
-                return Err(BenchError::act("take a simulated message")(format!(
-                    "{}: {}",
-                    fault.reason, fault.detail
-                )));
-            }
-            filled.readings += u64::from(outcome.readings_logged);
+            filled.readings += pen.take(&mut intake, &topic, &payload, Clock.now()).await?;
             filled.messages += 1;
-            for (partition, draft) in outcome.drafts {
-                pen.append(partition, draft).await?;
-            }
         }
         pen.beat(Clock.now()).await?;
         filled.scans += 1;
         tokio::time::sleep(PACE.saturating_sub(scan_begun.elapsed())).await;
     }
-    let durable =
-        pen.appender.flush(Duration::from_secs(600)).await.map_err(BenchError::act("flush the log"))?;
-    if !durable {
-        return Err(BenchError::act("flush the log")("it took longer than ten minutes"));
-    }
+    pen.flush().await?;
     filled.bytes = log.stats().appended_bytes;
     filled.seconds = begun.elapsed().as_secs_f64();
     log.close(Duration::from_secs(60)).await;
@@ -225,28 +203,64 @@ impl Device {
 }
 
 /// Numbers records as a gateway does.
-struct Pen {
+pub(crate) struct Pen {
     appender: Appender,
     gateway: GatewayId,
     epoch: u64,
     /// Next number, and readings so far, of each partition.
     streams: Vec<(u64, u64)>,
+    /// When the records that follow are to have come, where it is not now: their key.
+    pub(crate) came: Option<IngestTime>,
 }
 
 impl Pen {
-    fn new(appender: Appender, partitions: u32) -> Self {
+    pub(crate) fn new(appender: Appender, partitions: u32) -> Self {
         Self {
             appender,
             gateway: GatewayId::new("bench").expect("a literal id"),
             epoch: u64::try_from(Clock.now().as_micros()).unwrap_or(0),
             streams: vec![(0, 0); partitions as usize],
+            came: None,
+        }
+    }
+
+    /// Takes a message as a gateway does and appends what it gives; says how many readings that is.
+    pub(crate) async fn take(
+        &mut self,
+        intake: &mut Intake,
+        topic: &Arc<str>,
+        payload: &Bytes,
+        received: IngestTime,
+    ) -> Result<u64, BenchError> {
+        let message = Message { topic, payload, retained: false, rights: None, received, again: None };
+        let outcome = intake.take(&message);
+        if let Some(fault) = outcome.faults.first() {
+            let fault = format!("{}: {}", fault.reason, fault.detail);
+            return Err(BenchError::act("take a simulated message")(fault));
+        }
+        for (partition, draft) in outcome.drafts {
+            self.append(partition, draft).await?;
+        }
+        Ok(u64::from(outcome.readings_logged))
+    }
+
+    /// Waits until all of it is durable.
+    pub(crate) async fn flush(&self) -> Result<(), BenchError> {
+        let durable = self.appender.flush(Duration::from_secs(600)).await;
+        if durable.map_err(BenchError::act("flush the log"))? {
+            Ok(())
+        } else {
+            Err(BenchError::act("flush the log")("it took longer than ten minutes"))
         }
     }
 
     async fn append(&mut self, partition: PartitionId, draft: Draft) -> Result<(), BenchError> {
         let (seq, readings) = &mut self.streams[partition.0 as usize];
         *readings += draft.readings_len() as u64;
-        let key = (!draft.network().is_empty()).then(|| Bytes::copy_from_slice(draft.network().as_bytes()));
+        let key = match self.came {
+            Some(came) => Some(Bytes::copy_from_slice(&came.as_micros().to_be_bytes())),
+            None => (!draft.network().is_empty()).then(|| Bytes::copy_from_slice(draft.network().as_bytes())),
+        };
         let payload = draft.encode(&self.gateway, self.epoch, *seq);
         *seq += 1;
         self.appender
@@ -256,7 +270,7 @@ impl Pen {
         Ok(())
     }
 
-    async fn beat(&mut self, now: IngestTime) -> Result<(), BenchError> {
+    pub(crate) async fn beat(&mut self, now: IngestTime) -> Result<(), BenchError> {
         for partition in (0..).map(PartitionId).take(self.streams.len()) {
             let (records_in_partition, readings_in_partition) = self.streams[partition.0 as usize];
             let beat =

@@ -11,12 +11,13 @@
 //! - Inputs follow from the seed; only the wall clock's stamps differ from run to run.
 //! - What it starts it ends, and its files are removed; Kafka topics that hold foreign records are left alone.
 //!
-//! Start reading at [`run`], then `ingest`, `work` and `latency`; `child` is how the processes talk.
+//! Start reading at [`run`], then `ingest`, `work`, `days` and `latency`; `child` is how the processes talk.
 #![warn(missing_docs)]
 
 mod arguments;
 mod broker;
 mod child;
+mod days;
 mod drain;
 mod engine;
 mod error;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::{
     child::{Child, Task},
+    days::{Days, DaysRead, DaysTask, LEARNING_DAYS, PartitionsTask},
     engine::Engine,
     error::BenchError,
     figures::{Bench, Figure, Measured},
@@ -19,6 +20,9 @@ pub(crate) fn measure(bench: &mut Bench, process: bool, archive: bool) -> Result
     let embedded = Engine::Embedded(bench.folder("work-log")?);
     on(bench, &embedded, "embedded", process, archive)?;
     bench.remove("work-log")?;
+    if process {
+        on_days(bench)?;
+    }
     if let Some(kafka) = bench.kafka() {
         let outcome = on(bench, &kafka, "kafka", process, archive);
         bench.block_on(kafka.trim())?;
@@ -46,7 +50,8 @@ fn on(
         let task = ProcessorTask { engine: engine.clone(), plant, readings: filled.readings };
         let (read, measured) = reader(&Task::Processor(task), &filled)?;
         let what = "the processor with its detectors from the log's beginning to its end: decoding, repeats, outputs \
-                    published, snapshots stored; wall time to the second";
+                    published, snapshots stored; wall time to the second. Each signal once a second, for as long as \
+                    that takes: bursts are judged, what needs days learns";
         let figure = Figure::new(format!("process.{name}"), what, READINGS, measured)
             .with_detail("messages a second", filled.messages as f64 / measured.seconds)
             .with_detail("outputs", read.outputs as f64)
@@ -75,6 +80,74 @@ fn on(
     }
     bench.figures.push(baseline);
     bench.remove("plant")
+}
+
+/// The processor over a log in which days pass; on the embedded log, for the detectors' work is the same on both.
+fn on_days(bench: &mut Bench) -> Result<(), BenchError> {
+    let engine = Engine::Embedded(bench.folder("days-log")?);
+    let options = &bench.options;
+    bench.progress(&format!("writing a log of days, about {} readings", options.readings));
+    let plant = bench.folder("plant")?;
+    let writer = Child::start(&Task::Days(DaysTask {
+        engine: engine.clone(),
+        plant: plant.clone(),
+        networks: options.day_networks,
+        stations: options.stations,
+        readings: options.readings,
+        seed: options.seed,
+    }))?;
+    let Days { filled, learned, days } = writer.hear()?;
+    writer.end()?;
+    bench.notes.push(format!(
+        "log of days: {} readings in {} messages of {} signals, {days:.1} days by scans of 15 min",
+        filled.readings, filled.messages, filled.signals,
+    ));
+    bench.progress("decoding alone, log of days");
+    let decode = Task::Decode(DecodeTask { engine: engine.clone(), readings: filled.readings });
+    let (_, decoded) = reader(&decode, &filled)?;
+    let what = "the log of days read and decoded, and nothing else";
+    let baseline = Figure::new("decode.days".to_owned(), what, READINGS, decoded);
+    bench.progress("the processor's partitions, log of days");
+    let task = PartitionsTask { engine, plant, readings: filled.readings, learned };
+    let mut child = Child::start(&Task::Partitions(task))?;
+    child.hear::<()>()?;
+    let before = child.usage()?;
+    child.tell(&())?;
+    let first: DaysRead = child.hear()?;
+    let between = child.usage()?;
+    child.tell(&())?;
+    let all: DaysRead = child.hear()?;
+    let after = child.usage()?;
+    child.end()?;
+    must_be("readings", filled.readings, all.readings)?;
+    let what = format!(
+        "the processor's partitions over the first {LEARNING_DAYS} days of a log of days, which the detectors need to \
+         learn: reading, decoding, repeats, a tick each second of those days, detectors; without publishing and snapshots"
+    );
+    let learning = Measured { count: first.readings, seconds: first.seconds, before, after: between };
+    let figure = Figure::new("process.days.learning".to_owned(), &what, READINGS, learning);
+    bench.figures.push(figure.against(&baseline).with_detail("outputs", first.outputs as f64));
+    let what = "the same run over the days behind them, with leaks, faults and silences: each reading ends a quarter hour \
+                of its signal, and is judged";
+    let judged = Measured {
+        count: all.readings - first.readings,
+        seconds: all.seconds - first.seconds,
+        before: between,
+        after,
+    };
+    let figure = Figure::new("process.days.learned".to_owned(), what, READINGS, judged)
+        .with_detail("days", days - f64::from(LEARNING_DAYS))
+        .with_detail("readings for each tick", filled.signals as f64 / 900.0)
+        .with_detail("outputs", (all.outputs - first.outputs) as f64)
+        .with_detail("detectors that judge, then", first.ready as f64)
+        .with_detail("at the end", all.ready as f64)
+        .with_detail("detectors that learn, then", first.learning as f64)
+        .with_detail("at the end", all.learning as f64)
+        .with_detail("signals", filled.signals as f64);
+    bench.figures.push(figure.against(&baseline));
+    bench.figures.push(baseline);
+    bench.remove("plant")?;
+    bench.remove("days-log")
 }
 
 fn fill(bench: &mut Bench, engine: &Engine, name: &str) -> Result<Filled, BenchError> {
