@@ -192,6 +192,8 @@ pub(super) struct Station {
     pub(super) costs: Costs,
     /// Whether it delivers heat, and has for long enough.
     pub(super) delivers: bool,
+    /// Whether its heat is known now, and what it should be.
+    has_heat: bool,
     pub(super) course: Course,
     /// What its lost set-back has cost.
     pub(super) nights: Spent,
@@ -209,6 +211,7 @@ impl Station {
         let bin = surround.bin;
         let delivered = self.delivery.take(bin, own);
         self.delivers = delivered.settled;
+        self.has_heat = own.heat.is_some() && self.bank.known(HEAT).is_some();
         let meter_off = self.meter.off(bin, own, own.heat);
         if !delivered.settled {
             return [None; CHANNELS];
@@ -281,7 +284,7 @@ impl Station {
                 is_metered: counted.is_some() || own.has_heat,
                 differential: own.differential.unwrap_or(10.0),
                 flow: own.flow.unwrap_or(0.0),
-                has_heat: own.heat.is_some() && self.bank.known(HEAT).is_some(),
+                has_heat: true,
             });
         }
         instants
@@ -317,7 +320,8 @@ impl Station {
 
     /// What each cause does to the relations, in the order of [`CAUSES`].
     pub(super) fn rules(&self) -> Option<[Rule; CAUSES.len()]> {
-        let context = self.context?;
+        // What the heat was before says nothing of a supply that is cold now.
+        let context = Context { has_heat: self.has_heat, ..self.context? };
         Some(CAUSES.map(|cause| rule(cause, &context)))
     }
 }
@@ -396,7 +400,7 @@ fn rule(cause: Cause, context: &Context) -> Rule {
         Cause::SecondaryPump => [Zero, Below, Below, Zero, Any, Above, May, May, Zero],
         Cause::Demand => [Zero, Zero, Any, Zero, Zero, Zero, Zero, Zero, Zero],
         Cause::Hydraulics => [Zero, Zero, Zero, Zero, Zero, Zero, Any, Any, Zero],
-        Cause::ColdArrival if context.has_heat => [Per(1.0), Zero, Zero, Zero, Zero, Zero, May, May, Zero],
+        Cause::ColdArrival if context.has_heat => [Per(1.0), Zero, Zero, Zero, Zero, Zero, Zero, Zero, Zero],
         Cause::ColdArrival => [Zero; CHANNELS],
     };
     let is_cold = cause == Cause::ColdArrival;

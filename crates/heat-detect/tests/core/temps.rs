@@ -60,6 +60,21 @@ fn swapped_sensors_of_a_source_are_named_and_neither_plant_nor_sensor_is_blamed_
 }
 
 #[test]
+fn swapped_sensors_of_a_station_are_no_water_that_arrives_cold() {
+    let from = 6 * DAY;
+    let feed = controlled_town(from + 2 * DAY, |at, list| {
+        controlled_station(at, list, 1.0);
+        if at >= from {
+            swap(list, "b1", "primary_supply_temperature", "primary_return_temperature");
+        }
+    });
+    assert_eq!(of_class(&feed, Class::ConsumerThermal), []);
+    let found = of_class(&feed, Class::SensorFault);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].kind.as_deref(), Some("swapped"));
+}
+
+#[test]
 fn sensors_of_a_source_that_come_back_swapped_after_a_silence_are_named_too() {
     let back = 5 * DAY;
     let feed = controlled_town(back + 2 * DAY, |at, list| {
