@@ -224,24 +224,10 @@ impl Run {
 
 /// Whether an event raises an alarm of its incident that counts. A fault of a station or sensor that comes back is the same
 /// line of the list.
-const fn raises_anew(event: &IncidentEvent) -> bool {
-    match event.change.kind {
-        ChangeKind::Escalated => true,
-        ChangeKind::Reopened => {
-            !matches!(event.incident.class, Class::ConsumerThermal | Class::Underheating | Class::SensorFault)
-        }
-        ChangeKind::Opened
-        | ChangeKind::Updated
-        | ChangeKind::Acknowledged
-        | ChangeKind::Shelved
-        | ChangeKind::Unshelved
-        | ChangeKind::OutOfService
-        | ChangeKind::BackInService
-        | ChangeKind::WorkMoved
-        | ChangeKind::Cleared
-        | ChangeKind::Repaired
-        | ChangeKind::Verified => false,
-    }
+fn raises_anew(event: &IncidentEvent) -> bool {
+    let is_of_list =
+        matches!(event.incident.class, Class::ConsumerThermal | Class::Underheating | Class::SensorFault);
+    event.change.kind == ChangeKind::Escalated || event.change.kind == ChangeKind::Reopened && !is_of_list
 }
 
 impl NetworkRecord {

@@ -242,6 +242,8 @@ impl BurstRule {
             let imbalance = self.imbalance_reference(view).or_else(|| total(view, imbalance_value));
             (imbalance, total(view, make_up_reference))
         });
+        // Of what is gone by now nothing is part of what is lost from here on.
+        self.open.iter_mut().filter(|burst| burst.is_gone()).for_each(|burst| burst.loss_kg_s = 0.0);
         Some(OpenBurst {
             opened_us: at_us,
             onset_us,

@@ -286,7 +286,7 @@ impl Network {
             counters.no_measurement += 1;
             return None;
         }
-        let value = self.state.quality.counted(signal, placed.role, at_us, value);
+        let value = self.state.quality.without_leaps(signal, placed.role, at_us, value);
         let tracker = &mut self.state.trackers[signal as usize];
         if counts_feed(placed.role) {
             if let Some(volume) = counted(tracker, at_us, value)

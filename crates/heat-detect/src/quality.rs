@@ -202,7 +202,7 @@ impl Quality {
     }
 
     /// A counter's reading, SI, without what it leapt by; any other signal's as it is.
-    pub(crate) fn counted(&mut self, signal: u32, role: Role, at_us: i64, value: f64) -> f64 {
+    pub(crate) fn without_leaps(&mut self, signal: u32, role: Role, at_us: i64, value: f64) -> f64 {
         if !nature::is_counter(role) {
             return value;
         }
@@ -422,20 +422,10 @@ impl Quality {
         let site = layout.placed[signal as usize].site;
         let is_private = layout.is_household(&layout.sites[site as usize].id);
         let role = layout.placed[signal as usize].role;
-        let unit = match fault {
-            Fault::Rate if role == Role::HeatEnergy => "J",
-            Fault::Rate => "m3",
-            Fault::Sentinel
-            | Fault::Stuck
-            | Fault::Spikes
-            | Fault::UnitSlip
-            | Fault::CounterReset
-            | Fault::Swapped
-            | Fault::Bias
-            | Fault::Drift
-            | Fault::Quantised
-            | Fault::Range
-            | Fault::Impossible => "",
+        let unit = match (fault == Fault::Rate, role == Role::HeatEnergy) {
+            (true, true) => "J",
+            (true, false) => "m3",
+            (false, _) => "",
         };
         let fact = Fact { signal: Some(signal), what: fault.kind(), value, unit };
         Statement {

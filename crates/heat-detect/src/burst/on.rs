@@ -55,26 +55,24 @@ pub(super) fn follow(
     let Some((loss, rise)) = open.first().and_then(|first| first.rise(view)) else {
         return vec![Progress::None; open.len()];
     };
-    let earlier: f64 = open.iter().rev().skip(1).map(|burst| burst.loss_kg_s).sum();
-    let sizes: Vec<f64> = open
-        .iter()
-        .enumerate()
-        // What those before it lose was known when the newest came.
-        .map(|(nth, burst)| if nth + 1 < open.len() { burst.loss_kg_s } else { burst.peak_kg_s })
-        .collect();
-    let is_on = match &sizes[..] {
-        [_] => {
-            open[0].average(now_us, loss);
-            vec![rise >= LEFT_SHARE * open[0].peak_kg_s]
+    let is_on = if let [only] = open {
+        only.average(now_us, loss);
+        vec![rise >= LEFT_SHARE * only.peak_kg_s]
+    } else {
+        let newest = open.len() - 1;
+        // What those before the newest lose was known when it came; one that was over by then has no size.
+        let sizes: Vec<f64> = open
+            .iter()
+            .enumerate()
+            .map(|(nth, burst)| if nth == newest { burst.peak_kg_s } else { burst.left_kg_s() })
+            .collect();
+        let is_on = may_be_on(&sizes, rise);
+        // While one of them may be over, what is lost says nothing of the newest.
+        if open.iter().zip(&is_on).all(|(burst, is_on)| *is_on || burst.left_kg_s() <= 0.0) {
+            open[newest].average(now_us, loss - sizes[..newest].iter().sum::<f64>());
         }
-        several => may_be_on(several, rise),
+        is_on
     };
-    if let [.., newest] = open
-        && earlier > 0.0
-        && is_on.iter().all(|is_on| *is_on)
-    {
-        newest.average(now_us, loss - earlier);
-    }
     open.iter_mut().zip(is_on).map(|(burst, is_on)| burst.progress(now_us, clear_seconds, !is_on)).collect()
 }
 
@@ -110,6 +108,11 @@ impl OpenBurst {
             (None, None) => return None,
         };
         Some((loss, imbalance.or(make_up)?))
+    }
+
+    /// What it loses, kg/s; 0 of one of which hardly anything is left.
+    fn left_kg_s(&self) -> f64 {
+        if self.loss_kg_s < LEFT_SHARE * self.peak_kg_s { 0.0 } else { self.loss_kg_s }
     }
 
     fn average(&mut self, now_us: i64, loss: f64) {

@@ -2,12 +2,12 @@
 //!
 //! What is lost together is known, and what each lost when the next one came. When less is lost than all of them together, those
 //! are over without which the sizes of the rest come nearest to it. Where two of about one size are on and one ends, nobody
-//! knows which: both stay, until the balance says more or the crew closes one.
+//! knows which: both stay until less is lost than either of them.
 
 /// By how much of the smallest size a sum may be off beside the best one.
 const MARGIN: f64 = 0.3;
 
-/// Which of some bursts of these sizes can be on while `total` is lost, kg/s.
+/// Which of some bursts of these sizes can be on while `total` is lost, kg/s. One of no size is over.
 pub(super) fn may_be_on(sizes: &[f64], total: f64) -> Vec<bool> {
     let sets = 1_u32 << sizes.len();
     let is_in = |set: u32, nth: usize| set >> nth & 1 == 1;
@@ -15,10 +15,10 @@ pub(super) fn may_be_on(sizes: &[f64], total: f64) -> Vec<bool> {
         let sum: f64 = (0..sizes.len()).filter(|nth| is_in(set, *nth)).map(|nth| sizes[nth]).sum();
         (total - sum).abs()
     };
-    let smallest = sizes.iter().copied().fold(f64::INFINITY, f64::min);
+    let smallest = sizes.iter().copied().filter(|size| *size > 0.0).fold(f64::INFINITY, f64::min);
     let best = (0..sets).map(off).fold(f64::INFINITY, f64::min);
     let near: Vec<u32> = (0..sets).filter(|set| off(*set) <= best + MARGIN * smallest).collect();
-    (0..sizes.len()).map(|nth| near.iter().any(|set| is_in(*set, nth))).collect()
+    (0..sizes.len()).map(|nth| sizes[nth] > 0.0 && near.iter().any(|set| is_in(*set, nth))).collect()
 }
 
 #[cfg(test)]
@@ -32,6 +32,12 @@ mod tests {
         {
             assert_eq!(may_be_on(&[10.0, 5.0], total), on, "{total}");
         }
+    }
+
+    #[test]
+    fn one_that_had_no_size_left_when_the_next_came_takes_nothing_from_it() {
+        assert_eq!(may_be_on(&[0.0, 5.0], 4.8), [false, true]);
+        assert_eq!(may_be_on(&[0.0, 5.0], 0.1), [false, false]);
     }
 
     #[test]

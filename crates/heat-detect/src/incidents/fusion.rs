@@ -189,12 +189,12 @@ impl Book {
             }
         }
         if is_network_loss(finding.class, finding.kind.as_deref()) {
-            let is_any_burst = |kept: &Kept| kept.is_open() && kept.incident.class == Class::Burst;
             let own = self.open_burst(finding.onset);
             let open_leak = newest(&|kept| {
                 kept.is_open() && is_network_loss_of(kept) && kept.incident.class != Class::Burst
             });
-            let has_burst = newest(&is_any_burst).is_some();
+            let has_burst =
+                self.kept.iter().any(|kept| kept.is_open() && kept.incident.class == Class::Burst);
             return match (finding.class, has_burst, open_leak) {
                 (Class::Burst, true, _) => own.map_or(Place::New, Place::Update),
                 (Class::Burst, false, Some(index))

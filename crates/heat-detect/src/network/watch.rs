@@ -129,10 +129,12 @@ impl Network {
         for statement in said {
             let mut finding = statements::finding(&self.state.id, &self.layout, &self.state.keys, statement);
             finding.affected_households = self.layout.homes.of(&finding.affected);
+            // What late data show waits like anything else of theirs, and is then told by itself.
+            let is_in_time = !self.state.arrival.is_behind(settings.lateness_us());
             let book = &mut self.state.book;
             match statement.telling {
                 Telling::Further => book.adds_up(&finding, emit),
-                Telling::Again if finding.active && book.resume(&finding, emit) => {}
+                Telling::Again if finding.active && is_in_time && book.resume(&finding, emit) => {}
                 Telling::Over => {
                     book.note_sums(&finding, emit);
                     self.say(settings, finding, emit);

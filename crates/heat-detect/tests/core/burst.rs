@@ -228,6 +228,19 @@ fn a_small_burst_that_goes_on_after_a_large_one_was_shut_off_stays_open() {
 }
 
 #[test]
+fn a_burst_that_comes_minutes_after_another_was_shut_off_has_its_own_size_and_stays_open() {
+    let feed = two_bursts([5.0, 3.0], [Some(ON + 1_400), None], ON + 2 * HOUR);
+    let incidents = feed.incidents();
+    assert_eq!(incidents.len(), 2, "{incidents:?}");
+    assert_eq!(incidents[0].alarm, AlarmState::Cleared);
+    assert_eq!(
+        (incidents[1].alarm, incidents[1].place.as_deref()),
+        (AlarmState::Unacknowledged, Some("PBs"))
+    );
+    assert!((incidents[1].loss_kg_s.unwrap() - 3.0).abs() < 0.5, "{:?}", incidents[1].loss_kg_s);
+}
+
+#[test]
 fn a_station_on_another_branch_than_a_small_burst_has_an_incident_of_its_own() {
     let mut feed = feed();
     feed.run(0, 4 * HOUR, 60, |_| CALM);

@@ -3,7 +3,7 @@
 use heat_detect::DetectSettings;
 use heat_model::{
     incident::{AlarmState, Class},
-    plant::{Network, Site, SiteKind},
+    plant::{Network, PlantModel, Site, SiteKind},
 };
 
 use crate::{
@@ -187,6 +187,15 @@ fn with_works(until: i64, heat: impl Fn(i64) -> f64, supply: impl Fn(i64) -> f64
     with_works_metered(until, heat, supply, |_| 1.0)
 }
 
+/// The town with the works beside its source.
+fn two_sources() -> PlantModel {
+    let mut plant = plant();
+    let first = plant.sites.iter().position(|site| site.kind == Some(SiteKind::Source)).unwrap();
+    let second = Site { node: None, ..plant.sites[first].clone() };
+    plant.sites.insert(first + 1, Site { id: "works".parse().unwrap(), ..second });
+    plant
+}
+
 /// `flow` is how many times what flows the second source's meter says.
 fn with_works_metered(
     until: i64,
@@ -194,11 +203,7 @@ fn with_works_metered(
     supply: impl Fn(i64) -> f64,
     flow: impl Fn(i64) -> f64,
 ) -> Feed {
-    let mut plant = plant();
-    let first = plant.sites.iter().position(|site| site.kind == Some(SiteKind::Source)).unwrap();
-    let second = Site { node: None, ..plant.sites[first].clone() };
-    plant.sites.insert(first + 1, Site { id: "works".parse().unwrap(), ..second });
-    let mut feed = Feed::new(DetectSettings::default(), plant);
+    let mut feed = Feed::new(DetectSettings::default(), two_sources());
     feed.run_with(
         0,
         until,
@@ -390,11 +395,7 @@ fn a_second_source_that_stands_by_and_cools_is_none_too_cold() {
 #[test]
 fn while_the_first_source_stands_by_the_second_is_the_boundary_and_its_meters_are_judged() {
     let onset = 6 * DAY;
-    let mut plant = plant();
-    let first = plant.sites.iter().position(|site| site.kind == Some(SiteKind::Source)).unwrap();
-    let second = Site { node: None, ..plant.sites[first].clone() };
-    plant.sites.insert(first + 1, Site { id: "works".parse().unwrap(), ..second });
-    let mut feed = Feed::new(DetectSettings::default(), plant);
+    let mut feed = Feed::new(DetectSettings::default(), two_sources());
     feed.run_with(
         0,
         onset + DAY,

@@ -186,6 +186,8 @@ impl Processor {
         running: &mut Running,
     ) -> Result<(), RunError> {
         running.states.give_up().await;
+        // Whatever the one given up waited for, nothing waits for it now.
+        self.health.set(PART, true, "");
         if running.states.covers(running.part.next_offset()) {
             return Ok(());
         }

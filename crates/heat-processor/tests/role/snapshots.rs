@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use heat_log::Log;
 use heat_processor::{
     ProcessorSettings,
     metrics::{SNAPSHOTS, SUPPRESSED},
@@ -31,6 +32,11 @@ async fn half_way(world: &World, name: &str) -> Pointer {
     pointer.unwrap()
 }
 
+/// Whether all records are taken and a snapshot newer than `before` has begun.
+async fn is_under_way(log: &Log, before: Pointer, metrics: &Metrics) -> bool {
+    has_caught_up(metrics) && stored(log).await.1.last().is_some_and(|newest| *newest > before.generation)
+}
+
 /// What a processor publishes that takes the same records without a break.
 async fn straight(world: &World, of: &str) -> Vec<(&'static str, Option<Bytes>, Bytes)> {
     world.copy(of, "straight");
@@ -44,10 +50,7 @@ async fn a_burst_is_told_while_a_snapshot_is_written_and_a_crash_then_restarts_f
     let before = half_way(&world, "log").await;
 
     let log = world.log("log").await;
-    let is_begun = async |metrics: &Metrics| {
-        has_caught_up(metrics)
-            && stored(&log).await.1.last().is_some_and(|newest| *newest > before.generation)
-    };
+    let is_begun = async |metrics: &Metrics| is_under_way(&log, before, metrics).await;
     world.crashed_once(&log, stuck(), is_begun).await;
     close(log).await;
     let log = world.log("log").await;
@@ -77,10 +80,7 @@ async fn a_stop_gives_up_the_snapshot_under_way_and_stores_the_last_state() {
     let before = half_way(&world, "log").await;
 
     let log = world.log("log").await;
-    let is_begun = async |metrics: &Metrics| {
-        has_caught_up(metrics)
-            && stored(&log).await.1.last().is_some_and(|newest| *newest > before.generation)
-    };
+    let is_begun = async |metrics: &Metrics| is_under_way(&log, before, metrics).await;
     let metrics = world.stopped_once(&log, stuck(), is_begun).await;
     close(log).await;
 
